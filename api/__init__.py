@@ -1,0 +1,1 @@
+"""The HTTP door: uploads in, jobs out. It never loads a generator."""

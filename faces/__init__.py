@@ -1,0 +1,1 @@
+"""From untrusted bytes to an aligned face, and from a drawn face back into the photo."""

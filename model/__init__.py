@@ -1,0 +1,1 @@
+"""Everything that learns or generates: StyleGAN2, reverse generation, training."""

@@ -1,0 +1,1 @@
+"""The command line, and a whole system composed in one process tree."""
