@@ -23,7 +23,26 @@
     │   └── NumericalFailure          numerical_failure      500
     ├── DatasetError                  invalid_dataset        422
     ├── TrainingError                 training_failed        500
+    ├── JobError                      job_error              409
+    │   ├── UnknownJob                unknown_job            404
+    │   ├── LeaseLost                 lease_lost             409
+    │   ├── IllegalTransition         illegal_transition     409
+    │   ├── IdempotencyConflict       idempotency_conflict   422
+    │   ├── QueueFull                 queue_full             503
+    │   ├── QuotaExceeded             quota_exceeded         429
+    │   ├── WorkerLost                worker_lost            500
+    │   ├── DeadlineExceeded          deadline_exceeded      504
+    │   └── UnreadableJob             unreadable_job         500
+    ├── StorageError                  storage_error          500
+    │   ├── StoreUnavailable          store_unavailable      503
+    │   ├── BlobStoreUnavailable      blobs_unavailable      503
+    │   ├── UnknownBlob               unknown_blob           404
+    │   ├── InvalidBlobKey            invalid_blob_key       400
+    │   └── StorageFull               storage_full           507
+    ├── LinkError                     invalid_link           403
+    │   └── LinkExpired               link_expired           410
     └── UsageError                    usage                  400
+        ├── InvalidSettings           invalid_settings       500
         └── UnknownStyle              unknown_style          422
 
 A class carries three stable facts: ``code`` for programs, ``status`` for HTTP, ``title`` for the table of codes.
@@ -196,12 +215,161 @@ class TrainingError(NigaoeError):
     title = "The training run cannot go on"
 
 
+class JobError(NigaoeError):
+    """A job cannot do what was asked of it."""
+
+    code = "job_error"
+    status = 409
+    title = "The job cannot do this"
+
+
+class UnknownJob(JobError):
+    """No job of this id exists for this caller: never made, deleted, past its retention, or another tenant's."""
+
+    code = "unknown_job"
+    status = 404
+    title = "There is no such job"
+
+
+class LeaseLost(JobError):
+    """A worker wrote to a job that it no longer holds: its lease ended, or the job ended or was deleted."""
+
+    code = "lease_lost"
+    title = "The job belongs to another worker now"
+
+
+class IllegalTransition(JobError):
+    """The job's state does not allow this change."""
+
+    code = "illegal_transition"
+    title = "The job's state does not allow this"
+
+
+class IdempotencyConflict(JobError):
+    """An Idempotency-Key was used before with another request body."""
+
+    code = "idempotency_conflict"
+    status = 422
+    title = "This Idempotency-Key belongs to another request"
+
+
+class QueueFull(JobError):
+    """So many jobs wait that one more would wait too long; ``details["retry_after"]`` says when to come back."""
+
+    code = "queue_full"
+    status = 503
+    title = "Too many jobs are waiting"
+
+
+class QuotaExceeded(JobError):
+    """This caller has as many unfinished jobs, or made as many requests, as it may."""
+
+    code = "quota_exceeded"
+    status = 429
+    title = "Your quota is used up"
+
+
+class WorkerLost(JobError):
+    """The workers that ran this job vanished, as often as the operator allows."""
+
+    code = "worker_lost"
+    status = 500
+    title = "The workers that ran this job stopped unexpectedly"
+
+
+class DeadlineExceeded(JobError):
+    """The job was not finished before its deadline."""
+
+    code = "deadline_exceeded"
+    status = 504
+    title = "The job was not finished in time"
+
+
+class UnreadableJob(JobError):
+    """A stored job record is damaged or was written by a newer Nigaoe."""
+
+    code = "unreadable_job"
+    status = 500
+    title = "The job's record cannot be read"
+
+
+class StorageError(NigaoeError):
+    """Records or pictures cannot be stored or read."""
+
+    code = "storage_error"
+    title = "Storage failed"
+
+
+class StoreUnavailable(StorageError):
+    """Redis does not answer; what was asked may be repeated."""
+
+    code = "store_unavailable"
+    status = 503
+    title = "The job store cannot be reached"
+
+
+class BlobStoreUnavailable(StorageError):
+    """The folder or object store for pictures does not answer; what was asked may be repeated."""
+
+    code = "blobs_unavailable"
+    status = 503
+    title = "The picture store cannot be reached"
+
+
+class UnknownBlob(StorageError):
+    """Nothing is stored under this key."""
+
+    code = "unknown_blob"
+    status = 404
+    title = "There is no such picture"
+
+
+class InvalidBlobKey(StorageError):
+    """The key is not one that Nigaoe makes."""
+
+    code = "invalid_blob_key"
+    status = 400
+    title = "The picture's key is not valid"
+
+
+class StorageFull(StorageError):
+    """The disk or the bucket's quota is full."""
+
+    code = "storage_full"
+    status = 507
+    title = "The picture store is full"
+
+
+class LinkError(NigaoeError):
+    """A signed link was changed or signed with another secret."""
+
+    code = "invalid_link"
+    status = 403
+    title = "The link is not valid"
+
+
+class LinkExpired(LinkError):
+    """A signed link is past its time."""
+
+    code = "link_expired"
+    status = 410
+    title = "The link has expired"
+
+
 class UsageError(NigaoeError):
     """The request contradicts itself or asks for something that does not exist."""
 
     code = "usage"
     status = 400
     title = "The request makes no sense"
+
+
+class InvalidSettings(UsageError):
+    """An environment variable or configuration file holds something that Nigaoe cannot use."""
+
+    code = "invalid_settings"
+    status = 500
+    title = "The settings cannot be used"
 
 
 class UnknownStyle(UsageError):

@@ -1,0 +1,79 @@
+"""What happened to a job, in order: state changes, progress and previews, as a log that a client can resume.
+
+The store appends ``state`` and ``progress`` events by itself, in the atomic step of the change; a worker appends
+previews. An event's id is opaque and grows; `EventLog.read` continues behind any id, which is what
+``Last-Event-ID`` needs. A log is kept short and lives an hour after the last event; deleting the job erases it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+from core.job_store import Claim
+from core.jobs import Job
+
+EVENT_SECONDS: Final = 3600
+"""How long a log outlives its last event."""
+MAX_EVENTS: Final = 64
+"""How many events a log keeps: enough for a client to come back after some 20 seconds without a gap in the previews."""
+MAX_PREVIEW_BYTES: Final = 64 * 1024
+
+BEGINNING: Final = "0-0"
+"""The id before every event."""
+
+
+class EventKind(StrEnum):
+    """What an event tells."""
+
+    STATE = "state"  # data: state, attempt, version, error (code, message) or nothing.
+    PROGRESS = "progress"  # data: a `core.jobs.Progress`.
+    PREVIEW = "preview"  # data: step, content_type, image (base64).
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry of a job's log."""
+
+    id: str
+    kind: EventKind
+    data: Mapping[str, Any]  # JSON-ready.
+
+
+class EventLog(Protocol):
+    """Reading and adding events. Blocking, thread-safe; for following see `core.changes`."""
+
+    def preview(self, claim: Claim, image: bytes, *, step: int, content_type: str = "image/webp") -> bool:
+        """Append a preview picture; False, and nothing appended, if the claim no longer holds the job.
+
+        Raises:
+            UsageError: The picture has more than `MAX_PREVIEW_BYTES`.
+            StoreUnavailable: Redis does not answer.
+        """
+
+    def read(self, job_id: str, *, after: str = BEGINNING, limit: int = MAX_EVENTS) -> list[Event]:
+        """Read up to ``limit`` events behind ``after``, oldest first; an unknown job has none.
+
+        Raises:
+            UsageError: ``after`` is not an event id.
+            StoreUnavailable: Redis does not answer.
+        """
+
+
+def events_of(old: Job | None, new: Job) -> Sequence[tuple[EventKind, dict[str, Any]]]:
+    """Tell which events a change of a job's record means."""
+    if old is None or old.state is not new.state or old.cancel_requested is not new.cancel_requested:
+        return [(EventKind.STATE, state_data(new))]
+    if new.progress is not None and new.progress != old.progress:
+        return [(EventKind.PROGRESS, new.progress.model_dump(mode="json", exclude_none=True))]
+    return []
+
+
+def state_data(job: Job) -> dict[str, Any]:
+    """The data of a state event, also for a client that joins late."""
+    data: dict[str, Any] = {"state": job.state.value, "attempt": job.attempt, "version": job.version}
+    if job.cancel_requested:
+        data["cancel_requested"] = True
+    if job.error is not None:
+        data["error"] = job.error.model_dump(mode="json")
+    return data

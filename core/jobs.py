@@ -1,0 +1,235 @@
+"""The job record: what one conversion is, in which state it is, and how it may change.
+
+A `Job` is frozen; a change is a new record (see `core.job_lifecycle`). Its JSON form carries ``format``, so that a
+record written by a newer Nigaoe is refused instead of being cut down by an older one.
+Times are Unix seconds (float, UTC) read from the job store's own clock, so that no two machines' clocks are compared.
+"""
+
+import uuid
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.blob_store import new_folder
+from core.errors import UnreadableJob
+
+FORMAT: Final = 1
+
+ANONYMOUS: Final = "public"
+"""The tenant of callers without an API key."""
+
+UnixTime = float
+Seconds = float
+UnitInterval = Annotated[float, Field(ge=0, le=1)]
+
+
+class JobState(StrEnum):
+    """Where a job stands. The last four are ends: a job reaches exactly one of them, once."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def is_end(self) -> bool:
+        """Whether no further change is possible."""
+        return not TRANSITIONS[self]
+
+
+TRANSITIONS: Final[Mapping[JobState, frozenset[JobState]]] = {
+    # A worker claims it; its owner cancels it; its deadline passes while it waits.
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED, JobState.EXPIRED}),
+    # Back to queued: its worker vanished (new attempt) or hands it back while draining.
+    JobState.RUNNING: frozenset(
+        {JobState.QUEUED, JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
+    ),
+    JobState.SUCCEEDED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELLED: frozenset(),
+    JobState.EXPIRED: frozenset(),
+}
+"""The legal transitions: from each state, the states that may follow."""
+
+
+class JobKind(StrEnum):
+    """What a job computes."""
+
+    CONVERT = "convert"  # From an aligned crop: reverse generation, then decoding.
+    RESTYLE = "restyle"  # From the parent's stored latent: decoding only.
+
+
+class Method(StrEnum):
+    """How the likeness is found (the thesis's terms)."""
+
+    CROSS = "cross"  # Invert in g_ori, decode in g_fin.
+    DIRECT = "direct"  # Invert in g_fin itself.
+    BEST = "best"  # Both and in-betweens, ranked.
+
+
+class Preset(StrEnum):
+    """How much work a conversion may cost."""
+
+    DRAFT = "draft"
+    STANDARD = "standard"
+    BEST = "best"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class JobOptions(_Record):
+    """What the caller chose."""
+
+    style: str = Field("anime", min_length=1, max_length=64, description="Name of an installed style.")
+    method: Method = Method.CROSS
+    preset: Preset = Preset.STANDARD
+    degree: UnitInterval = Field(1.0, description="Anime degree: 0 is the human reconstruction, 1 is fully anime.")
+    truncation: UnitInterval = Field(1.0, description="truncation_psi: 1 keeps the latent, 0 is the mean face.")
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+    face: Literal["largest", "only"] | Annotated[int, Field(ge=0)] = Field(
+        "largest",
+        description="Which found face: the largest, the only one (several are an error), or an index by size.",
+    )
+    paste_back: bool = Field(default=False, description="Also paste the result back into the photo.")
+    webhook_url: str | None = Field(None, max_length=2048, description="Called once when the job ends.")
+    priority: int = Field(5, ge=0, le=9, description="Higher runs sooner; equal priorities run by age.")
+
+
+class FoundFace(_Record):
+    """A face found in the photo, in pixels of the upright photo; index 0 is the largest."""
+
+    box: tuple[float, float, float, float] = Field(description="x0, y0, x1, y1")
+    landmarks: tuple[tuple[float, float], ...] = Field(
+        description="Left eye, right eye, nose, left and right mouth corner."
+    )
+    confidence: UnitInterval
+    yaw: float | None = Field(None, description="Estimated turn of the head in degrees; 0 looks at the camera.")
+
+
+class Progress(_Record):
+    """How far reverse generation has come."""
+
+    stage: str = Field("inverting", description="inverting, decoding, upscaling or storing.")
+    step: int = Field(0, ge=0)
+    total: int = Field(0, ge=0, description="Step budget; a job may stop sooner.")
+    distance: float | None = Field(None, description="Objective of the best iterate so far.")
+    distance_start: float | None = Field(None, description="Objective of the first iterate.")
+
+
+class JobReport(_Record):
+    """What came out, in numbers; only a succeeded job has one."""
+
+    distance_start: float | None = None
+    distance_end: float | None = None
+    steps: int = 0
+    stop_reason: str = ""
+    models: dict[str, str] = Field(default_factory=dict, description="Role (g_ori, g_fin, ...) to model id.")
+    warnings: tuple[str, ...] = ()
+
+
+class Failure(_Record):
+    """Why a job failed or expired: a stable code of `core.errors` and a sentence without personal data."""
+
+    code: str
+    message: str
+
+
+class Lease(_Record):
+    """A worker's right to write to a running job until ``deadline``, unless renewed."""
+
+    worker: str
+    token: int = Field(ge=1, description="Fencing token: grows with every claim of the job, never repeats.")
+    deadline: UnixTime
+
+
+class Job(_Record):
+    """One conversion of one face. ``version`` grows with every change that its owner can see."""
+
+    format: Literal[1] = FORMAT
+    id: str
+    tenant: str = ANONYMOUS
+    folder: str = Field(description="Prefix of all the job's blobs: tenant/yyyymmdd/id, without a closing slash.")
+    kind: JobKind = JobKind.CONVERT
+    state: JobState = JobState.QUEUED
+    version: int = 1
+    options: JobOptions = JobOptions()
+    parent_id: str | None = Field(None, description="The job whose latent a restyle decodes.")
+    batch_id: str | None = Field(None, description="Jobs of one request with several photos share it.")
+
+    created_at: UnixTime = Field(0.0, description="Stamped by the store at submission, like queued_at, deadline_at.")
+    queued_at: UnixTime = Field(0.0, description="When this attempt began to wait.")
+    started_at: UnixTime | None = Field(None, description="When this attempt was claimed.")
+    ended_at: UnixTime | None = None
+    deadline_at: UnixTime = Field(0.0, description="Unfinished by then, the job expires.")
+    expires_at: UnixTime | None = Field(None, description="When an ended job and all its blobs are erased.")
+
+    attempt: int = Field(1, ge=1, description="Grows whenever the job is queued again; the doorbell message names it.")
+    losses: int = Field(0, ge=0, description="How many workers vanished while they held the job.")
+    fencing_token: int = Field(0, ge=0, description="The last token given out.")
+    lease: Lease | None = Field(None, description="Set exactly while the job runs.")
+    cancel_requested: bool = False
+
+    progress: Progress | None = None
+    timings: dict[str, Seconds] = Field(default_factory=dict, description="Seconds by stage.")
+    faces: tuple[FoundFace, ...] = ()
+    blobs: dict[str, str] = Field(default_factory=dict, description="Blob name (see `core.blob_store`) to key.")
+    report: JobReport | None = None
+    error: Failure | None = None
+
+    def to_json(self) -> str:
+        """The record as JSON text."""
+        return self.model_dump_json(exclude_none=True)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read a record back.
+
+        Raises:
+            UnreadableJob: The text is damaged, or a newer Nigaoe wrote it.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise UnreadableJob(
+                "A stored job cannot be read: run the same or a newer version of Nigaoe than the one that stored it.",
+            ) from error
+
+
+class Outcome(_Record):
+    """What a worker hands in with a success."""
+
+    blobs: dict[str, str] = Field(description="Blob name to key, merged into the job's; every one is stored already.")
+    report: JobReport = JobReport()
+    timings: dict[str, Seconds] = Field(default_factory=dict)
+
+
+def new_job(
+    options: JobOptions,
+    *,
+    tenant: str = ANONYMOUS,
+    kind: JobKind = JobKind.CONVERT,
+    parent_id: str | None = None,
+    batch_id: str | None = None,
+    faces: tuple[FoundFace, ...] = (),
+) -> Job:
+    """Make a job that no store knows yet; its blobs go below ``job.folder`` before it is submitted.
+
+    The id is a version 4 UUID: 122 random bits, so that nobody guesses another's.
+    """
+    job_id = str(uuid.uuid4())
+    return Job(
+        id=job_id,
+        tenant=tenant,
+        folder=new_folder(tenant, job_id),
+        kind=kind,
+        options=options,
+        parent_id=parent_id,
+        batch_id=batch_id,
+        faces=faces,
+    )
