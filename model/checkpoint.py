@@ -1,0 +1,267 @@
+"""The native checkpoint: one safetensors file that explains itself and executes nothing.
+
+Tensors lie under ``generator.``, ``discriminator.`` and ``statistics.``; the header's only metadata entry, ``nigaoe``,
+is the JSON of a :class:`CheckpointCard`.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from core.errors import BrokenCheckpoint, CheckpointMismatch, ForeignCheckpoint
+from faces.align import AlignmentTemplate
+from model.architecture import Architecture
+from model.discriminator import Discriminator
+from model.generator import Generator
+from model.latent_statistics import LatentStatistics
+
+METADATA_KEY = "nigaoe"
+FORMAT_VERSION: Literal[1] = 1
+GENERATOR = "generator."
+DISCRIMINATOR = "discriminator."
+STATISTICS = "statistics."
+
+
+class TrainingRecord(BaseModel):
+    """How the weights came to be; every field may be unknown in an imported file.
+
+    Attributes:
+        images_seen: Real images shown to the discriminator in all, the parent's not included.
+        datasets: Names of the data sets.
+        recipe: The resolved settings of the run.
+        metrics: Name to value, as measured when the file was written.
+        notes: Free text.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images_seen: Annotated[int, Field(ge=0)] = 0
+    datasets: tuple[str, ...] = ()
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, float] = Field(default_factory=dict)
+    notes: str = ""
+
+
+class CheckpointCard(BaseModel):
+    """Everything about a checkpoint that is not a tensor.
+
+    Attributes:
+        name: Short name, as in ``--style``.
+        architecture: Shape of the networks inside.
+        alignment: How photos are framed for this generator.
+        domain: What the pictures show.
+        trainable_blocks: Freeze depth of a fine-tuned generator, counted from the output; None for a base generator.
+        parent_sha256: Digest of the generator that this one was fine-tuned from; None for a base generator.
+        training: How the weights came to be.
+        licence: SPDX expression or a sentence.
+        source: Where the weights come from: a run, a file name, an address.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: Literal[1] = FORMAT_VERSION
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+    architecture: Architecture
+    alignment: AlignmentTemplate
+    domain: Literal["human", "anime", "other"]
+    trainable_blocks: Annotated[int, Field(ge=0, le=9)] | None = None
+    parent_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    training: TrainingRecord = TrainingRecord()
+    licence: str = "unknown"
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A card with its tensors, checked against each other.
+
+    Attributes:
+        card: Metadata.
+        generator: State dict in our names; empty when the file holds no generator.
+        discriminator: State dict in our names; empty when the file holds none.
+        statistics: Statistics of w, when the file holds a generator.
+    """
+
+    card: CheckpointCard
+    generator: Mapping[str, Tensor] = field(default_factory=dict)
+    discriminator: Mapping[str, Tensor] = field(default_factory=dict)
+    statistics: LatentStatistics | None = None
+
+    @property
+    def digest(self) -> str:
+        """Identity of the generator: sha256 over names, types, shapes and bytes of its tensors.
+
+        It does not depend on the card, so that a corrected licence text orphans no fine-tuned child.
+        """
+        return tensor_digest(self.generator)
+
+    def build_generator(self, device: torch.device | str = "cpu") -> Generator:
+        """Return the generator in float32, in evaluation mode, without gradients.
+
+        Raises:
+            CheckpointMismatch: There is no generator, or it does not fit the architecture.
+        """
+        generator = Generator(self.card.architecture)
+        _load_strictly(generator, self.generator, "generator")
+        return generator.to(device).eval().requires_grad_(requires_grad=False)
+
+    def build_discriminator(self, device: torch.device | str = "cpu") -> Discriminator:
+        """Return the discriminator in float32, in evaluation mode, without gradients.
+
+        Raises:
+            CheckpointMismatch: There is no discriminator, or it does not fit the architecture.
+        """
+        discriminator = Discriminator(self.card.architecture)
+        _load_strictly(discriminator, self.discriminator, "discriminator")
+        return discriminator.to(device).eval().requires_grad_(requires_grad=False)
+
+
+def tensor_digest(state: Mapping[str, Tensor]) -> str:
+    """Return the sha256 over the sorted names, types, shapes and bytes of ``state``."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().contiguous().cpu()
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path, *, dtype: torch.dtype | None = None) -> None:
+    """Write a checkpoint atomically.
+
+    Args:
+        checkpoint: What to write.
+        path: Target; an existing file is replaced only by a complete one.
+        dtype: Store floating-point network tensors in this type (fp16 for slim files); None keeps each type.
+            Statistics always stay in float32.
+    """
+    tensors = _prefixed(GENERATOR, checkpoint.generator, dtype) | _prefixed(
+        DISCRIMINATOR, checkpoint.discriminator, dtype
+    )
+    if checkpoint.statistics is not None:
+        tensors |= _prefixed(STATISTICS, checkpoint.statistics.tensors(), None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        save_file(tensors, temporary, metadata={METADATA_KEY: checkpoint.card.model_dump_json()})
+        with Path(temporary).open("rb") as written:
+            os.fsync(written.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def read_card(path: Path) -> CheckpointCard:
+    """Read only the metadata of a native checkpoint.
+
+    Raises:
+        BrokenCheckpoint: The file is missing, truncated or damaged, or its card is invalid.
+        ForeignCheckpoint: A safetensors file that is not ours, or of a newer format.
+    """
+    with _opened(path) as file:
+        return _card(file.metadata(), path)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a native checkpoint and check its tensors against its architecture.
+
+    Raises:
+        BrokenCheckpoint: The file is missing, truncated or damaged, or its card is invalid.
+        ForeignCheckpoint: A safetensors file that is not ours, or of a newer format.
+        CheckpointMismatch: A tensor is missing, surplus, or of another shape.
+    """
+    with _opened(path) as file:
+        card = _card(file.metadata(), path)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
+    surplus = [n for n in tensors if not n.startswith((GENERATOR, DISCRIMINATOR, STATISTICS))]
+    if surplus:
+        raise CheckpointMismatch(f"`{path.name}` holds tensors that belong to nothing: {', '.join(surplus[:3])}.")
+    statistics = _part(tensors, STATISTICS)
+    checkpoint = Checkpoint(
+        card=card,
+        generator=_part(tensors, GENERATOR),
+        discriminator=_part(tensors, DISCRIMINATOR),
+        statistics=LatentStatistics.from_tensors(statistics, card.architecture) if statistics else None,
+    )
+    _check_shapes(checkpoint)
+    return checkpoint
+
+
+def _check_shapes(checkpoint: Checkpoint) -> None:
+    architecture = checkpoint.card.architecture
+    if not checkpoint.generator and not checkpoint.discriminator:
+        raise CheckpointMismatch(f"`{checkpoint.card.name}` holds neither a generator nor a discriminator.")
+    with torch.device("meta"):
+        if checkpoint.generator:
+            _compare("generator", Generator(architecture).state_dict(), checkpoint.generator)
+        if checkpoint.discriminator:
+            _compare("discriminator", Discriminator(architecture).state_dict(), checkpoint.discriminator)
+
+
+def _compare(what: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    missing, surplus = expected.keys() - found.keys(), found.keys() - expected.keys()
+    if missing or surplus:
+        words = [f"{len(missing)} missing (such as `{min(missing)}`)"] if missing else []
+        words += [f"{len(surplus)} unknown (such as `{min(surplus)}`)"] if surplus else []
+        raise CheckpointMismatch(f"The {what}'s tensors do not fit its architecture: {', '.join(words)}.")
+    for name, tensor in expected.items():
+        if tensor.shape != found[name].shape:
+            raise CheckpointMismatch(
+                f"`{name}` of the {what} has shape {list(found[name].shape)}; the architecture needs "
+                f"{list(tensor.shape)}."
+            )
+
+
+def _load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], what: str) -> None:
+    _compare(what, module.state_dict(), state)
+    module.load_state_dict(state)
+
+
+def _prefixed(prefix: str, state: Mapping[str, Tensor], dtype: torch.dtype | None) -> dict[str, Tensor]:
+    return {
+        prefix + name: (t.to(dtype) if dtype is not None and t.is_floating_point() else t).detach().cpu().contiguous()
+        for name, t in state.items()
+    }
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return safe_open(path, framework="pt")
+    except FileNotFoundError as error:
+        raise BrokenCheckpoint(f"There is no weight file `{path}`.") from error
+    except (SafetensorError, OSError) as error:
+        raise BrokenCheckpoint(
+            f"`{path.name}` is no complete safetensors file; fetch or import it again ({error})."
+        ) from error
+
+
+def _card(metadata: Mapping[str, str] | None, path: Path) -> CheckpointCard:
+    if not metadata or METADATA_KEY not in metadata:
+        raise ForeignCheckpoint(
+            f"`{path.name}` is a safetensors file of another program; bring it in with `nigaoe weights import`."
+        )
+    try:
+        document = json.loads(metadata[METADATA_KEY])
+        version = document.get("format_version") if isinstance(document, dict) else None
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise ForeignCheckpoint(f"`{path.name}` has format {version}; this Nigaoe reads {FORMAT_VERSION}: upgrade.")
+        return CheckpointCard.model_validate(document)
+    except (ValidationError, json.JSONDecodeError) as error:
+        raise BrokenCheckpoint(f"The metadata of `{path.name}` are damaged: {error}") from error

@@ -1,0 +1,1 @@
+"""Fast tensor operations, each beside the slow reference that defines it."""

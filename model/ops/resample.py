@@ -1,0 +1,70 @@
+"""Upsample, filter, downsample: the FIR resampling that keeps StyleGAN2 free of aliasing.
+
+Zhang, "Making Convolutional Networks Shift-Invariant Again", 2019; Karras et al. 2020, section 3.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def fir_kernel(taps: tuple[float, ...]) -> Tensor:
+    """Return the separable two-dimensional kernel of ``taps``, normalised to sum 1. # [k, k]."""
+    row = torch.tensor(taps, dtype=torch.float32)
+    kernel = torch.outer(row, row)
+    return kernel / kernel.sum()
+
+
+def filter2d(x: Tensor, kernel: Tensor, *, padding: tuple[int, int], gain: float = 1.0) -> Tensor:
+    """Convolve every channel with one kernel.
+
+    Args:
+        x: # [N, C, H, W].
+        kernel: # [k, k].
+        padding: Zeros before and after, the same on both axes.
+        gain: Factor on the result.
+
+    Returns:
+        # [N, C, H + before + after - k + 1, ...].
+    """
+    before, after = padding
+    channels = x.shape[1]
+    weight = (kernel * gain).flip((0, 1)).to(x.dtype)[None, None].expand(channels, 1, -1, -1)
+    if before == after:
+        return F.conv2d(x, weight, padding=before, groups=channels)
+    return F.conv2d(F.pad(x, (before, after, before, after)), weight, groups=channels)
+
+
+def upsample2d(x: Tensor, kernel: Tensor) -> Tensor:
+    """Double the size: insert zeros, filter with ``4 * kernel``. # [N, C, H, W] -> [N, C, 2H, 2W]."""
+    channels, taps = x.shape[1], kernel.shape[-1]
+    weight = (kernel * 4).to(x.dtype)[None, None].expand(channels, 1, -1, -1)
+    return F.conv_transpose2d(x, weight, stride=2, padding=(taps - 2) // 2, groups=channels)
+
+
+def downsample2d(x: Tensor, kernel: Tensor) -> Tensor:
+    """Halve the size: filter, keep every second pixel. # [N, C, H, W] -> [N, C, H/2, W/2]."""
+    channels, taps = x.shape[1], kernel.shape[-1]
+    weight = kernel.flip((0, 1)).to(x.dtype)[None, None].expand(channels, 1, -1, -1)
+    return F.conv2d(x, weight, stride=2, padding=(taps - 2) // 2, groups=channels)
+
+
+def upfirdn2d_reference(x: Tensor, kernel: Tensor, *, up: int, down: int, padding: tuple[int, int]) -> Tensor:
+    """The definition: insert ``up - 1`` zeros after each sample, pad, convolve, keep every ``down``-th sample.
+
+    All fast functions of this file are special cases of it.
+    """
+    batch, channels, height, width = x.shape
+    grid = x.new_zeros(batch, channels, height * up, width * up)
+    grid[:, :, ::up, ::up] = x
+    before, after = padding
+    grid = F.pad(grid, (before, after, before, after))
+    taps = kernel.shape[-1]
+    out_height, out_width = grid.shape[2] - taps + 1, grid.shape[3] - taps + 1
+    total = x.new_zeros(batch, channels, out_height, out_width)
+    for i in range(taps):
+        for j in range(taps):
+            # A convolution reads the kernel backwards.
+            weight = kernel[taps - 1 - i, taps - 1 - j]
+            total = total + weight * grid[:, :, i : i + out_height, j : j + out_width]
+    return total[:, :, ::down, ::down]
