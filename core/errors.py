@@ -18,7 +18,8 @@
     │   ├── ForeignCheckpoint         foreign_checkpoint     422
     │   ├── CheckpointMismatch        checkpoint_mismatch    422
     │   ├── UnsafeCheckpoint          unsafe_checkpoint      422
-    │   └── ParentMismatch            parent_mismatch        409
+    │   ├── ParentMismatch            parent_mismatch        409
+    │   └── InvalidManifest           invalid_manifest       500
     ├── InversionError                inversion_failed       500
     │   └── NumericalFailure          numerical_failure      500
     ├── DatasetError                  invalid_dataset        422
@@ -43,7 +44,8 @@
     │   └── LinkExpired               link_expired           410
     └── UsageError                    usage                  400
         ├── InvalidSettings           invalid_settings       500
-        └── UnknownStyle              unknown_style          422
+        ├── UnknownStyle              unknown_style          422
+        └── UnknownGenerator          unknown_generator      422
 
 A class carries three stable facts: ``code`` for programs, ``status`` for HTTP, ``title`` for the table of codes.
 The instance's message is a sentence that tells the user what to do next. It never holds personal data.
@@ -184,6 +186,14 @@ class ParentMismatch(CheckpointError):
     code = "parent_mismatch"
     status = 409
     title = "The style belongs to another generator"
+
+
+class InvalidManifest(CheckpointError):
+    """A manifest of weights holds something that Nigaoe cannot use."""
+
+    code = "invalid_manifest"
+    status = 500
+    title = "The manifest of the weights cannot be used"
 
 
 class InversionError(NigaoeError):
@@ -378,6 +388,14 @@ class UnknownStyle(UsageError):
     code = "unknown_style"
     status = 422
     title = "There is no style of this name"
+
+
+class UnknownGenerator(UsageError):
+    """No generator of this name is installed."""
+
+    code = "unknown_generator"
+    status = 422
+    title = "There is no generator of this name"
 
 
 def error_tree(root: type[NigaoeError] = NigaoeError) -> Iterator[type[NigaoeError]]:

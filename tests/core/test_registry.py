@@ -1,0 +1,102 @@
+"""The registry: two manifests, one list of names."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.bundled import BUNDLED_WEIGHTS
+from core.errors import BrokenCheckpoint, InvalidManifest, UnknownGenerator, UnknownStyle
+from core.manifest import GeneratorRow, Manifest, StyleRow
+from core.manifest_editor import edit_manifest
+from core.registry import Registry
+
+
+def _register(folder: Path, manifest: Manifest) -> None:
+    edit_manifest(folder, lambda _: manifest)
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> Path:
+    """A user registry with one style of the bundled generator."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    shutil.copy(BUNDLED_WEIGHTS / "anime.safetensors", folder / "mine.safetensors")
+    _register(folder, Manifest(styles={"mine": StyleRow(file="mine.safetensors", parent="g_ori", licence="MIT")}))
+    return folder
+
+
+def test_the_bundled_style_is_known_with_its_facts() -> None:
+    """A fresh installation shows one style, its resolution and its freeze depth."""
+    style = Registry.load().style("anime")
+    assert style.bundled
+    assert style.parent == "g_ori"
+    assert style.facts is not None
+    assert (style.facts.resolution, style.facts.domain) == (64, "anime")
+
+
+def test_an_imported_style_stands_beside_the_bundled_one(user: Path) -> None:
+    """The user's style is paired with the bundled generator."""
+    registry = Registry.load(user=user)
+    assert [s.name for s in registry.styles()] == ["anime", "mine"]
+    assert registry.pair("mine") == (BUNDLED_WEIGHTS / "g_ori.safetensors", user / "mine.safetensors")
+    assert not registry.style("mine").bundled
+
+
+def test_the_manifest_speaks_louder_than_the_file(user: Path) -> None:
+    """A licence in the manifest corrects the one in the card; where it is silent the card speaks."""
+    registry = Registry.load(user=user)
+    assert registry.style("mine").licence == "MIT"
+    facts = registry.style("anime").facts
+    assert facts is not None
+    assert registry.style("anime").licence == facts.licence
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones(user: Path) -> None:
+    """The message tells what could have been meant."""
+    registry = Registry.load(user=user)
+    with pytest.raises(UnknownStyle, match="anime, mine"):
+        registry.style("nobody")
+    with pytest.raises(UnknownGenerator, match="g_ori"):
+        registry.generator("nobody")
+
+
+def test_a_style_without_its_parent_is_no_pair(user: Path) -> None:
+    """The missing generator is named."""
+    _register(user, Manifest(styles={"mine": StyleRow(file="mine.safetensors", parent="lost")}))
+    with pytest.raises(InvalidManifest, match="`lost`"):
+        Registry.load(user=user).pair("mine")
+
+
+def test_a_missing_file_hides_no_other_style(user: Path) -> None:
+    """The style stays listed without facts, and only its use fails."""
+    (user / "mine.safetensors").unlink()
+    registry = Registry.load(user=user)
+    assert registry.style("mine").facts is None
+    assert registry.style("anime").facts is not None
+    with pytest.raises(BrokenCheckpoint, match=r"mine\.safetensors"):
+        registry.pair("mine")
+
+
+def test_the_fingerprint_tells_a_worker_to_load_again(user: Path) -> None:
+    """It changes with a manifest and with a file, and with nothing else."""
+    registry = Registry.load(user=user)
+    before = registry.fingerprint()
+    assert registry.fingerprint() == before
+    _register(user, Manifest(generators={"other": GeneratorRow(file="mine.safetensors")}))
+    edited = registry.fingerprint()
+    (user / "mine.safetensors").write_bytes(b"something else")
+    assert len({before, edited, registry.fingerprint()}) == 3
+
+
+def test_a_folder_that_does_not_exist_lists_nothing(tmp_path: Path) -> None:
+    """Before the first import there is no user registry."""
+    assert Registry.load(user=tmp_path / "nowhere").styles() == Registry.load().styles()
+
+
+def test_the_registry_is_read_without_torch() -> None:
+    """The API lists styles in a process that never loads a generator."""
+    code = "import sys; from core.registry import Registry; Registry.load(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
