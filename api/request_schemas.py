@@ -1,0 +1,64 @@
+"""The JSON and form fields that the API accepts."""
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.jobs import Method, Preset, UnitInterval
+
+MAX_WAIT_SECONDS: Final = 60.0
+"""The longest that ``Prefer: wait`` and ``?wait=`` are honoured."""
+
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Priority = Annotated[int, Field(ge=0, le=9, description="Higher runs sooner; equal priorities run by age.")]
+StyleName = Annotated[str, Field(min_length=1, max_length=64, description="Name of an installed style.")]
+Address = Annotated[str, Field(max_length=2048)]
+FaceChoice = Annotated[str, Field(min_length=1, max_length=2048)] | Annotated[int, Field(ge=0)]
+
+
+class _Request(BaseModel):
+    """Something that the API accepts; a misspelt field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class ConvertOptions(_Request):
+    """How a photo is converted: the fields beside ``photo`` in a form, or beside ``photo_url`` in JSON."""
+
+    style: StyleName = "anime"
+    method: Method = Field(Method.CROSS, description="cross: invert as a person; direct: invert as anime; best: both.")
+    preset: Preset = Field(Preset.STANDARD, description="How much work the conversion may cost.")
+    degree: UnitInterval = Field(1.0, description="Anime degree: 0 is the human reconstruction, 1 is fully anime.")
+    truncation: UnitInterval = Field(1.0, description="truncation_psi: 1 keeps the latent, 0 is the mean face.")
+    seed: Seed = 0
+    face: FaceChoice = Field(
+        "largest",
+        description="`largest`; `only` (several faces are then an error 409 that lists them); an index by size, "
+        "0 is the largest; or a `token` from `POST /faces` for the same photo.",
+    )
+    paste_back: bool = Field(default=False, description="Also paste the result back into the photo.")
+    webhook_url: Address | None = Field(None, description="https address that is called once when the job ends.")
+    priority: Priority = 5
+
+
+class ConvertByUrl(ConvertOptions):
+    """A conversion of a photo that the server fetches by itself, where the operator allows it."""
+
+    photo_url: Address = Field(description="https address of the photo.")
+
+
+class PhotoByUrl(_Request):
+    """A photo that the server fetches by itself, where the operator allows it."""
+
+    photo_url: Address = Field(description="https address of the photo.")
+
+
+class RestyleRequest(_Request):
+    """What shall differ from the job whose latent is decoded again; what is left out stays as it was."""
+
+    style: StyleName | None = None
+    degree: UnitInterval | None = None
+    truncation: UnitInterval | None = None
+    seed: Seed | None = None
+    webhook_url: Address | None = None
+    priority: Priority | None = None
