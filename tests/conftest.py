@@ -1,0 +1,43 @@
+"""What every test shares: quiet threads, reproducible hypothesis, fast tests before slow ones."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+import torch
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+hypothesis.settings.register_profile("home", deadline=None, max_examples=25)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=25, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "home")
+
+
+def pytest_configure() -> None:
+    """Leave a core to the service processes that many tests start."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the fast tests first: most mistakes show within a minute."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The checkout's root."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def weights(repository: Path) -> Path:
+    """The bundled weights."""
+    return repository / "weights"
+
+
+@pytest.fixture(scope="session")
+def sample_photo(repository: Path) -> Path:
+    """A public-domain portrait."""
+    return repository / "samples" / "astronaut.jpg"
