@@ -61,7 +61,9 @@ def test_a_base_generator_is_no_style(tiny_files: tuple[Path, Path], tiny_g_ori:
         load_pair("self", tiny_g_ori, tiny_files[0])
 
 
-def test_thawed_layers_are_found_out(tmp_path: Path, tiny_checkpoint: Checkpoint, tiny_g_ori: LoadedGenerator) -> None:
+def test_thawed_layers_are_found_out(
+    tmp_path: Path, tiny_checkpoint: Checkpoint, tiny_g_ori: LoadedGenerator, child_of: ChildOf
+) -> None:
     """A card that claims a frozen block whose numbers moved does not load."""
     child = child_of(tiny_checkpoint, trainable_blocks=3)
     liar = Checkpoint(child.card.model_copy(update={"trainable_blocks": 1}), child.generator)
