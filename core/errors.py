@@ -42,6 +42,23 @@
     │   └── StorageFull               storage_full           507
     ├── LinkError                     invalid_link           403
     │   └── LinkExpired               link_expired           410
+    ├── RequestError                  request_error          400
+    │   ├── MalformedRequest          malformed_request      400
+    │   ├── InvalidRequest            invalid_request        422
+    │   ├── Unauthorized              unauthorized           401
+    │   ├── CrossOrigin               cross_origin           403
+    │   ├── UnknownAddress            not_found              404
+    │   ├── MethodNotAllowed          method_not_allowed     405
+    │   ├── RequestTimeout            request_timeout        408
+    │   ├── RequestTooLarge           request_too_large      413
+    │   ├── UnsupportedMediaType      unsupported_media_type 415
+    │   ├── RateLimited               rate_limited           429
+    │   ├── NotReady                  not_ready              503
+    │   ├── NoResultYet               no_result_yet          409
+    │   ├── NoSuchResult              no_such_result         404
+    │   └── InvalidFaceToken          invalid_face_token     422
+    ├── OutboundError                 fetch_failed           422
+    │   └── ForbiddenAddress          forbidden_address      422
     └── UsageError                    usage                  400
         ├── InvalidSettings           invalid_settings       500
         ├── UnknownStyle              unknown_style          422
@@ -364,6 +381,140 @@ class LinkExpired(LinkError):
     code = "link_expired"
     status = 410
     title = "The link has expired"
+
+
+class RequestError(NigaoeError):
+    """The HTTP request itself is at fault, before anything is computed."""
+
+    code = "request_error"
+    status = 400
+    title = "The request cannot be served"
+
+
+class MalformedRequest(RequestError):
+    """The body is no JSON or no form, whatever its header says."""
+
+    code = "malformed_request"
+    title = "The request's body cannot be read"
+
+
+class InvalidRequest(RequestError):
+    """Fields are missing, unknown, of the wrong kind or out of range; ``details["errors"]`` lists them."""
+
+    code = "invalid_request"
+    status = 422
+    title = "Some values are wrong"
+
+
+class Unauthorized(RequestError):
+    """No API key came with the request, or an unknown or revoked one."""
+
+    code = "unauthorized"
+    status = 401
+    title = "An API key is needed"
+
+
+class CrossOrigin(RequestError):
+    """A web page of another origin tried to act through its visitor's browser on an API without keys."""
+
+    code = "cross_origin"
+    status = 403
+    title = "Other web sites may not call this"
+
+
+class UnknownAddress(RequestError):
+    """No route has this path."""
+
+    code = "not_found"
+    status = 404
+    title = "There is nothing at this address"
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists, the method does not."""
+
+    code = "method_not_allowed"
+    status = 405
+    title = "This address does not answer to this method"
+
+
+class RequestTimeout(RequestError):
+    """The body was not there in full when its time was up."""
+
+    code = "request_timeout"
+    status = 408
+    title = "The request arrived too slowly"
+
+
+class RequestTooLarge(RequestError):
+    """The body has more bytes than one request may."""
+
+    code = "request_too_large"
+    status = 413
+    title = "The request is too large"
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is of a kind that this address does not take."""
+
+    code = "unsupported_media_type"
+    status = 415
+    title = "The body has the wrong Content-Type"
+
+
+class RateLimited(RequestError):
+    """This caller asks more often than it may; ``details["retry_after"]`` says when to come back."""
+
+    code = "rate_limited"
+    status = 429
+    title = "Too many requests"
+
+
+class NotReady(RequestError):
+    """A part of the service is still starting, or has stopped."""
+
+    code = "not_ready"
+    status = 503
+    title = "The service is not ready"
+
+
+class NoResultYet(RequestError):
+    """The job has not succeeded (yet), so there is no picture and no latent."""
+
+    code = "no_result_yet"
+    status = 409
+    title = "The job has no result yet"
+
+
+class NoSuchResult(RequestError):
+    """The job succeeded without making this kind of picture."""
+
+    code = "no_such_result"
+    status = 404
+    title = "The job has no picture of this kind"
+
+
+class InvalidFaceToken(RequestError):
+    """The token is damaged, too old, or was given for another photo."""
+
+    code = "invalid_face_token"
+    status = 422
+    title = "The face token is not valid"
+
+
+class OutboundError(NigaoeError):
+    """An address that a client gave does not answer as it should."""
+
+    code = "fetch_failed"
+    status = 422
+    title = "The address could not be fetched"
+
+
+class ForbiddenAddress(OutboundError):
+    """An address that a client gave is not public https, or the operator does not allow it."""
+
+    code = "forbidden_address"
+    title = "The address is not allowed"
 
 
 class UsageError(NigaoeError):
