@@ -1,0 +1,78 @@
+"""Everything that one inversion may be told, as validated, frozen data.
+
+The vocabulary is the official projector's (Karras et al., "Analyzing and Improving the Image Quality of StyleGAN",
+2020, appendix D): a learning rate with warm-up and cosine ramp-down, noise on w that fades, a budget of steps.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Space = Literal["w", "w_plus"]
+NoiseMaps = Literal["fixed", "optimised"]
+
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LossWeights(_Frozen):
+    """Factor of every term of the objective; 0 leaves the term out, and its cost with it.
+
+    Attributes:
+        perceptual: EfficientNet-Lite0 feature distance.
+        pixel: Mean absolute difference of colours, smoothed at zero.
+        discriminator: Discriminator feature distance; needs an objective with a discriminator.
+        lpips: LPIPS; needs an objective with an LPIPS backbone.
+        layer_spread: Mean squared distance of w_plus from w, its mean over layers, in units of w's spread.
+        mahalanobis: Mean squared Mahalanobis distance of w_plus from the mean face, per dimension.
+        noise: Regularisation of optimised noise maps.
+    """
+
+    perceptual: _Weight = 1.0
+    pixel: _Weight = 0.5
+    discriminator: _Weight = 0.0
+    lpips: _Weight = 0.0
+    layer_spread: _Weight = 0.02
+    mahalanobis: _Weight = 0.005
+    noise: _Weight = 1e5
+
+
+class Plateau(_Frozen):
+    """Stop when the best distance fell by less than ``epsilon`` (relative) over the last ``window`` steps."""
+
+    window: Annotated[int, Field(ge=1)] = 50
+    epsilon: Annotated[float, Field(ge=0, lt=1)] = 0.005
+
+
+class InversionSettings(_Frozen):
+    """How one slot optimises and when it stops.
+
+    Attributes:
+        space: ``w``: one style for all layers; ``w_plus``: one a layer.
+        noise_maps: ``fixed``: the generator's own; ``optimised``: drawn from the seed and optimised with the latent.
+        steps: Budget. A step draws the iterate, measures it and moves it; step 0 measures the start.
+        learning_rate: Peak of Adam's rate, in units of w's root mean square standard deviation.
+        warm_up: Share of the steps over which the rate rises from zero.
+        ramp_down: Share of the steps over which it falls to zero along a cosine.
+        w_noise: Standard deviation of the noise on w at the start, in units of w's spread.
+        w_noise_end: Share of the steps after which that noise has faded to zero.
+        weights: Terms of the objective.
+        target_distance: Stop when the reported distance is this small.
+        plateau: Stop when nothing improves any more.
+    """
+
+    space: Space = "w_plus"
+    noise_maps: NoiseMaps = "fixed"
+    steps: Annotated[int, Field(ge=1, le=100_000)] = 100
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
+    warm_up: _Share = 0.05
+    ramp_down: _Share = 0.25
+    w_noise: _Weight = 0.0
+    w_noise_end: _Share = 0.75
+    weights: LossWeights = LossWeights()
+    target_distance: _Weight | None = None
+    plateau: Plateau | None = None
