@@ -32,9 +32,8 @@ CONTENT_TYPES: Final = {
 }
 
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_KEY = re.compile(
-    rf"{_TENANT.pattern}/\d{{8}}/[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}/[a-z0-9][a-z0-9._-]{{0,63}}"
-)
+_FOLDER = re.compile(rf"{_TENANT.pattern}/\d{{8}}/[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -75,8 +74,12 @@ class BlobStore(Protocol):
     def delete_folder(self, folder: str) -> int:
         """Erase everything below ``folder`` (`core.jobs.Job.folder`) and tell how many blobs there were."""
 
-    def list(self) -> Iterator[BlobInfo]:
-        """Yield every blob in no stated order; blobs that appear or vanish meanwhile may be missed or yielded."""
+    def list_blobs(self) -> Iterator[BlobInfo]:
+        """Yield every blob in no stated order; what appears or vanishes meanwhile may be among them or not.
+
+        Raises:
+            BlobStoreUnavailable: The store does not answer.
+        """
 
     def link(self, key: str, *, seconds: float, download_name: str | None = None) -> str:
         """Make a link that gives anyone the blob for ``seconds``.
@@ -122,16 +125,34 @@ def checked_key(key: str) -> str:
     Raises:
         InvalidBlobKey: It does not; nothing that climbs out of its folder does.
     """
-    if not _KEY.fullmatch(key):
+    if not is_key(key):
         raise InvalidBlobKey("This is not the key of a picture.")
     return key
 
 
+def checked_folder(folder: str) -> str:
+    """Return the folder, without a closing slash, if it has the form that Nigaoe makes.
+
+    Raises:
+        InvalidBlobKey: It does not.
+    """
+    folder = folder.removesuffix("/")
+    if not _FOLDER.fullmatch(folder):
+        raise InvalidBlobKey("This is not the folder of a job's pictures.")
+    return folder
+
+
+def is_key(text: str) -> bool:
+    """Whether this is a key that Nigaoe makes; a shared folder or bucket may hold other things too."""
+    folder, _, name = text.rpartition("/")
+    return bool(_FOLDER.fullmatch(folder) and _NAME.fullmatch(name))
+
+
 def job_of(key: str) -> str:
-    """The id of the job that a key or folder belongs to."""
+    """Tell the id of the job that a key or folder belongs to."""
     return key.split("/")[2]
 
 
 def folder_of(key: str) -> str:
-    """The folder that a key lies in."""
+    """Tell the folder that a key lies in."""
     return key.rpartition("/")[0]

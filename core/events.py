@@ -5,22 +5,30 @@ previews. An event's id is opaque and grows; `EventLog.read` continues behind an
 ``Last-Event-ID`` needs. A log is kept short and lives an hour after the last event; deleting the job erases it.
 """
 
+import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
-from core.job_store import Claim
+from core.errors import UsageError
+from core.job_store.contract import Claim
 from core.jobs import Job
 
 EVENT_SECONDS: Final = 3600
 """How long a log outlives its last event."""
 MAX_EVENTS: Final = 64
 """How many events a log keeps: enough for a client to come back after some 20 seconds without a gap in the previews."""
+LAST_EVENTS: Final = 8
+"""How many stay when the job has ended: previews are pictures of a person."""
 MAX_PREVIEW_BYTES: Final = 64 * 1024
 
 BEGINNING: Final = "0-0"
 """The id before every event."""
+
+
+_ID = re.compile(r"\d{1,18}-\d{1,18}")
 
 
 class EventKind(StrEnum):
@@ -77,3 +85,25 @@ def state_data(job: Job) -> dict[str, Any]:
     if job.error is not None:
         data["error"] = job.error.model_dump(mode="json")
     return data
+
+
+def preview_data(image: bytes, step: int, content_type: str) -> dict[str, Any]:
+    """The data of a preview event.
+
+    Raises:
+        UsageError: The picture has more than `MAX_PREVIEW_BYTES`.
+    """
+    if len(image) > MAX_PREVIEW_BYTES:
+        raise UsageError(f"A preview has at most {MAX_PREVIEW_BYTES} bytes: reduce it further.")
+    return {"step": step, "content_type": content_type, "image": base64.b64encode(image).decode()}
+
+
+def checked_event_id(event_id: str) -> str:
+    """Return the id if it has the form of an event's id.
+
+    Raises:
+        UsageError: It does not.
+    """
+    if not _ID.fullmatch(event_id):
+        raise UsageError("Last-Event-ID is not the id of an event: leave it out to begin at the start.")
+    return event_id

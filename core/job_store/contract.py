@@ -286,7 +286,7 @@ class WorkerBoard(Protocol):
 
 
 class JobStore(JobDesk, JobLeases, JobUpkeep, WorkerBoard, Protocol):
-    """All roles together; what `core.services.open_job_store` returns."""
+    """All roles together; what `core.services.connect` returns."""
 
     def check(self) -> None:
         """See whether the store answers and keeps what it is given (for ``/readyz`` and ``nigaoe doctor``).

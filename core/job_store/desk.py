@@ -1,0 +1,114 @@
+"""Ordering, reading, cancelling and deleting jobs."""
+
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+
+from typing_extensions import override
+
+from core.errors import IdempotencyConflict, QueueFull, QuotaExceeded, StoreUnavailable, UsageError
+from core.job_store.contract import AdmissionLimits, Idempotency, JobDesk, JobPage, QueueReport, Submission
+from core.job_store.ledger import MAX_ROUNDS, Ledger
+from core.job_store.lifecycle import cancel_asked, submitted
+from core.job_store.table import Insertion, Verdict, page_mark, write_of
+from core.jobs import Job, Seconds, UnixTime
+
+_CURSOR = re.compile(r"\d{20}\.[0-9a-f-]{36}")
+
+
+class LedgerDesk(Ledger, JobDesk):
+    """`JobDesk` over a table."""
+
+    @override
+    def now(self) -> UnixTime:
+        return self.table.now()
+
+    @override
+    def submit(
+        self, jobs: Sequence[Job], *, idempotency: Idempotency | None = None, limits: AdmissionLimits | None = None
+    ) -> Submission:
+        if not jobs:
+            raise UsageError("A submission needs at least one job.")
+        now = self.table.now()
+        stamped = [submitted(job, now, self.policy) for job in jobs]
+        inserted = self.table.insert(
+            Insertion(
+                writes=tuple(write_of(None, job, self.policy, now) for job in stamped),
+                idempotency_key=_hashed(idempotency.key) if idempotency else None,
+                body_hash=idempotency.body_hash if idempotency else "",
+                limits=limits or AdmissionLimits(),
+            )
+        )
+        self._raise_refusal(inserted.verdict)
+        stored = self.table.read_many(inserted.job_ids)
+        # A replay may meet jobs of which some were deleted; what is left is the truth.
+        found = tuple(job for job in stored if job is not None)
+        return Submission(found, replayed=inserted.verdict is Verdict.REPLAYED)
+
+    def _raise_refusal(self, verdict: Verdict) -> None:
+        if verdict is Verdict.CONFLICT:
+            raise IdempotencyConflict("This Idempotency-Key was used with another request: use a new key for this one.")
+        if verdict is Verdict.FULL:
+            pause = retry_after(self.table.queue())
+            raise QueueFull(f"Too many jobs are waiting: try again in {pause:.0f} seconds.", retry_after=pause)
+        if verdict is Verdict.QUOTA:
+            pause = retry_after(self.table.queue())
+            raise QuotaExceeded("You have too many unfinished jobs: wait for some to end.", retry_after=pause)
+
+    @override
+    def get(self, job_id: str, *, tenant: str | None = None) -> Job:
+        return self.find(job_id, tenant=tenant).job
+
+    @override
+    def list_jobs(self, tenant: str, *, cursor: str | None = None, limit: int = 20) -> JobPage:
+        if cursor is not None and not _CURSOR.fullmatch(cursor):
+            raise UsageError("The cursor is not one that was given out: begin again without it.")
+        marks = self.table.page(tenant, before=cursor, limit=limit + 1)
+        jobs = self.table.read_many([mark.partition(".")[2] for mark in marks[:limit]])
+        return JobPage(
+            jobs=tuple(job for job in jobs if job is not None),
+            next_cursor=marks[limit - 1] if len(marks) > limit else None,
+        )
+
+    @override
+    def position(self, job_id: str) -> int | None:
+        return self.table.rank(job_id)
+
+    @override
+    def queue(self) -> QueueReport:
+        return self.table.queue()
+
+    @override
+    def active_jobs(self, tenant: str) -> int:
+        return self.table.active(tenant)
+
+    @override
+    def cancel(self, job_id: str, *, tenant: str | None = None) -> Job:
+        return self.change(job_id, lambda job, now: cancel_asked(job, now, self.policy), tenant=tenant)
+
+    @override
+    def delete(self, job_id: str, *, tenant: str | None = None) -> bool:
+        for _ in range(MAX_ROUNDS):
+            snapshot = self.table.read(job_id)
+            if snapshot is None or tenant not in (None, snapshot.job.tenant):
+                return False
+            # The worker of a running job may still be storing a picture: erase again when it must have noticed.
+            delay = 2 * self.policy.lease_seconds if snapshot.job.lease else 0.0
+            if self.table.erase(snapshot, {snapshot.job.folder + "/": snapshot.now + delay}):
+                return True
+        raise StoreUnavailable("Too many processes change this job at once: try again.")
+
+
+def retry_after(queue: QueueReport) -> Seconds:
+    """Advise a pause: by Little's law a tenth of the queue leaves in a tenth of the age of its oldest job."""
+    return float(min(60, max(2, math.ceil(queue.oldest_age / 10))))
+
+
+def cursor_at(job: Job) -> str:
+    """The cursor with which a page continues behind this job."""
+    return page_mark(job)
+
+
+def _hashed(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()

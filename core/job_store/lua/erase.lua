@@ -1,0 +1,33 @@
+-- Remove a row with all that belongs to it if it is still at the revision that the caller read.
+-- ARGV: job id, revision, erasures. Returns 1 when it is gone, 0 when it has changed meanwhile.
+
+local id, revision = ARGV[1], ARGV[2]
+local key = P .. 'job:' .. id
+local row = redis.call('HMGET', key, 'revision', 'state', 'tenant', 'mark', 'idempotency')
+
+if not row[1] then
+    return 1
+end
+if row[1] ~= revision then
+    return 0
+end
+redis.call('DEL', key, P .. 'events:' .. id)
+redis.call('HINCRBY', P .. 'states', row[2], -1)
+redis.call('SREM', P .. 'active:' .. row[3], id)
+redis.call('ZREM', P .. 'tenant:' .. row[3], row[4])
+leave_queue(id)
+leave_agendas(id, {})
+add_erasures(cjson.decode(ARGV[3]))
+
+-- The Idempotency-Key goes with the last of its jobs.
+if row[5] then
+    local is_needed = false
+    for other in string.gmatch(redis.call('HGET', row[5], 'jobs') or '', '%S+') do
+        is_needed = is_needed or redis.call('EXISTS', P .. 'job:' .. other) == 1
+    end
+    if not is_needed then
+        redis.call('DEL', row[5])
+    end
+end
+redis.call('PUBLISH', P .. 'changes', id)
+return 1

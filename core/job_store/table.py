@@ -1,0 +1,177 @@
+"""What the store needs from a database: rows replaced by compare-and-set, and indexes that follow from the row.
+
+Two tables exist, in memory and in Redis. Both are dumb on purpose: which record follows which is decided by
+`core.job_store.lifecycle`, and what is indexed is decided here, by `write_of`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from core.blob_store import PHOTO
+from core.events import EventKind, events_of
+from core.job_store.contract import AdmissionLimits, Due, QueueReport
+from core.job_store.lifecycle import JobPolicy, last_moment
+from core.jobs import Job, JobState, Seconds, UnixTime
+from core.worker_report import WorkerReport
+
+
+class Agenda(StrEnum):
+    """Lists of things to do at a time. Members are job ids, except for erasures: blob keys and folders."""
+
+    LEASE = "lease"
+    DEADLINE = "deadline"
+    RETENTION = "retention"
+    DOORBELL = "doorbell"
+    WEBHOOK = "webhook"
+    ERASURE = "erasure"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A row at one moment."""
+
+    job: Job
+    revision: int  # Grows with every write, also with those that no client sees.
+    now: UnixTime
+
+
+@dataclass(frozen=True)
+class Write:
+    """A row and everything that changes with it in one atomic step."""
+
+    job: Job
+    rank: float | None  # Place in the queue, smaller first; None: not queued.
+    agenda: Mapping[Agenda, UnixTime]  # The job's entries; it has no others.
+    events: Sequence[tuple[EventKind, dict[str, Any]]] = ()
+    erasures: Mapping[str, UnixTime] = field(default_factory=dict)  # To be added to that agenda.
+    is_visible: bool = True  # Whether waiters are woken.
+
+
+@dataclass(frozen=True)
+class Insertion:
+    """New rows of one tenant: all or none."""
+
+    writes: tuple[Write, ...]
+    idempotency_key: str | None  # Hashed.
+    body_hash: str
+    limits: AdmissionLimits
+
+
+class Verdict(StrEnum):
+    """What became of an insertion."""
+
+    STORED = "stored"
+    REPLAYED = "replayed"  # The Idempotency-Key is known with the same body.
+    CONFLICT = "conflict"  # The Idempotency-Key is known with another body.
+    FULL = "full"  # Too many jobs wait, or too long.
+    QUOTA = "quota"
+
+
+@dataclass(frozen=True)
+class Inserted:
+    """An insertion's verdict and the ids of the stored or replayed jobs."""
+
+    verdict: Verdict
+    job_ids: tuple[str, ...] = ()
+
+
+class JobTable(Protocol):
+    """Rows and indexes. Thread-safe; every method may be repeated without harm when its answer was lost."""
+
+    def now(self) -> UnixTime:
+        """The table's clock."""
+
+    def read(self, job_id: str) -> Snapshot | None:
+        """Read one row and the time."""
+
+    def read_many(self, job_ids: Sequence[str]) -> list[Job | None]:
+        """Read rows in the order asked for."""
+
+    def insert(self, insertion: Insertion) -> Inserted:
+        """Store new rows if key and limits allow it; rows that are stored already count as stored."""
+
+    def swap(self, old: Snapshot, write: Write) -> bool:
+        """Replace a row; False if it is not at the old revision any more."""
+
+    def erase(self, old: Snapshot, erasures: Mapping[str, UnixTime]) -> bool:
+        """Remove a row, its events and its indexes; False if it is not at the old revision any more."""
+
+    def take_due(self, agenda: Agenda, *, limit: int, pause: Seconds, max_pause: Seconds) -> list[Due]:
+        """Take due entries; until it is settled, each comes again after ``pause``, twice that, up to ``max_pause``."""
+
+    def settle(self, agenda: Agenda, member: str) -> None:
+        """Remove an entry."""
+
+    def page(self, tenant: str, *, before: str | None, limit: int) -> list[str]:
+        """Read the tenant's page marks (`page_mark`) below ``before``, greatest first."""
+
+    def rank(self, job_id: str) -> int | None:
+        """How many rows stand before this one in the queue."""
+
+    def queue(self) -> QueueReport:
+        """Count."""
+
+    def active(self, tenant: str) -> int:
+        """Count a tenant's unfinished rows."""
+
+    def put_report(self, report: WorkerReport, seconds: Seconds) -> None:
+        """Keep a worker's report for this long."""
+
+    def drop_report(self, worker: str) -> None:
+        """Forget a worker's report."""
+
+    def reports(self) -> list[WorkerReport]:
+        """The reports whose time is not over."""
+
+    def close(self) -> None:
+        """Give connections back."""
+
+
+def write_of(old: Job | None, new: Job, policy: JobPolicy, now: UnixTime) -> Write:
+    """Tell all that changes when ``new`` takes the place of ``old``."""
+    return Write(
+        job=new,
+        rank=_rank_of(new),
+        agenda=dict(_agenda_of(new, policy)),
+        events=events_of(old, new),
+        erasures=_erasures_of(old, new, now),
+        is_visible=old is None or old.version != new.version,
+    )
+
+
+def page_mark(job: Job) -> str:
+    """Sorts a tenant's jobs by age as text; it is also the cursor of `JobPage`."""
+    return f"{round(job.created_at * 1e6):020d}.{job.id}"
+
+
+def known_ids(table: JobTable, job_ids: Collection[str]) -> set[str]:
+    """Which of these ids have a row."""
+    ordered = list(job_ids)
+    return {job_id for job_id, job in zip(ordered, table.read_many(ordered), strict=True) if job is not None}
+
+
+def _rank_of(job: Job) -> float | None:
+    # Urgent first, then old first: a requeued job keeps the place of its age. 1e11 is beyond any Unix time, and
+    # nine times that still leaves a double 0.2 milliseconds.
+    return (9 - job.options.priority) * 1e11 + job.created_at if job.state is JobState.QUEUED else None
+
+
+def _agenda_of(job: Job, policy: JobPolicy) -> list[tuple[Agenda, UnixTime]]:
+    if job.state is JobState.QUEUED:
+        return [(Agenda.DEADLINE, job.deadline_at), (Agenda.DOORBELL, job.queued_at + policy.doorbell_seconds)]
+    if job.lease is not None:
+        return [(Agenda.LEASE, job.lease.deadline), (Agenda.DEADLINE, last_moment(job, policy))]
+    entries = [(Agenda.RETENTION, job.expires_at or 0.0)]
+    if job.options.webhook_url is not None:
+        entries.append((Agenda.WEBHOOK, job.ended_at or 0.0))
+    return entries
+
+
+def _erasures_of(old: Job | None, new: Job, now: UnixTime) -> dict[str, UnixTime]:
+    if old is None or not new.state.is_end:
+        return {}
+    if new.state is not JobState.SUCCEEDED:
+        return {new.folder + "/": now}
+    return {old.blobs[PHOTO]: now} if PHOTO in old.blobs else {}

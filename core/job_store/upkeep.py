@@ -1,0 +1,107 @@
+"""Repairing what vanished processes left behind, and handing out what is due."""
+
+from collections.abc import Collection
+from typing import Final
+
+import structlog
+from typing_extensions import override
+
+from core.errors import UnknownJob, UnreadableJob
+from core.job_store.contract import Doorbell, Due, JobUpkeep, Repairs, WorkerBoard
+from core.job_store.ledger import Ledger
+from core.job_store.lifecycle import repaired
+from core.job_store.table import Agenda, known_ids
+from core.jobs import Job, JobState, Seconds
+from core.worker_report import WorkerReport
+
+LONGEST_PAUSE: Final = 3600.0
+REPAIR_PAUSE: Final = 2.0
+"""Should the reaper die between taking an entry and repairing its job, another takes the entry after this."""
+
+_log = structlog.get_logger(__name__)
+
+
+class LedgerUpkeep(Ledger, JobUpkeep, WorkerBoard):
+    """`JobUpkeep` and `WorkerBoard` over a table."""
+
+    @override
+    def requeue_expired(self, limit: int = 100) -> Repairs:
+        repairs = [
+            job
+            for agenda in (Agenda.LEASE, Agenda.DEADLINE)
+            for due in self._take(agenda, limit, REPAIR_PAUSE)
+            if (job := self._repair(agenda, due.member)) is not None
+        ]
+        return Repairs(
+            requeued=tuple(job for job in repairs if job.state is JobState.QUEUED),
+            ended=tuple(job for job in repairs if job.state.is_end),
+        )
+
+    def _repair(self, agenda: Agenda, job_id: str) -> Job | None:
+        before: list[Job] = []
+
+        def rule(job: Job, now: float) -> Job:
+            before[:] = [job]
+            return repaired(job, now, self.policy)
+
+        try:
+            job = self.change(job_id, rule)
+        except UnknownJob:
+            self.table.settle(agenda, job_id)
+            return None
+        except UnreadableJob:
+            _log.error("job.unreadable", job_id=job_id)
+            return None
+        return job if job is not before[0] else None
+
+    @override
+    def due_doorbells(self, limit: int = 100) -> list[Doorbell]:
+        jobs = self._due_jobs(Agenda.DOORBELL, limit, self.policy.doorbell_seconds)
+        return [Doorbell(job.id, job.attempt, job.options.priority) for job, _ in jobs if job.state is JobState.QUEUED]
+
+    @override
+    def due_webhooks(self, limit: int = 20) -> list[tuple[Job, int]]:
+        return self._due_jobs(Agenda.WEBHOOK, limit, self.policy.webhook_pause_seconds)
+
+    @override
+    def settle_webhook(self, job_id: str) -> None:
+        self.table.settle(Agenda.WEBHOOK, job_id)
+
+    @override
+    def due_erasures(self, limit: int = 100) -> list[Due]:
+        return self._take(Agenda.ERASURE, limit, self.policy.lease_seconds)
+
+    @override
+    def settle_erasure(self, member: str) -> None:
+        self.table.settle(Agenda.ERASURE, member)
+
+    @override
+    def due_retention(self, limit: int = 100) -> list[Job]:
+        return [job for job, _ in self._due_jobs(Agenda.RETENTION, limit, self.policy.lease_seconds)]
+
+    @override
+    def known(self, job_ids: Collection[str]) -> set[str]:
+        return known_ids(self.table, job_ids)
+
+    @override
+    def report_worker(self, report: WorkerReport, *, seconds: Seconds) -> None:
+        self.table.put_report(report, seconds)
+
+    @override
+    def withdraw_worker(self, worker: str) -> None:
+        self.table.drop_report(worker)
+
+    @override
+    def workers(self) -> list[WorkerReport]:
+        return self.table.reports()
+
+    def _take(self, agenda: Agenda, limit: int, pause: Seconds) -> list[Due]:
+        return self.table.take_due(agenda, limit=limit, pause=pause, max_pause=LONGEST_PAUSE)
+
+    def _due_jobs(self, agenda: Agenda, limit: int, pause: Seconds) -> list[tuple[Job, int]]:
+        due = self._take(agenda, limit, pause)
+        jobs = self.table.read_many([entry.member for entry in due])
+        for entry, job in zip(due, jobs, strict=True):
+            if job is None:
+                self.table.settle(agenda, entry.member)
+        return [(job, entry.tries) for entry, job in zip(due, jobs, strict=True) if job is not None]

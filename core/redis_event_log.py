@@ -1,0 +1,27 @@
+"""A job's events as a Redis stream; state and progress are added by the job table's own scripts."""
+
+import json
+
+from typing_extensions import override
+
+from core.events import BEGINNING, MAX_EVENTS, Event, EventKind, EventLog, checked_event_id, preview_data
+from core.job_store.contract import Claim
+from core.redis_link import RedisLink
+
+
+class RedisEventLog(EventLog):
+    """`EventLog` over Redis streams; safe to share between threads."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+
+    @override
+    def preview(self, claim: Claim, image: bytes, *, step: int, content_type: str = "image/webp") -> bool:
+        data = json.dumps(preview_data(image, step, content_type))
+        return bool(self._link.script("preview", claim.job_id, str(claim.token), data))
+
+    @override
+    def read(self, job_id: str, *, after: str = BEGINNING, limit: int = MAX_EVENTS) -> list[Event]:
+        key = self._link.key("events", job_id)
+        entries = self._link.call(lambda client: client.xrange(key, min=f"({checked_event_id(after)}", count=limit))
+        return [Event(entry_id, EventKind(fields["kind"]), json.loads(fields["data"])) for entry_id, fields in entries]

@@ -1,0 +1,124 @@
+"""Opening the stores that the settings name. Whoever opens closes.
+
+Redis, boto3 and Celery are imported here only when the settings ask for them, so that the records and rules in `core`
+can be used with none of them installed.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.blob_store import BlobStore
+from core.changes import ChangeFeed
+from core.dispatch import Dispatcher
+from core.errors import InvalidSettings
+from core.events import EventLog
+from core.folder_blob_store import FolderBlobStore
+from core.job_store.contract import JobStore
+from core.job_store.ledger_store import LedgerJobStore
+from core.job_store.lifecycle import JobPolicy
+from core.job_store.memory_table import MemoryJobTable
+from core.memory_change_feed import MemoryChangeFeed
+from core.memory_dispatcher import MemoryDispatcher
+from core.memory_event_log import MemoryEventLog
+from core.retention import Retention
+from core.settings import Settings
+from core.signed_links import LinkSigner
+from core.signing_secret import load_signing_secret
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that a door (API or worker) needs of the ground floor."""
+
+    settings: Settings
+    store: JobStore
+    events: EventLog
+    feed: ChangeFeed  # Enter it (``async with``) where the event loop runs.
+    blobs: BlobStore
+    signer: LinkSigner
+    dispatcher: Dispatcher
+    retention: Retention
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.dispatcher.close()
+        self.store.close()
+
+
+@contextmanager
+def open_services(settings: Settings) -> Iterator[Services]:
+    """Open what the settings name, and close it at the end.
+
+    Nothing is connected before its first use, so this succeeds while Redis is still starting.
+
+    Raises:
+        InvalidSettings: There is no Redis URL, or a setting names something impossible.
+    """
+    services = connect(settings)
+    try:
+        yield services
+    finally:
+        services.close()
+
+
+def connect(settings: Settings) -> Services:
+    """Like `open_services`, for those who close by themselves."""
+    from core.celery_dispatcher import CeleryDispatcher
+    from core.job_store.redis_table import RedisJobTable
+    from core.redis_change_feed import RedisChangeFeed
+    from core.redis_event_log import RedisEventLog
+    from core.redis_link import RedisLink
+
+    if settings.redis_url is None:
+        raise InvalidSettings("Set NIGAOE_REDIS_URL, or run `nigaoe serve`, which brings its own server.")
+    url = settings.redis_url.get_secret_value()
+    link = RedisLink(url, patience_seconds=settings.redis_patience_seconds)
+    store = LedgerJobStore(RedisJobTable(link), JobPolicy.from_settings(settings))
+    signer = LinkSigner(load_signing_secret(settings))
+    blobs = open_blob_store(settings, signer)
+    return Services(
+        settings=settings,
+        store=store,
+        events=RedisEventLog(link),
+        feed=RedisChangeFeed(url),
+        blobs=blobs,
+        signer=signer,
+        dispatcher=CeleryDispatcher(url, deadline_seconds=settings.job_deadline_seconds),
+        retention=Retention(store, blobs, orphan_seconds=settings.orphan_hours * 3600),
+    )
+
+
+def connect_in_memory(settings: Settings) -> Services:
+    """Services that live in this process's memory, with blobs in the folder that the settings name."""
+    table = MemoryJobTable()
+    store = LedgerJobStore(table, JobPolicy.from_settings(settings))
+    signer = LinkSigner(load_signing_secret(settings))
+    blobs = open_blob_store(settings, signer)
+    return Services(
+        settings=settings,
+        store=store,
+        events=MemoryEventLog(table),
+        feed=MemoryChangeFeed(table),
+        blobs=blobs,
+        signer=signer,
+        dispatcher=MemoryDispatcher(),
+        retention=Retention(store, blobs, orphan_seconds=settings.orphan_hours * 3600),
+    )
+
+
+def open_blob_store(settings: Settings, signer: LinkSigner) -> BlobStore:
+    """Open the folder or bucket that the settings name.
+
+    Raises:
+        InvalidSettings: It is neither, or S3 is asked for without the extra ``s3``.
+    """
+    location = settings.blob_location
+    if "://" not in location:
+        return FolderBlobStore(Path(location).expanduser(), signer)
+    try:
+        from core.s3_blob_store import S3BlobStore
+    except ModuleNotFoundError as error:
+        raise InvalidSettings("An S3 blob store needs boto3: pip install 'nigaoe[s3]'.") from error
+    return S3BlobStore(location, settings)
