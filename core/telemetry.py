@@ -1,15 +1,15 @@
-"""Logs and traces about the service. Nothing of a person gets into them.
+"""How the service writes about itself: structured logs with the job's id, and spans where OpenTelemetry is installed.
 
-Logs are structured (structlog): one JSON object a line, or coloured text on a terminal. What the standard library's
-loggers say (uvicorn, Celery) goes the same way. `job_context` puts the job's id on every line logged inside it.
-Traces (OpenTelemetry) exist where the extra ``otel`` is installed and an address is set; otherwise spans cost nothing.
+Nothing of a person is logged: no file names, no addresses of pictures, no latents; job ids and numbers only. Should a
+line carry a field that could hold such a thing, `without_personal_data` blanks it.
 """
 
-import importlib.util
 import logging
+import logging.config
 import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final
 
 import structlog
@@ -17,53 +17,78 @@ import structlog
 from core.errors import InvalidSettings
 from core.settings import Telemetry
 
+NOISY_LOGGERS = ("amqp", "boto3", "botocore", "httpcore", "httpx", "kombu", "PIL", "s3transfer", "timm", "urllib3")
+"""Libraries whose every-day messages would bury ours; their warnings are kept."""
+
 PERSONAL: Final = frozenset(
     {
-        "address", "authorization", "body", "client", "cookie", "crop", "data", "email", "face", "faces", "filename",
-        "headers", "image", "ip", "landmarks", "latent", "name", "photo", "photo_url", "query", "url", "user_agent",
-        "webhook_url",
+        "authorization", "body", "client", "cookie", "crop", "email", "face", "faces", "filename", "headers", "image",
+        "ip", "landmarks", "latent", "photo", "photo_url", "user_agent", "webhook_url",
     }
 )  # fmt: skip
-"""Fields that may hold something of a person, or lead to one; they are never written."""
-
-_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+"""Fields that may hold something of a person, or lead to one."""
 
 
-def set_up_logging(settings: Telemetry) -> None:
-    """Send all logs of this process to standard error in the chosen form."""
-    shared: list[Any] = [
+def configure_logging(settings: Telemetry, component: str) -> None:
+    """Send everything that this process logs, libraries included, to stderr in one form. Calling it again is harmless.
+
+    Args:
+        settings: Level and format.
+        component: What this process is (``api``, ``worker``, ``serve``); part of every line.
+    """
+    json_lines = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
+    enrich: list[Any] = [
         structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _name_component(component),
         without_personal_data,
+        structlog.processors.StackInfoRenderer(),
     ]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *enrich,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(settings)],
-        )
+    _route_standard_logging(settings.log_level.upper(), enrich, json_lines=json_lines)
+
+
+def _route_standard_logging(level: str, enrich: list[Any], *, json_lines: bool) -> None:
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=enrich,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(json_lines=json_lines)],
     )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
     root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(_LEVELS[settings.log_level])
+    root.handlers = [handler]
+    root.setLevel(level)
+    for name in NOISY_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _renderers(settings: Telemetry) -> list[Any]:
-    form = settings.log_format
-    if form == "console" or (form == "auto" and sys.stderr.isatty()):
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+def _renderers(*, json_lines: bool) -> list[Any]:
+    if json_lines:
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
 
 
-def without_personal_data(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _name_component(component: str) -> Any:
+    def add(_logger: object, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+        event.setdefault("component", component)
+        return event
+
+    return add
+
+
+def without_personal_data(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Replace what may be personal by a mark, and bytes by their number (a structlog processor)."""
     for key, value in event.items():
         if key.lower() in PERSONAL:
@@ -80,39 +105,43 @@ def job_context(job_id: str, **facts: str | int) -> Iterator[None]:
         yield
 
 
-def set_up_tracing(settings: Telemetry, service: str) -> None:
-    """Send spans to ``otlp_endpoint`` if one is set.
-
-    Args:
-        settings: Holds the address.
-        service: The name under which spans appear: nigaoe-api, nigaoe-worker.
+def configure_tracing(settings: Telemetry, component: str) -> None:
+    """Export spans to ``otlp_endpoint``; nothing happens where none is set.
 
     Raises:
         InvalidSettings: An address is set, but the extra ``otel`` is not installed.
     """
     if settings.otlp_endpoint is None:
         return
-    if importlib.util.find_spec("opentelemetry.sdk") is None:
-        raise InvalidSettings("NIGAOE_OTLP_ENDPOINT needs OpenTelemetry: pip install 'nigaoe[otel]'.")
-    from opentelemetry import trace
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-    provider = TracerProvider(resource=Resource({SERVICE_NAME: service}))
-    exporter = OTLPSpanExporter(endpoint=settings.otlp_endpoint.rstrip("/") + "/v1/traces")
+    try:
+        from opentelemetry import trace
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
+        raise InvalidSettings("NIGAOE_OTLP_ENDPOINT needs the extra: pip install 'nigaoe[otel]'.") from None
+    provider = TracerProvider(resource=Resource.create({"service.name": f"nigaoe-{component}"}))
+    exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint.rstrip('/')}/v1/traces")
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
 
 
 @contextmanager
 def span(name: str, **attributes: str | float | bool) -> Iterator[None]:
-    """Trace what happens inside; without OpenTelemetry it does nothing."""
-    try:
-        from opentelemetry import trace
-    except ModuleNotFoundError:
+    """Measure a block as a span of the current trace; free of cost where OpenTelemetry is not installed."""
+    tracer = _tracer()
+    if tracer is None:
         yield
         return
-    with trace.get_tracer("nigaoe").start_as_current_span(name, attributes=attributes):
+    with tracer.start_as_current_span(name, attributes=attributes):
         yield
+
+
+@lru_cache(maxsize=1)
+def _tracer() -> Any:
+    try:
+        from opentelemetry import trace
+    except ImportError:
+        return None
+    return trace.get_tracer("nigaoe")  # A proxy until `configure_tracing` sets a provider, a no-op without one.

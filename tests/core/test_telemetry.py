@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from core.settings import Telemetry
-from core.telemetry import configure_logging, configure_tracing, span
+from core.telemetry import configure_logging, configure_tracing, job_context, span
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +28,16 @@ def test_every_line_carries_the_job_it_is_about(capsys: pytest.CaptureFixture[st
     ours, theirs = (json.loads(line) for line in capsys.readouterr().err.splitlines())
     assert (ours["event"], ours["attempt"], ours["job_id"], ours["component"]) == ("claimed", 2, "7", "worker")
     assert (theirs["event"], theirs["job_id"], theirs["level"]) == ("lost it", "7", "warning")
+
+
+def test_nothing_of_a_person_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    """A careless line loses what it should not say, and bytes become a number."""
+    configure_logging(Telemetry(log_format="json"), "api")
+    with job_context("7", attempt=1):
+        structlog.get_logger("api").info("received", filename="me.jpg", Photo="...", size=3, content=b"abc")
+    line = json.loads(capsys.readouterr().err)
+    assert (line["filename"], line["Photo"], line["content"]) == ("[not logged]", "[not logged]", "[3 bytes]")
+    assert (line["size"], line["job_id"], line["attempt"]) == (3, "7", 1)
 
 
 def test_the_level_is_a_floor(capsys: pytest.CaptureFixture[str]) -> None:
