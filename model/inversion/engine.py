@@ -1,0 +1,189 @@
+"""The engine of slots: admit, step, retire.
+
+Continuous batching for optimisation: every occupied slot is one inversion with its own latent, noise maps, Adam
+moments, clock, schedule, random generator, best iterate and stop rule. One step advances all of them as one batch;
+slots join and leave between steps. Batching never changes an answer: nothing in a step looks across samples.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+
+from torch import Tensor
+
+from model.generator import Generator
+from model.inversion.drawing import Drawn, draw
+from model.inversion.objective import Objective
+from model.inversion.request import Finished, InversionRequest, InversionResult, Ticket
+from model.inversion.slot import Slot
+from model.inversion.slot_table import SlotTable
+
+
+class SlotEngine:
+    """Optimises up to ``width`` latents at once.
+
+    Not thread-safe: one thread owns an engine and its device.
+
+    Args:
+        generator: Frozen, in evaluation mode.
+        objective: Built for this generator, on its device.
+        width: Number of slots.
+        clock: Monotonic seconds, the clock of deadlines.
+
+    Attributes:
+        batch_limit: Largest batch that may pass through the networks at once; None: all slots. It changes no answer,
+            so a caller that runs out of memory may lower it and step again.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        objective: Objective,
+        width: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if width < 1:
+            raise ValueError(f"an engine needs at least one slot, not {width}")
+        self.generator = generator
+        self.objective = objective
+        self.width = width
+        self.batch_limit: int | None = None
+        self._clock = clock
+        self._table = SlotTable(generator.synthesis, width)
+        self._slots: list[Slot] = []
+        self._admissions = 0
+
+    @property
+    def occupied(self) -> int:
+        """Number of slots at work."""
+        return len(self._slots)
+
+    @property
+    def free(self) -> int:
+        """Number of requests that can be admitted now."""
+        return self.width - len(self._slots)
+
+    def admit(self, request: InversionRequest) -> Ticket:
+        """Give a request a free slot; it takes part from the next step on.
+
+        Raises:
+            RuntimeError: No slot is free.
+            ValueError: A tensor has the wrong shape, or the objective lacks a term that the settings ask for.
+        """
+        if not self.free:
+            raise RuntimeError("all slots are occupied; look at `free` before admitting")
+        self._check(request)
+        slot = Slot(Ticket(self._admissions, request), self._clock())
+        self._fill(len(self._slots), slot)
+        self._slots.append(slot)
+        self._admissions += 1
+        return slot.ticket
+
+    def step(self) -> list[Finished]:
+        """Advance every occupied slot by one step, as one batch; return the slots that ended."""
+        for slot in self._slots:
+            slot.ask_whether_cancelled()
+        finished = self._retire()
+        if self._slots:
+            drawn = self._draw()
+            self._record(drawn)
+            self._table.advance(drawn.gradients, [slot.move for slot in self._slots], self.objective.prior.unit)
+            self._report()
+            finished += self._retire()
+        return finished
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Let the ticket's slot end before its next step; a ticket that already ended is left alone."""
+        for slot in self._slots:
+            if slot.ticket is ticket:
+                slot.cancel()
+
+    def run(self, requests: Iterable[InversionRequest]) -> Iterator[Finished]:
+        """Invert many faces: the engine run until it is empty, every free slot refilled at once.
+
+        Yields:
+            Slots in the order in which they end; ``finished.ticket.request`` says whose each is.
+        """
+        waiting = iter(requests)
+        while True:
+            for request in islice(waiting, self.free):
+                self.admit(request)
+            if not self._slots:
+                return
+            yield from self.step()
+
+    def _draw(self) -> Drawn:
+        limit = self.batch_limit or self.width
+        parts = []
+        for first in range(0, self.occupied, limit):
+            rows = slice(first, min(first + limit, self.occupied))
+            parts.append(draw(self.generator, self.objective, self._table, self._slots[rows], rows))
+        return Drawn.joined(parts)
+
+    def _record(self, drawn: Drawn) -> None:
+        improved = []
+        for row, (slot, verdict) in enumerate(zip(self._slots, drawn.verdicts.tolist(), strict=True)):
+            if slot.record(verdict[0], finite=all(map(math.isfinite, verdict))):
+                improved.append(row)
+        self._table.keep(improved, drawn.iterate)
+
+    def _report(self) -> None:
+        now = self._clock()
+        for row, slot in enumerate(self._slots):
+            slot.advance(now)
+            slot.report(self._table.best.image[row])
+
+    def _retire(self) -> list[Finished]:
+        """Take out the slots that ended; the last rows move into their places."""
+        finished = []
+        for row in reversed(range(self.occupied)):
+            if self._slots[row].stop_reason is not None:
+                finished.append(self._finish(row))
+                last = self._slots.pop()
+                if row < self.occupied:
+                    self._slots[row] = last
+                    self._table.relocate(self.occupied, row)
+        return finished[::-1]
+
+    def _finish(self, row: int) -> Finished:
+        slot = self._slots[row]
+        reason = slot.stop_reason
+        assert reason is not None  # noqa: S101 - only ended slots are finished
+        if slot.error is not None or not slot.history:
+            return Finished(slot.ticket, reason, error=slot.error)
+        best = self._table.best.map(lambda column: column[row].detach().cpu().clone())
+        result = InversionResult(
+            w_plus=best.w_plus,
+            noise=tuple(best.noise) if best.noise is not None and slot.optimises_noise else None,
+            reconstruction=best.image,
+            distance_start=slot.history[0],
+            distance_end=slot.best_distance,
+            steps=slot.steps,
+            best_step=slot.best_step,
+            seconds=self._clock() - slot.admitted_at,
+            stop_reason=reason,
+            history=tuple(slot.history),
+        )
+        return Finished(slot.ticket, reason, result)
+
+    def _check(self, request: InversionRequest) -> None:
+        architecture = self.generator.architecture
+        side = architecture.resolution
+        _check_shape("target", request.target, (3, side, side))
+        _check_shape("region", request.region, (1, side, side))
+        _check_shape("start", request.start, (architecture.num_ws, architecture.w_dim))
+        self.objective.check(request.settings.weights)
+
+    def _fill(self, row: int, slot: Slot) -> None:
+        request, mean = slot.ticket.request, self.objective.prior.mean
+        region = None if request.region is None else request.region[None].to(mean)
+        target = self.objective.describe(request.target[None].to(mean), region)
+        start = mean if request.start is None else request.start
+        self._table.fill(row, start, target, slot.random if slot.optimises_noise else None)
+
+
+def _check_shape(name: str, tensor: Tensor | None, expected: tuple[int, ...]) -> None:
+    if tensor is not None and tuple(tensor.shape) != expected:
+        raise ValueError(f"{name} must be {list(expected)} for this generator, not {list(tensor.shape)}")

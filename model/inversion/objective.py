@@ -1,0 +1,220 @@
+"""How far an iterate is from its target: the reported distance, and the loss that the optimiser follows.
+
+**The reported distance** is one fixed measure, so that curves compare: the perceptual term, EfficientNet-Lite0 feature
+distance over all its levels (0..4), weighted by the request's region. Everything else only steers.
+
+Every term is a vector # [N]: one number a sample, which no neighbour in the batch changes.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from model.discriminator import Discriminator
+from model.inversion.feature_eye import FeatureEye, pooled_region
+from model.inversion.noise_maps import noise_autocorrelation
+from model.inversion.prior import LatentPrior
+from model.inversion.settings import LossWeights
+from model.latent_statistics import LatentStatistics
+from model.perceptual import EfficientNetFeatures
+
+REPORTED = "perceptual"
+PIXEL_SOFTNESS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """All that the objective must know about target pictures; computed once a slot.
+
+    Attributes:
+        image: # [N, 3, R, R] in [-1, 1].
+        region: Weight of every pixel, summing to 1 a sample. # [N, 1, R, R].
+        features: For each eye, one # [N, C_l, H_l, W_l] a level.
+        regions: For each eye, the region at each of its levels. # [N, 1, H_l, W_l].
+    """
+
+    image: Tensor
+    region: Tensor
+    features: Mapping[str, Sequence[Tensor]]
+    regions: Mapping[str, Sequence[Tensor]]
+
+    @property
+    def columns(self) -> list[Tensor]:
+        """All tensors in a fixed order; the first axis of each is the sample."""
+        nested = [*self.features.values(), *self.regions.values()]
+        return [self.image, self.region, *(level for levels in nested for level in levels)]
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Target":
+        """Return the same structure with every tensor changed."""
+        return Target(
+            change(self.image),
+            change(self.region),
+            {name: [change(level) for level in levels] for name, levels in self.features.items()},
+            {name: [change(level) for level in levels] for name, levels in self.regions.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Iterate:
+    """A batch of iterates as they were drawn.
+
+    Attributes:
+        w_plus: # [N, num_ws, w_dim].
+        image: Raw range. # [N, 3, R, R].
+        noise: Optimised maps, each # [N, 1, R_i, R_i]; None where no slot of the batch optimises them.
+    """
+
+    w_plus: Tensor
+    image: Tensor
+    noise: Sequence[Tensor] | None = None
+
+    @property
+    def columns(self) -> list[Tensor]:
+        """All tensors in a fixed order; the first axis of each is the sample."""
+        return [self.w_plus, self.image, *(self.noise or [])]
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Iterate":
+        """Return the same structure with every tensor changed."""
+        noise = None if self.noise is None else [change(maps) for maps in self.noise]
+        return Iterate(change(self.w_plus), change(self.image), noise)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What the objective says about a batch.
+
+    Attributes:
+        distance: Reported distance. # [N].
+        loss: Weighted sum of all terms. # [N].
+    """
+
+    distance: Tensor
+    loss: Tensor
+
+
+class Objective(nn.Module):
+    """The terms of one generator's inversions; which of them count is each slot's choice.
+
+    Args:
+        statistics: Moments of w, for the priors.
+        perceptual: The eye of the reported distance; all five levels.
+        perceptual_size: Side at which that eye looks.
+        discriminator: Makes the ``discriminator`` term possible.
+        lpips: Makes the ``lpips`` term possible.
+    """
+
+    def __init__(
+        self,
+        statistics: LatentStatistics,
+        perceptual: EfficientNetFeatures,
+        *,
+        perceptual_size: int | None = None,
+        discriminator: Discriminator | None = None,
+        lpips: FeatureEye | None = None,
+    ) -> None:
+        super().__init__()
+        self.prior = LatentPrior(statistics)
+        self.eyes = nn.ModuleDict({REPORTED: FeatureEye(perceptual, size=perceptual_size)})
+        if discriminator is not None:
+            self.eyes["discriminator"] = FeatureEye(discriminator.features)
+        if lpips is not None:
+            self.eyes["lpips"] = lpips
+
+    def check(self, weights: LossWeights) -> None:
+        """Refuse weights of terms that this objective cannot compute.
+
+        Raises:
+            ValueError: Such a weight is not 0.
+        """
+        for name in ("discriminator", "lpips"):
+            if getattr(weights, name) and name not in self.eyes:
+                raise ValueError(f"the `{name}` term has a weight, but the objective was built without it")
+
+    @torch.no_grad()
+    def describe(self, image: Tensor, region: Tensor | None = None) -> Target:
+        """Look at target pictures once.
+
+        Args:
+            image: # [N, 3, R, R] in [-1, 1].
+            region: Weight of every pixel, not negative. # [N, 1, R, R]; None: all the same.
+        """
+        if region is None:
+            region = torch.ones_like(image[:, :1])
+        features = {name: self._eye(name).features(image) for name in self.eyes}
+        regions = {name: pooled_region(region, levels) for name, levels in features.items()}
+        return Target(image, region / region.sum(dim=(1, 2, 3), keepdim=True), features, regions)
+
+    def measure(self, iterate: Iterate, target: Target, weights: "WeightColumns") -> Measurement:
+        """Compare a batch of iterates with their targets.
+
+        Args:
+            iterate: What was drawn.
+            target: The same number of samples.
+            weights: One row a sample.
+        """
+        terms = {name: self._look(name, iterate, target) for name in self.eyes if name in weights}
+        terms |= {name: term(iterate, target) for name, term in self._plain_terms(iterate).items() if name in weights}
+        loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum(dim=0)
+        return Measurement(distance=terms[REPORTED].detach(), loss=loss)
+
+    def _look(self, name: str, iterate: Iterate, target: Target) -> Tensor:
+        eye = self._eye(name)
+        return eye.distance(eye.features(iterate.image), target.features[name], target.regions[name])
+
+    def _plain_terms(self, iterate: Iterate) -> dict[str, Callable[[Iterate, Target], Tensor]]:
+        terms: dict[str, Callable[[Iterate, Target], Tensor]] = {
+            "pixel": lambda iterate, target: pixel_distance(iterate.image, target.image, target.region),
+            "layer_spread": lambda iterate, _: self.prior.layer_spread(iterate.w_plus),
+            "mahalanobis": lambda iterate, _: self.prior.mahalanobis(iterate.w_plus),
+        }
+        maps = iterate.noise
+        if maps is not None:
+            terms["noise"] = lambda *_: noise_autocorrelation(maps)
+        return terms
+
+    def _eye(self, name: str) -> FeatureEye:
+        eye = self.eyes[name]
+        assert isinstance(eye, FeatureEye)  # noqa: S101 - narrows ModuleDict's type
+        return eye
+
+
+def pixel_distance(first: Tensor, second: Tensor, region: Tensor) -> Tensor:
+    """Return the weighted mean absolute difference of colours, smooth at zero (Charbonnier).
+
+    Args:
+        first: # [N, 3, R, R].
+        second: # [N, 3, R, R].
+        region: Summing to 1 a sample. # [N, 1, R, R].
+
+    Returns:
+        # [N], 0..2 for pictures in [-1, 1].
+    """
+    soft = (first - second).square().add(PIXEL_SOFTNESS**2).sqrt() - PIXEL_SOFTNESS
+    return (soft.mean(dim=1, keepdim=True) * region).sum(dim=(1, 2, 3))
+
+
+class WeightColumns:
+    """The weights of several samples, one column # [N] a term that any of them uses.
+
+    Args:
+        weights: One a sample.
+        like: Tensor whose device and type the columns take.
+    """
+
+    def __init__(self, weights: Sequence[LossWeights], like: Tensor) -> None:
+        rows = [row.model_dump() for row in weights]
+        self._columns = {
+            name: torch.tensor([row[name] for row in rows], dtype=like.dtype, device=like.device)
+            for name in LossWeights.model_fields
+            if name == REPORTED or any(row[name] for row in rows)
+        }
+
+    def __contains__(self, name: str) -> bool:
+        """Whether any sample gives the term a weight."""
+        return name in self._columns
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The term's weights. # [N]."""
+        return self._columns[name]

@@ -1,0 +1,50 @@
+"""What is known of a latent before any photo is seen: where w lies, and that all layers share it.
+
+W+ codes that over-fit a photo decode badly in another domain; both terms keep them where the generator was trained.
+Zhu et al., "Improved StyleGAN Embedding: Where are the Good Latents?", 2020, section 3 (whitened distance from the
+mean); Tov et al., "Designing an Encoder for StyleGAN Image Manipulation", 2021, section 4 (closeness to W).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from model.latent_statistics import LatentStatistics
+
+VARIANCE_FLOOR = 1e-3
+
+
+class LatentPrior(nn.Module):
+    """Distances of w_plus from the mean face and from W, in units of w's own statistics.
+
+    Args:
+        statistics: Moments of w. Axes along which w hardly varies are floored at ``VARIANCE_FLOOR`` times the mean
+            variance, so that they cannot dominate the distance.
+
+    Attributes:
+        mean: Mean of each layer's style. # [num_ws, w_dim].
+        spread: Root of the mean squared distance of w from its mean.
+        variance: Mean variance of a coordinate of w.
+        unit: Root of ``variance``: the unit in which learning rates are given.
+    """
+
+    mean: Tensor
+    whitening: Tensor
+
+    def __init__(self, statistics: LatentStatistics) -> None:
+        super().__init__()
+        variances, axes = torch.linalg.eigh(statistics.covariance.double())
+        variances = variances.clamp_min(VARIANCE_FLOOR * float(variances.mean()))
+        self.spread = statistics.spread
+        self.variance = max(float(variances.mean()), 1e-12)
+        self.unit = self.variance**0.5
+        self.register_buffer("mean", statistics.mean.float())  # [num_ws, w_dim]
+        self.register_buffer("whitening", (axes * variances.rsqrt()).float())  # [w_dim, w_dim]
+
+    def mahalanobis(self, w_plus: Tensor) -> Tensor:
+        """Return the squared Mahalanobis distance from the mean a dimension, averaged over layers: 1 in W. # [N]."""
+        whitened = (w_plus - self.mean) @ self.whitening.expand(w_plus.shape[0], -1, -1)  # [N, num_ws, w_dim]
+        return whitened.square().mean(dim=(1, 2))
+
+    def layer_spread(self, w_plus: Tensor) -> Tensor:
+        """Return the mean squared distance of the layers from their mean, in units of w's variance. # [N]."""
+        return (w_plus - w_plus.mean(dim=1, keepdim=True)).square().mean(dim=(1, 2)) / self.variance

@@ -1,0 +1,135 @@
+"""The tensors of all slots, stacked: row i of every column belongs to the slot in row i.
+
+Occupied rows are always the first ones, so that a step works on views and gathers nothing; when a slot leaves, the
+last row moves into its place.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.generator import Synthesis
+from model.inversion.adam import BatchedAdam
+from model.inversion.noise_maps import draw_noise_maps, normalised
+from model.inversion.objective import Iterate, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """How one row takes one step.
+
+    Attributes:
+        count: Steps taken before, for Adam's bias correction.
+        rate: Learning rate, in units of w's root mean square standard deviation.
+        tied: Whether all layers share one style (W).
+        noise: Whether the noise maps move, too.
+    """
+
+    count: int
+    rate: float
+    tied: bool
+    noise: bool
+
+
+class SlotTable:
+    """Latents, noise maps, their optimisers, targets and best iterates of up to ``width`` slots.
+
+    Args:
+        synthesis: Gives device, shapes and the fixed noise maps.
+        width: Number of rows.
+
+    Attributes:
+        latent: w_plus of every row with its optimiser. # [width, num_ws, w_dim].
+        noise: Noise maps with their optimisers, one # [width, 1, R_i, R_i] a convolution; None until a slot needs it.
+        best: Best iterate of every row.
+    """
+
+    def __init__(self, synthesis: Synthesis, width: int) -> None:
+        architecture = synthesis.architecture
+        side = architecture.resolution
+        blocks = [synthesis.block(r) for r in architecture.resolutions]
+        self.width = width
+        self._fixed_noise = [conv.noise_const[None] for block in blocks for conv in block.convs]  # each [1, R_i, R_i]
+        like = self._fixed_noise[0]
+        self.latent = BatchedAdam(like.new_zeros(width, architecture.num_ws, architecture.w_dim))
+        self.noise: list[BatchedAdam] | None = None
+        self.best = Iterate(torch.zeros_like(self.latent.parameters), like.new_zeros(width, 3, side, side))
+        self._targets: Target | None = None
+
+    def fill(self, row: int, start: Tensor, target: Target, random: torch.Generator | None) -> None:
+        """Begin a row.
+
+        Args:
+            row: A free one.
+            start: # [num_ws, w_dim].
+            target: One sample.
+            random: Draws the noise maps that this row will optimise; None keeps the generator's own.
+        """
+        self.latent.restart(row, start)
+        self.best.w_plus[row] = self.latent.parameters[row]
+        if self._targets is None:
+            self._targets = target.map(lambda column: column.new_zeros(self.width, *column.shape[1:]))
+        for column, value in zip(self._targets.columns, target.columns, strict=True):
+            column[row] = value[0]
+        if self.noise is None and random is not None:
+            self._add_noise()
+        if self.noise is not None:
+            self._fill_noise(row, random)
+
+    def keep(self, rows: Sequence[int], iterate: Iterate) -> None:
+        """Make the present iterate of some rows their best."""
+        for row in rows:
+            for best, present in zip(self.best.columns, iterate.columns, strict=True):
+                best[row] = present[row]
+
+    def advance(self, gradients: Sequence[Tensor], moves: Sequence[Move], unit: float) -> None:
+        """Take one optimiser step in the first rows.
+
+        Args:
+            gradients: Of w_plus # [n, num_ws, w_dim] and, where any row optimises noise, of every map.
+            moves: One a row.
+            unit: Length of a learning rate of 1 in w.
+        """
+        gradient, *noise_gradients = gradients
+        counts = [move.count for move in moves]
+        tied = self._flags([move.tied for move in moves])
+        gradient = torch.where(tied[:, None, None], gradient.mean(dim=1, keepdim=True), gradient)
+        self.latent.step(gradient, counts, [move.rate * unit for move in moves])
+        moving = self._flags([move.noise for move in moves])[:, None, None, None]
+        for adam, noise_gradient in zip(self.noise or [], noise_gradients, strict=True):
+            maps = adam.parameters[: len(moves)]
+            before = maps.clone()
+            adam.step(noise_gradient, counts, [move.rate for move in moves])
+            maps.copy_(torch.where(moving, normalised(maps), before))
+
+    def relocate(self, source: int, target: int) -> None:
+        """Copy one row over another."""
+        for column in self._columns():
+            column[target] = column[source]
+
+    def targets(self, rows: slice) -> Target:
+        """Return the targets of some rows, as views."""
+        assert self._targets is not None  # noqa: S101 - a row was filled before it is asked for
+        return self._targets.map(lambda column: column[rows])
+
+    def _flags(self, rows: Sequence[bool]) -> Tensor:
+        return torch.tensor(rows, device=self.latent.parameters.device)
+
+    def _columns(self) -> list[Tensor]:
+        optimisers = [self.latent, *(self.noise or [])]
+        targets = self._targets.columns if self._targets is not None else []
+        return [*(column for adam in optimisers for column in adam.columns), *self.best.columns, *targets]
+
+    def _add_noise(self) -> None:
+        copies = [fixed.expand(self.width, -1, -1, -1) for fixed in self._fixed_noise]
+        self.noise = [BatchedAdam(maps.clone()) for maps in copies]
+        self.best = Iterate(self.best.w_plus, self.best.image, [maps.clone() for maps in copies])
+
+    def _fill_noise(self, row: int, random: torch.Generator | None) -> None:
+        shapes = [(maps.shape[-2], maps.shape[-1]) for maps in self._fixed_noise]
+        maps = self._fixed_noise if random is None else draw_noise_maps(shapes, random)
+        for adam, best, start in zip(self.noise or [], self.best.noise or [], maps, strict=True):
+            adam.restart(row, start)
+            best[row] = adam.parameters[row]
