@@ -16,8 +16,8 @@ from core.errors import InvalidBlobKey
 PHOTO: Final = "photo"
 """The upload itself. Erased as soon as the job ends, never served."""
 CROP: Final = "crop.png"
-"""The aligned face, square RGB. Its side is a whole multiple of the generator's resolution, at least 256 pixels, so that
-people can look at it too; a worker reduces it to the resolution by the mean of each block of pixels."""
+"""The aligned face, square RGB. Its side is a whole multiple of the generator's resolution, at least 256 pixels: people
+can look at it, too. A worker reduces it to the resolution by the mean of each block of pixels."""
 LATENT: Final = "latent.safetensors"
 RESULT_PNG: Final = "result.png"
 RESULT_WEBP: Final = "result.webp"
