@@ -478,12 +478,12 @@ class NotReady(RequestError):
     title = "The service is not ready"
 
 
-class NoResultYet(RequestError):
-    """The job has not succeeded (yet), so there is no picture and no latent."""
+class NoResult(RequestError):
+    """The job has not succeeded, or not yet, so there is no picture and no latent."""
 
-    code = "no_result_yet"
+    code = "no_result"
     status = 409
-    title = "The job has no result yet"
+    title = "The job has no result"
 
 
 class NoSuchResult(RequestError):
