@@ -54,7 +54,7 @@
     │   ├── UnsupportedMediaType      unsupported_media_type 415
     │   ├── RateLimited               rate_limited           429
     │   ├── NotReady                  not_ready              503
-    │   ├── NoResultYet               no_result_yet          409
+    │   ├── NoResult                  no_result              409
     │   ├── NoSuchResult              no_such_result         404
     │   └── InvalidFaceToken          invalid_face_token     422
     ├── OutboundError                 fetch_failed           422
