@@ -4,8 +4,13 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from core.errors import NigaoeError
+from nigaoe.commands.convert import convert
+from nigaoe.commands.doctor import doctor
+from nigaoe.commands.sample import sample
+from nigaoe.exit_codes import exit_code
 
 app = typer.Typer(
     name="nigaoe",
@@ -13,12 +18,15 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
+app.command()(convert)
+app.command()(sample)
+app.command()(doctor)
 
 
 def main() -> None:
-    """Run the command line; an error of the tree ends in one red sentence and exit code 2, never in a traceback."""
+    """Run the command line; an error of the tree ends in one red sentence and its exit code, never in a traceback."""
     try:
         app()
     except NigaoeError as error:
-        Console(stderr=True).print(f"[bold red]{error.title}[/] ({error.code}): {error.message}", highlight=False)
-        sys.exit(2)
+        Console(stderr=True).print(f"[bold red]{error.title}[/] ({error.code}): {escape(error.message)}")
+        sys.exit(exit_code([error]))

@@ -1,0 +1,50 @@
+# Everything that people do with this checkout. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test check format constraints clean
+
+help: ## List these targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 22
+
+demo: $(VENV)/.ready ## Convert the sample photo through the REST API of the embedded service
+	$(BIN)/nigaoe demo samples/astronaut.jpg --output out/demo
+
+serve: $(VENV)/.ready ## Start the service with the upload page at http://127.0.0.1:8000
+	$(BIN)/nigaoe serve
+
+test: $(VENV)/.ready-dev ## Run every test, the fast ones first
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.ready-dev ## What CI runs: ruff, mypy, import-linter, tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+format: $(VENV)/.ready-dev ## Sort imports and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+constraints: $(VENV)/.ready-dev ## Write down the versions that are installed and tested now
+	$(BIN)/python -m pip freeze --exclude-editable | LC_ALL=C sort --ignore-case > constraints.txt
+
+clean: ## Remove the virtual environment, caches and outputs (never runs/)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache out build dist
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Setting up (a few minutes: PyTorch is large) ..."
+	$(PIP) install --constraint constraints.txt --editable '.[embedded]'
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Setting up (a few minutes: PyTorch is large) ..."
+	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/.ready

