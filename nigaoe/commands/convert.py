@@ -98,9 +98,9 @@ def _face_choice(text: str) -> "FaceChoice":
 def _run(order: "ConversionOrder", device: str, *, as_json: bool) -> list[NigaoeError]:
     from core.registry import Registry
     from core.settings import load_settings
+    from model.device import prepare_device
     from model.pipeline import Pipeline
     from nigaoe.conversion_run import ConversionRun
-    from nigaoe.device import prepare_device
 
     if not order.photos:
         raise UsageError("There are no photos in what you named; name JPEG, PNG, WebP, AVIF or HEIC files or a folder.")

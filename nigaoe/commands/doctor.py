@@ -99,7 +99,7 @@ def _devices(_: Settings) -> Iterator[Finding]:
         return
     import torch
 
-    from nigaoe.device import best_device, usable_cores
+    from model.device import best_device, usable_cores
 
     device = best_device()
     if device == "cuda":
@@ -140,10 +140,10 @@ def _speed(settings: Settings) -> Iterator[Finding]:
     import torch
 
     from model.conversion import inversion_engine
+    from model.device import prepare_device
     from model.inversion.request import InversionRequest
     from model.inversion.settings import InversionSettings
     from model.pair import load_generator
-    from nigaoe.device import prepare_device
 
     registry = Registry.from_settings(settings)
     if not registry.generators():

@@ -40,8 +40,8 @@ def sample(
     from core.registry import Registry
     from core.settings import load_settings
     from faces.encoding import encode_png
+    from model.device import prepare_device
     from model.pipeline import Pipeline
-    from nigaoe.device import prepare_device
 
     settings = load_settings()
     place = prepare_device(device, settings.torch_threads)
