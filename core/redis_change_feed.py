@@ -1,7 +1,7 @@
 """News of changed jobs over one Redis subscription for the whole process."""
 
 import asyncio
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Self
 
 import structlog
@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from core.changes import FALLBACK_SECONDS, ChangeFeed, Listener
 from core.listeners import Listeners
+from core.redis_link import CONNECT_SECONDS
 
 PING_SECONDS: Final = 10.0
 
@@ -29,7 +30,7 @@ class RedisChangeFeed(ChangeFeed):
 
     def __init__(self, url: str, *, namespace: str = "nigaoe") -> None:
         self._client: Any = redis.Redis.from_url(
-            url, decode_responses=True, retry=Retry(NoBackoff(), 0), socket_connect_timeout=2.0, socket_keepalive=True
+            url, decode_responses=True, retry=Retry(NoBackoff(), 0), socket_connect_timeout=CONNECT_SECONDS
         )
         self._channel = f"{{{namespace}}}:changes"
         self._listeners = Listeners()
@@ -47,10 +48,10 @@ class RedisChangeFeed(ChangeFeed):
 
     @override
     async def __aexit__(self, *exception: object) -> None:
-        if self._task is not None:
+        # redis-py 8.1 swallows a cancellation that meets it at the start of a read, so one is not always enough.
+        while self._task is not None and not self._task.done():
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait({self._task}, timeout=0.05)
         await self._client.aclose()
 
     async def subscribed(self) -> None:

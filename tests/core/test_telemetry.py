@@ -52,7 +52,7 @@ def test_an_exception_is_one_line_of_json(capsys: pytest.CaptureFixture[str]) ->
     """A traceback does not tear a line apart, so that collectors keep it whole."""
     configure_logging(Telemetry(log_format="json"), "worker")
     try:
-        raise RuntimeError("no")
+        raise RuntimeError("no")  # noqa: TRY301 - a traceback is what this test is about.
     except RuntimeError:
         structlog.get_logger("worker").exception("broke")
     (line,) = capsys.readouterr().err.splitlines()

@@ -1,0 +1,437 @@
+"""The contract of every job store: the same stories over memory and over a real Valkey."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from core.blob_store import CROP, LATENT, PHOTO, RESULT_PNG
+from core.errors import IdempotencyConflict, LeaseLost, QueueFull, QuotaExceeded, UnknownJob, UsageError
+from core.events import EventKind
+from core.job_store import AdmissionLimits, Claim, Doorbell, Idempotency, JobStore
+from core.jobs import Failure, Job, JobOptions, JobReport, JobState, Outcome, Progress, new_job
+from core.worker_report import WorkerReport
+
+if TYPE_CHECKING:
+    from conftest import World
+
+BROKEN = Failure(code="numerical_failure", message="The numbers ran away.")
+
+
+def submitted(store: JobStore, tenant: str = "public", **options: object) -> Job:
+    job = new_job(JobOptions.model_validate(options), tenant=tenant)
+    return store.submit([job]).jobs[0]
+
+
+def claimed(store: JobStore, job: Job, worker: str = "one") -> Claim:
+    claim = store.claim(job.id, job.attempt, worker)
+    assert claim is not None
+    return claim
+
+
+def done(job: Job) -> Outcome:
+    return Outcome(
+        blobs={RESULT_PNG: f"{job.folder}/{RESULT_PNG}"}, report=JobReport(steps=7), timings={"upscale": 0.5}
+    )
+
+
+def test_a_job_goes_from_order_to_result(store: JobStore) -> None:
+    """Submit, claim, progress, succeed: every step shows in the record."""
+    job = submitted(store)
+    assert (job.state, job.version, store.position(job.id)) == (JobState.QUEUED, 1, 0)
+    claim = claimed(store, job)
+    assert claim.job.state is JobState.RUNNING
+    assert store.position(job.id) is None
+    store.heartbeat(claim, progress=Progress(step=3, total=9), timings={"detect": 0.1})
+    ended = store.succeed(claim, done(job))
+    assert ended == store.get(job.id)
+    assert (ended.state, ended.version, ended.lease) == (JobState.SUCCEEDED, 4, None)
+    assert ended.timings == {"detect": 0.1, "upscale": 0.5}
+    assert ended.report == JobReport(steps=7)
+    assert ended.expires_at is not None
+    assert ended.ended_at is not None
+    assert ended.created_at <= ended.ended_at < ended.expires_at
+
+
+def test_ten_deliveries_of_one_message_give_one_claim(store: JobStore) -> None:
+    """However many threads hear the doorbell at once, one of them gets the job."""
+    job = submitted(store)
+    start = threading.Barrier(10)
+
+    def answer(number: int) -> Claim | None:
+        start.wait()
+        return store.claim(job.id, 1, f"worker {number}")
+
+    with ThreadPoolExecutor(10) as pool:
+        claims = [claim for claim in pool.map(answer, range(10)) if claim is not None]
+    assert len(claims) == 1
+    assert store.get(job.id).lease == claims[0].job.lease
+
+
+def test_a_message_of_another_attempt_is_refused(store: JobStore) -> None:
+    """A doorbell that rings late, for an attempt that is over, gives nothing."""
+    job = submitted(store)
+    again = store.hand_back(claimed(store, job))
+    assert store.claim(job.id, 1, "late") is None
+    assert claimed(store, again).token == 2
+
+
+def test_claiming_what_does_not_exist_gives_nothing(store: JobStore) -> None:
+    """A doorbell may outlive its job."""
+    assert store.claim(new_job(JobOptions()).id, 1, "one") is None
+
+
+def test_a_heartbeat_renews_the_lease_without_waking_clients(store: JobStore) -> None:
+    """Only news raise the version."""
+    claim = claimed(store, submitted(store))
+    before = store.get(claim.job_id)
+    after = store.heartbeat(claim)
+    assert before.lease is not None
+    assert after.lease is not None
+    assert after.version == before.version
+    assert after.lease.deadline > before.lease.deadline
+    assert store.heartbeat(claim, blobs={LATENT: f"{before.folder}/{LATENT}"}).version == before.version + 1
+
+
+def test_a_zombie_is_refused_everywhere(world: "World") -> None:
+    """A worker that slept through its lease can change nothing any more."""
+    hasty, store = world.store(lease_seconds=0), world.store()
+    job = submitted(store)
+    zombie = claimed(hasty, job, "zombie")
+    (again,) = store.requeue_expired().requeued
+    heir = claimed(store, again, "heir")
+    for write in (
+        lambda: store.heartbeat(zombie, progress=Progress(step=99)),
+        lambda: store.succeed(zombie, done(job)),
+        lambda: store.fail(zombie, BROKEN),
+        lambda: store.finish_cancelled(zombie),
+        lambda: store.finish_expired(zombie),
+        lambda: store.hand_back(zombie),
+    ):
+        with pytest.raises(LeaseLost):
+            write()
+    assert not world.events.preview(zombie, b"picture", step=1)
+    assert store.get(job.id) == heir.job
+    assert heir.token > zombie.token
+
+
+def test_a_lost_worker_costs_an_attempt_and_the_third_the_job(world: "World") -> None:
+    """Two workers may vanish; at the third the job fails, says so, and its blobs are forgotten."""
+    store = world.store(lease_seconds=0, max_attempts=3)
+    job = submitted(store)
+    for attempt in (1, 2):
+        claimed(store, job)
+        (job,) = store.requeue_expired().requeued
+        assert (job.attempt, job.losses, job.state) == (attempt + 1, attempt, JobState.QUEUED)
+    claimed(store, job)
+    (ended,) = store.requeue_expired().ended
+    assert ended.error is not None
+    assert (ended.state, ended.error.code, ended.blobs) == (JobState.FAILED, "worker_lost", {})
+    assert store.requeue_expired() == type(store.requeue_expired())()
+
+
+def test_a_living_worker_is_left_alone(store: JobStore) -> None:
+    """The reaper touches nothing whose lease still runs."""
+    claim = claimed(store, submitted(store))
+    assert store.requeue_expired().requeued == ()
+    assert store.heartbeat(claim).state is JobState.RUNNING
+
+
+def test_handing_back_costs_no_attempt(store: JobStore) -> None:
+    """A worker that shuts down gives its jobs back; they keep their place by age and can be claimed again."""
+    old, young = submitted(store), submitted(store)
+    again = store.hand_back(claimed(store, old))
+    assert (again.state, again.attempt, again.losses) == (JobState.QUEUED, 2, 0)
+    assert (store.position(old.id), store.position(young.id)) == (0, 1)
+
+
+def test_repeating_an_end_is_harmless_and_another_end_is_refused(store: JobStore) -> None:
+    """A reply may get lost and the call be repeated; but a job ends only once."""
+    job = submitted(store)
+    claim = claimed(store, job)
+    ended = store.succeed(claim, done(job))
+    assert store.succeed(claim, done(job)) == ended
+    with pytest.raises(LeaseLost):
+        store.fail(claim, BROKEN)
+    assert store.get(job.id) == ended
+
+
+def test_cancelling_is_idempotent_in_every_state(store: JobStore) -> None:
+    """Queued: at once. Running: a flag that the worker sees. Ended: nothing happens."""
+    queued, running = submitted(store), submitted(store)
+    assert store.cancel(queued.id).state is JobState.CANCELLED
+    assert store.cancel(queued.id) == store.get(queued.id)
+    claim = claimed(store, running)
+    asked = store.cancel(running.id)
+    assert (asked.state, asked.cancel_requested) == (JobState.RUNNING, True)
+    assert store.cancel(running.id).version == asked.version
+    assert store.heartbeat(claim).cancel_requested
+    assert store.finish_cancelled(claim).state is JobState.CANCELLED
+    assert store.cancel(running.id).state is JobState.CANCELLED
+
+
+def test_a_cancelled_job_of_a_lost_worker_does_not_run_again(world: "World") -> None:
+    """Nobody wants it any more, so the reaper ends it."""
+    store = world.store(lease_seconds=0)
+    job = submitted(store)
+    claimed(store, job)
+    store.cancel(job.id)
+    assert [ended.state for ended in store.requeue_expired().ended] == [JobState.CANCELLED]
+
+
+def test_a_deadline_ends_what_waits_too_long(world: "World") -> None:
+    """The reaper expires a queued job past its deadline, and a late claim finds it expired."""
+    store = world.store(deadline_seconds=0)
+    swept, late = submitted(store), submitted(store)
+    assert store.claim(late.id, 1, "one") is None
+    assert store.get(late.id).state is JobState.EXPIRED
+    (ended,) = store.requeue_expired().ended
+    assert ended.error is not None
+    assert (ended.id, ended.state, ended.error.code) == (swept.id, JobState.EXPIRED, "deadline_exceeded")
+
+
+def test_deleting_erases_everything_at_any_time(world: "World") -> None:
+    """Record, events, indexes and key go; the worker notices; the folder is on the agenda of erasures."""
+    store = world.store(lease_seconds=0)
+    idempotency = Idempotency("key", "body")
+    (job,) = store.submit([new_job(JobOptions())], idempotency=idempotency).jobs
+    claim = claimed(store, job)
+    assert store.delete(job.id)
+    assert not store.delete(job.id)
+    with pytest.raises(LeaseLost):
+        store.heartbeat(claim)
+    with pytest.raises(UnknownJob):
+        store.get(job.id)
+    assert world.events.read(job.id) == []
+    assert not world.events.preview(claim, b"picture", step=1)
+    assert store.list_jobs("public").jobs == ()
+    assert (store.queue().queued, store.queue().running, store.active_jobs("public")) == (0, 0, 0)
+    assert [due.member for due in store.due_erasures()] == [job.folder + "/"]
+    assert not store.submit([new_job(JobOptions())], idempotency=idempotency).replayed
+
+
+def test_others_jobs_do_not_exist(store: JobStore) -> None:
+    """With a tenant given, another's job can be neither read nor cancelled nor deleted."""
+    job = submitted(store, tenant="ann")
+    with pytest.raises(UnknownJob):
+        store.get(job.id, tenant="bob")
+    with pytest.raises(UnknownJob):
+        store.cancel(job.id, tenant="bob")
+    assert not store.delete(job.id, tenant="bob")
+    assert store.get(job.id, tenant="ann").state is JobState.QUEUED
+
+
+def test_urgent_first_then_by_age(store: JobStore) -> None:
+    """The position counts who runs before."""
+    first, second = submitted(store), submitted(store)
+    urgent, idle = submitted(store, priority=9), submitted(store, priority=0)
+    assert [store.position(job.id) for job in (urgent, first, second, idle)] == [0, 1, 2, 3]
+
+
+def test_the_queue_report_counts(store: JobStore) -> None:
+    """Waiting and running jobs, the age of the oldest, and jobs by state."""
+    submitted(store)
+    running, ended = submitted(store), submitted(store)
+    claimed(store, running)
+    store.fail(claimed(store, ended), BROKEN)
+    report = store.queue()
+    assert (report.queued, report.running, report.states[JobState.FAILED]) == (1, 1, 1)
+    assert report.oldest_age > 0
+    assert store.active_jobs("public") == 2
+
+
+def test_pages_do_not_shift(store: JobStore) -> None:
+    """A tenant's jobs come newest first, and a job made between two pages shows in neither."""
+    jobs = [submitted(store, tenant="ann") for _ in range(5)]
+    submitted(store, tenant="bob")
+    page = store.list_jobs("ann", limit=2)
+    submitted(store, tenant="ann")
+    rest = store.list_jobs("ann", limit=3, cursor=page.next_cursor)
+    assert [job.id for job in (*page.jobs, *rest.jobs)] == [job.id for job in reversed(jobs)]
+    assert rest.next_cursor is None
+
+
+def test_a_strange_cursor_is_refused(store: JobStore) -> None:
+    """Cursors are given out by the store; anything else is the caller's mistake."""
+    with pytest.raises(UsageError):
+        store.list_jobs("ann", cursor="+inf")
+
+
+def test_the_same_key_gives_the_same_jobs(store: JobStore) -> None:
+    """A repeated request gets the jobs of the first time; another body with the key is an error."""
+    key = Idempotency("key", "body")
+    first = store.submit([new_job(JobOptions()), new_job(JobOptions())], idempotency=key)
+    again = store.submit([new_job(JobOptions()), new_job(JobOptions())], idempotency=key)
+    assert (first.replayed, again.replayed) == (False, True)
+    assert again.jobs == first.jobs
+    with pytest.raises(IdempotencyConflict):
+        store.submit([new_job(JobOptions())], idempotency=Idempotency("key", "other"))
+    assert not store.submit([new_job(JobOptions(), tenant="bob")], idempotency=key).replayed
+    assert store.queue().queued == 3
+
+
+def test_a_key_lives_as_long_as_any_of_its_jobs(store: JobStore) -> None:
+    """Deleting one of two jobs keeps the key, deleting the last frees it."""
+    key = Idempotency("key", "body")
+    one, two = store.submit([new_job(JobOptions()), new_job(JobOptions())], idempotency=key).jobs
+    store.delete(one.id)
+    assert store.submit([new_job(JobOptions())], idempotency=key).jobs == (two,)
+    store.delete(two.id)
+    assert not store.submit([new_job(JobOptions())], idempotency=key).replayed
+
+
+def test_a_race_with_one_key_makes_one_job(store: JobStore) -> None:
+    """Ten requests with one key at once are one request."""
+    start = threading.Barrier(10)
+
+    def send(_: int) -> str:
+        start.wait()
+        return store.submit([new_job(JobOptions())], idempotency=Idempotency("key", "body")).jobs[0].id
+
+    with ThreadPoolExecutor(10) as pool:
+        assert len(set(pool.map(send, range(10)))) == 1
+    assert store.queue().queued == 1
+
+
+def test_submitting_the_same_jobs_again_changes_nothing(store: JobStore) -> None:
+    """A submission whose reply was lost may be repeated as it was."""
+    job = new_job(JobOptions())
+    assert store.submit([job]).jobs == store.submit([job]).jobs
+    assert store.queue().queued == 1
+
+
+def test_a_full_queue_refuses_all_or_nothing(world: "World") -> None:
+    """Length, age and a tenant's share are checked in the step that stores, and the refusal says when to return."""
+    store = world.store()
+    submitted(store, tenant="ann")
+    two = [new_job(JobOptions(), tenant="ann"), new_job(JobOptions(), tenant="ann")]
+    with pytest.raises(QueueFull) as full:
+        store.submit(two, limits=AdmissionLimits(max_queued=2))
+    assert full.value.details["retry_after"] >= 1
+    with pytest.raises(QuotaExceeded):
+        store.submit(two, limits=AdmissionLimits(max_active=2))
+    with pytest.raises(QueueFull):
+        store.submit(two, limits=AdmissionLimits(max_queue_age=0))
+    assert store.queue().queued == 1
+    assert len(store.submit(two, limits=AdmissionLimits(max_queued=3, max_active=3, max_queue_age=600)).jobs) == 2
+
+
+def test_an_empty_submission_is_a_mistake(store: JobStore) -> None:
+    """There is nothing to store."""
+    with pytest.raises(UsageError):
+        store.submit([])
+
+
+def test_forgotten_doorbells_ring_again(world: "World") -> None:
+    """A queued job that nobody claimed is announced again, at growing intervals; a claimed one is not."""
+    store = world.store(doorbell_seconds=0)
+    waiting, running = submitted(store, priority=7), submitted(store)
+    claimed(store, running)
+    assert store.due_doorbells() == [Doorbell(waiting.id, 1, 7)]
+    patient = world.store(doorbell_seconds=600)
+    patient.due_doorbells()
+    assert store.due_doorbells() == []
+
+
+def test_an_ended_job_owes_a_webhook_once(world: "World") -> None:
+    """It is due right after the end, comes again until it is settled, and counts its tries."""
+    store = world.store(webhook_pause_seconds=0)
+    job = submitted(store, webhook_url="https://example.org/hook")
+    silent = submitted(store)
+    assert store.due_webhooks() == []
+    for one in (job, silent):
+        store.fail(claimed(store, one), BROKEN)
+    assert [(due.id, tries) for due, tries in store.due_webhooks()] == [(job.id, 1)]
+    assert [tries for _, tries in store.due_webhooks()] == [2]
+    store.settle_webhook(job.id)
+    assert store.due_webhooks() == []
+
+
+def test_a_due_entry_is_taken_by_one(world: "World") -> None:
+    """Ten reapers at once share the work."""
+    store = world.store(webhook_pause_seconds=600)
+    jobs = [submitted(store, webhook_url="https://example.org/hook") for _ in range(5)]
+    for job in jobs:
+        store.cancel(job.id)
+    with ThreadPoolExecutor(10) as pool:
+        taken = [due.id for dues in pool.map(lambda _: store.due_webhooks(1), range(10)) for due, _ in dues]
+    assert sorted(taken) == sorted(job.id for job in jobs)
+
+
+def test_the_photo_goes_with_the_end(store: JobStore) -> None:
+    """A success keeps crop and results and loses the photo; any other end loses everything."""
+    good, bad = submitted(store), submitted(store)
+    for job in (good, bad):
+        names = {name: f"{job.folder}/{name}" for name in (PHOTO, CROP)}
+        store.heartbeat(claimed(store, job), blobs=names)
+    ended = store.succeed(Claim(store.get(good.id), 1), done(good))
+    assert set(ended.blobs) == {CROP, RESULT_PNG}
+    assert store.fail(Claim(store.get(bad.id), 1), BROKEN).blobs == {}
+    members = {due.member for due in store.due_erasures()}
+    assert members == {f"{good.folder}/{PHOTO}", bad.folder + "/"}
+    for member in members:
+        store.settle_erasure(member)
+    assert store.due_erasures() == []
+
+
+def test_retention_names_what_is_over(world: "World") -> None:
+    """Ended jobs come up after their time, unfinished ones never."""
+    store = world.store(retention_seconds=0)
+    ended = submitted(store)
+    submitted(store)
+    store.cancel(ended.id)
+    assert [job.id for job in store.due_retention()] == [ended.id]
+
+
+def test_only_stored_jobs_are_known(store: JobStore) -> None:
+    """The sweep of orphans asks for many ids at once."""
+    job, stranger = submitted(store), new_job(JobOptions())
+    assert store.known([job.id, stranger.id]) == {job.id}
+    assert store.known([]) == set()
+
+
+def test_workers_show_themselves_for_a_while(store: JobStore) -> None:
+    """A report is there until its time is over or it is withdrawn."""
+    store.report_worker(WorkerReport(worker="b", ready=True, slots=4), seconds=600)
+    store.report_worker(WorkerReport(worker="a", ready=False, slots=2), seconds=600)
+    assert [report.worker for report in store.workers()] == ["a", "b"]
+    store.withdraw_worker("a")
+    store.report_worker(WorkerReport(worker="b", ready=True, slots=4), seconds=0.001)
+    while store.workers():
+        threading.Event().wait(0.01)
+    assert store.workers() == []
+
+
+def test_events_tell_the_story_in_order(world: "World") -> None:
+    """States and progress come by themselves; reading goes on behind any event."""
+    store = world.store()
+    job = submitted(store)
+    claim = claimed(store, job)
+    store.heartbeat(claim)
+    store.heartbeat(claim, progress=Progress(step=1, total=2))
+    assert world.events.preview(claim, b"picture", step=1)
+    store.succeed(claim, done(job))
+    events = world.events.read(job.id)
+    assert [event.kind for event in events] == [
+        EventKind.STATE, EventKind.STATE, EventKind.PROGRESS, EventKind.PREVIEW, EventKind.STATE,
+    ]  # fmt: skip
+    assert [event.data["state"] for event in events if event.kind is EventKind.STATE] == [
+        "queued", "running", "succeeded",
+    ]  # fmt: skip
+    assert world.events.read(job.id, after=events[2].id) == events[3:]
+    assert world.events.read(job.id, after=events[1].id, limit=1) == events[2:3]
+
+
+def test_a_claim_survives_contention(store: JobStore) -> None:
+    """Heartbeats, cancels and readers at once: nothing is lost, and the end is seen by all."""
+    job = submitted(store)
+    claim = claimed(store, job)
+
+    def beat(step: int) -> int:
+        return store.heartbeat(claim, timings={f"stage {step}": 1.0}).version
+
+    with ThreadPoolExecutor(8) as pool:
+        versions = list(pool.map(beat, range(40)))
+    assert len(set(versions)) == 40
+    assert len(store.get(job.id).timings) == 40
