@@ -41,16 +41,18 @@ class ConvertOptions(_Request):
     priority: Priority = 5
 
 
-class ConvertByUrl(ConvertOptions):
+class PhotoAddress(_Request):
+    """Where the server fetches a photo by itself, where the operator allows it."""
+
+    photo_url: Address = Field(description="https address of the photo.")
+
+
+class ConvertByUrl(ConvertOptions, PhotoAddress):
     """A conversion of a photo that the server fetches by itself, where the operator allows it."""
 
-    photo_url: Address = Field(description="https address of the photo.")
 
-
-class PhotoByUrl(_Request):
-    """A photo that the server fetches by itself, where the operator allows it."""
-
-    photo_url: Address = Field(description="https address of the photo.")
+class NoOptions(_Request):
+    """A form with nothing beside its photo."""
 
 
 class RestyleRequest(_Request):

@@ -17,7 +17,7 @@ What it accepts is in `api.request_schemas`. The routes:
 ``GET    /jobs/{id}/result``     307 to a short-lived link (S3 or ``/blobs/...``). PNG, or WebP where ``Accept``
                                  prefers it. Also ``/result.png``, ``/result.webp``, ``/compare``, ``/animation``,
                                  ``/pasted``, ``/latent``. ``?download=true``: saved as a file.
-                                 409 ``no_result_yet`` while unfinished; 404 ``no_such_result`` if not made.
+                                 409 ``no_result`` unless succeeded; 404 ``no_such_result`` if not made.
 ``POST   /jobs/{id}/restyle``    JSON `RestyleRequest` -> 202 (200 with ``Prefer: wait``) `JobView` of a new job.
 ``DELETE /jobs/{id}``            204, always and idempotent: cancels, erases everything.
 ``GET    /batches/{id}``         `BatchView`.

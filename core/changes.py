@@ -6,7 +6,7 @@ are woken once a second and so fall back to polling.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol, Self
 
@@ -75,7 +75,7 @@ async def wait_for_end(
 
 async def follow_events(
     store: JobStore, log: EventLog, feed: ChangeFeed, job_id: str, *, after: str = BEGINNING
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event, None]:
     """Yield a job's events behind ``after`` as they come, until the job has ended and the last one is out.
 
     Raises:

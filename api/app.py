@@ -1,0 +1,119 @@
+"""The application: middleware around routes, and what lives as long as the process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Final
+
+import structlog
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+
+from api.errors import install_handlers
+from api.facilities import Facilities, build_facilities
+from api.middleware.authentication import Authentication
+from api.middleware.body_guard import BodyGuard
+from api.middleware.error_border import ErrorBorder
+from api.middleware.rate_limit import RateLimit
+from api.middleware.request_id import RequestId
+from api.middleware.request_metrics import RequestMetrics
+from api.middleware.security_headers import SecurityHeaders
+from api.openapi import DESCRIPTION, TAGS, describe
+from api.page_files import page_routes
+from api.routes import batches, blobs, convert, events, faces, health, jobs, restyle, results, styles
+from core.services import Services
+from core.settings import Settings
+
+ROUTERS: Final = (
+    convert.router,
+    faces.router,
+    jobs.router,
+    events.router,
+    results.router,
+    restyle.router,
+    batches.router,
+    styles.router,
+    blobs.router,
+    health.router,
+)
+WAITING_THREADS: Final = 64
+"""Threads for reading jobs while clients wait: each is busy for a round trip to Redis, or for its patience."""
+
+log = structlog.get_logger(__name__)
+
+
+def create_app(settings: Settings, services: Services) -> FastAPI:
+    """Make an application; nothing is connected or loaded before its lifespan begins.
+
+    Args:
+        settings: Of the API's door.
+        services: Open services; whoever opened them closes them after the application has ended.
+
+    Raises:
+        InvalidSettings: Something in the settings cannot be used.
+        InvalidManifest: The registry of styles cannot be read.
+    """
+    facilities = build_facilities(settings, services)
+    app = FastAPI(
+        title="Nigaoe",
+        version=health.VERSION,
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        docs_url=None,  # Their pages load scripts from elsewhere; any viewer can be pointed at /openapi.json.
+        redoc_url=None,
+        lifespan=_lifespan(facilities),
+        middleware=_middleware(facilities),
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.facilities = facilities
+    for router in ROUTERS:
+        app.include_router(router)
+    page = page_routes(settings) if settings.page else []
+    app.router.routes.extend(page)
+    install_handlers(app, [*(route for router in ROUTERS for route in router.routes), *page])
+    describe(app)
+    return app
+
+
+def _middleware(facilities: Facilities) -> list[Middleware]:
+    """From the outside in. Who calls, and how often, is decided before a byte of the body is read."""
+    settings = facilities.settings
+    return [
+        Middleware(RequestId),
+        Middleware(RequestMetrics, meters=facilities.meters),
+        Middleware(SecurityHeaders),
+        Middleware(ErrorBorder),
+        Middleware(Authentication, keys=facilities.keys, public_url=settings.public_url),
+        Middleware(RateLimit, limits=facilities.limits),
+        Middleware(BodyGuard, max_bytes=settings.max_request_bytes, seconds=settings.body_timeout_seconds),
+    ]
+
+
+def _lifespan(facilities: Facilities) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_default_executor(
+            ThreadPoolExecutor(WAITING_THREADS, thread_name_prefix="nigaoe-wait")
+        )
+        tasks = [asyncio.create_task(_load_detector(facilities), name="load-detector")]
+        if facilities.settings.webhooks:
+            tasks.append(asyncio.create_task(facilities.webhooks.run(), name="webhooks"))
+        async with facilities.services.feed:
+            log.info("api_started", version=health.VERSION)
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                for task in tasks:
+                    with suppress(asyncio.CancelledError):
+                        await task
+
+    return lifespan
+
+
+async def _load_detector(facilities: Facilities) -> None:
+    """In the background: the process is alive before it is ready."""
+    await run_in_threadpool(facilities.faces.load)

@@ -1,0 +1,67 @@
+"""Everything that routes work with, put together once for an application."""
+
+from dataclasses import dataclass
+
+from api.api_keys import KeyRing
+from api.conversions import Conversions
+from api.face_finder import FaceFinder
+from api.face_tokens import FaceTokens
+from api.intake import Intake
+from api.meters import Meters
+from api.outbound import Outbound
+from api.rate_limits import RateLimits
+from api.readiness import Readiness
+from api.restyles import Restyles
+from api.style_catalogue import StyleCatalogue
+from api.webhook_sender import WebhookSender
+from core.services import Services
+from core.settings import Settings
+from core.signing_secret import load_signing_secret
+
+
+@dataclass(frozen=True)
+class Facilities:
+    """What one application has."""
+
+    settings: Settings
+    services: Services
+    keys: KeyRing | None
+    limits: RateLimits
+    styles: StyleCatalogue
+    faces: FaceFinder
+    outbound: Outbound
+    conversions: Conversions
+    restyles: Restyles
+    readiness: Readiness
+    meters: Meters
+    webhooks: WebhookSender
+
+
+def build_facilities(settings: Settings, services: Services) -> Facilities:
+    """Put everything together; nothing is connected or loaded yet.
+
+    Raises:
+        InvalidSettings: A rate limit cannot be read, or the signing secret cannot be made.
+        InvalidManifest: The registry cannot be read.
+    """
+    secret = load_signing_secret(settings)
+    limits = RateLimits(settings)
+    styles = StyleCatalogue(settings)
+    meters = Meters(services.store)
+    faces = FaceFinder(settings, FaceTokens(secret), meters)
+    outbound = Outbound(allow_loopback=settings.webhook_allow_loopback)
+    intake = Intake(services, outbound, meters)
+    return Facilities(
+        settings=settings,
+        services=services,
+        keys=KeyRing(settings.api_keys_file) if settings.api_keys_file else None,
+        limits=limits,
+        styles=styles,
+        faces=faces,
+        outbound=outbound,
+        conversions=Conversions(intake, styles, faces, limits),
+        restyles=Restyles(intake, services, styles),
+        readiness=Readiness(services, faces),
+        meters=meters,
+        webhooks=WebhookSender(services.store, outbound, settings, secret, meters),
+    )

@@ -1,0 +1,97 @@
+"""The OpenAPI document: what FastAPI derives, with our problem document in place of its own errors.
+
+``python -m api.openapi`` writes ``openapi.json``; a test compares the file with what the application says.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from api.request_schemas import ConvertByUrl, PhotoAddress
+from api.schemas import PreviewEvent, Problem, ProgressView, StateEvent
+from api.upload_schema import REF_TEMPLATE
+
+DESCRIPTION: Final = """\
+Photos of people in, anime portraits of the same people out.
+
+Send a photo to `POST /convert`, follow the job by `GET /jobs/{job_id}` or its events, fetch the pictures. Errors are
+`application/problem+json` with a stable `code`.
+"""
+
+TAGS: Final = [
+    {"name": "convert", "description": "Ordering portraits."},
+    {"name": "jobs", "description": "Following and deleting jobs."},
+    {"name": "results", "description": "Fetching pictures."},
+    {"name": "styles", "description": "What there is to choose from."},
+    {"name": "operation", "description": "Running the service."},
+]
+
+_MORE_MODELS: Final[tuple[type[BaseModel], ...]] = (
+    Problem,
+    ConvertByUrl,
+    PhotoAddress,
+    StateEvent,
+    ProgressView,
+    PreviewEvent,
+)
+_FASTAPI_ERRORS: Final = ("HTTPValidationError", "ValidationError")
+
+
+def describe(app: FastAPI) -> None:
+    """Let the application answer ``/openapi.json`` with the finished document."""
+    derive = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _finished(derive())
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document.
+
+
+def _finished(document: dict[str, Any]) -> dict[str, Any]:
+    schemas = document["components"]["schemas"]
+    for name in _FASTAPI_ERRORS:
+        schemas.pop(name, None)
+    for mode in ("validation", "serialization"):
+        _, more = models_json_schema([(model, mode) for model in _MORE_MODELS], ref_template=REF_TEMPLATE)
+        for name, schema in more["$defs"].items():
+            schemas.setdefault(name, schema)
+    document["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, where the operator asks for one."},
+        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    document["security"] = [{}, {"bearer": []}, {"header": []}]
+    return document
+
+
+def document_of_defaults() -> dict[str, Any]:
+    """The document of an application with default settings."""
+    from api.app import create_app
+    from core.services import connect_in_memory
+    from core.settings import Settings
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data_dir=Path(folder), _env_file=None)
+        return create_app(settings, connect_in_memory(settings)).openapi()
+
+
+def as_text(document: dict[str, Any]) -> str:
+    """The document as it is committed."""
+    return json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def main() -> None:
+    """Write ``openapi.json``, to the path that is given or into the current folder."""
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("openapi.json")
+    target.write_text(as_text(document_of_defaults()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""How often one caller may ask: the `limits` library over the Redis of the jobs, so that all replicas count together.
+
+While Redis is away the requests pass uncounted: the job store says 503 by itself then, and reading stays possible.
+"""
+
+import time
+from typing import Any, Final
+
+import structlog
+from limits import RateLimitItem, parse
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.errors import StorageError
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from api.caller import Caller
+from core.errors import InvalidSettings, RateLimited
+from core.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_ANSWER_SECONDS: Final = 1.0
+
+
+class RateLimits:
+    """Counts requests and photos by caller, in a sliding window.
+
+    Args:
+        settings: The default limits, and where Redis is (nowhere: counted in this process).
+
+    Raises:
+        InvalidSettings: A limit is not in the notation of the `limits` library.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._requests = parse_limit(settings.rate_limit)
+        self._photos = parse_limit(settings.convert_rate_limit)
+        self._limiter = SlidingWindowCounterRateLimiter(_storage(settings))
+
+    async def count_request(self, caller: Caller) -> None:
+        """Count one request.
+
+        Raises:
+            RateLimited: The caller asks too often.
+        """
+        own = caller.key.rate_limit if caller.key else None
+        await self._hit("requests", parse_limit(own) if own else self._requests, caller, 1)
+
+    async def count_photos(self, caller: Caller, count: int) -> None:
+        """Count photos to convert.
+
+        Raises:
+            RateLimited: The caller sends too many.
+        """
+        own = caller.key.convert_rate_limit if caller.key else None
+        await self._hit("photos", parse_limit(own) if own else self._photos, caller, count)
+
+    async def _hit(self, what: str, limit: RateLimitItem, caller: Caller, cost: int) -> None:
+        try:
+            if await self._limiter.hit(limit, what, caller.identity, cost=cost):
+                return
+            reset_time, _ = await self._limiter.get_window_stats(limit, what, caller.identity)
+        except StorageError as error:
+            log.warning("rate_limit_not_counted", reason=type(error.storage_error).__name__)
+            return
+        seconds = max(1.0, reset_time - time.time())
+        raise RateLimited(f"Too many {what}: {limit} are allowed. Wait {seconds:.0f} seconds.", retry_after=seconds)
+
+
+def parse_limit(text: str) -> RateLimitItem:
+    """Read one limit such as ``120/minute``.
+
+    Raises:
+        InvalidSettings: It is not in this notation.
+    """
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise InvalidSettings(f"`{text}` is no rate limit; write for example 120/minute.") from error
+
+
+def _storage(settings: Settings) -> MemoryStorage | RedisStorage:
+    if settings.redis_url is None:
+        return MemoryStorage()
+    url = settings.redis_url.get_secret_value()
+    scheme, _, rest = url.partition("://")
+    options: dict[str, Any] = {
+        "socket_timeout": _ANSWER_SECONDS,
+        "socket_connect_timeout": _ANSWER_SECONDS,
+        "retry": Retry(NoBackoff(), 1),  # One more try for connections that died in the pool.
+    }
+    uri = f"async+{'redis+unix' if scheme == 'unix' else scheme}://{rest}"
+    return RedisStorage(uri, wrap_exceptions=True, implementation="redispy", key_prefix="{nigaoe}:limits", **options)

@@ -1,0 +1,1 @@
+"""One file a subject; `api.app` joins them."""

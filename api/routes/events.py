@@ -1,0 +1,91 @@
+"""``GET /jobs/{id}/events``: a job as it happens, as server-sent events."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Header, Response
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.concurrency import run_in_threadpool
+
+from api.dependencies import CallerDep, JobId, ServicesDep, Tools
+from api.problem_responses import problems
+from core import errors
+from core.changes import follow_events
+from core.errors import NigaoeError, UnknownJob
+from core.events import BEGINNING, Event, EventKind, state_data
+from core.jobs import Job
+from core.services import Services
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+RECONNECT_MILLISECONDS: Final = 1500
+SEND_SECONDS: Final = 30.0
+"""A client that takes nothing for so long has gone, even if nobody told."""
+PING_SECONDS: Final = 15
+
+LastEventId = Annotated[str | None, Header(max_length=64, description="Continue behind this event.")]
+
+
+@router.get(
+    "/{job_id}/events",
+    summary="Follow a job",
+    response_class=EventSourceResponse,
+    responses={
+        200: {
+            "description": "`state` (StateEvent), `progress` (ProgressView) and `preview` (PreviewEvent) events; "
+            "`gone` when the job is deleted. The stream ends with the job.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        204: {"description": "The job has ended, and everything behind `Last-Event-ID` was told."},
+        **problems(errors.UnknownJob, errors.UsageError, errors.InvalidRequest, guarded=True),
+    },
+)
+async def follow_job(
+    job_id: JobId, caller: CallerDep, services: ServicesDep, tools: Tools, last_event_id: LastEventId = None
+) -> Any:
+    """Events as they come, from the beginning or behind `Last-Event-ID`.
+
+    The log of a job is short and lives for an hour after its last event; a client that comes later is told the state.
+    """
+    job = await run_in_threadpool(services.store.get, job_id, tenant=caller.tenant)
+    after = last_event_id or BEGINNING
+    missed = await run_in_threadpool(services.events.read, job_id, after=after)
+    if job.state.is_end and not missed:
+        if last_event_id:
+            return Response(status_code=204)  # Stops an EventSource from coming back.
+        return _respond(_once(job))
+    return _respond(_counted(_told(services, job_id, after), tools))
+
+
+def _respond(events: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
+    return EventSourceResponse(events, ping=PING_SECONDS, send_timeout=SEND_SECONDS, sep="\n")
+
+
+async def _once(job: Job) -> AsyncIterator[ServerSentEvent]:
+    yield ServerSentEvent(json.dumps(state_data(job)), event=EventKind.STATE.value)
+
+
+async def _told(services: Services, job_id: str, after: str) -> AsyncIterator[ServerSentEvent]:
+    first = True
+    try:
+        async with aclosing(follow_events(services.store, services.events, services.feed, job_id, after=after)) as log:
+            async for event in log:
+                yield _sent(event, retry=RECONNECT_MILLISECONDS if first else None)
+                first = False
+    except UnknownJob as error:
+        yield ServerSentEvent(json.dumps({"code": error.code}), event="gone")
+    except NigaoeError:
+        return  # The store is away: the client comes back by itself, with the last id it has.
+
+
+async def _counted(events: AsyncIterator[ServerSentEvent], tools: Tools) -> AsyncIterator[ServerSentEvent]:
+    with tools.meters.event_streams.track_inprogress():
+        async for event in events:
+            yield event
+
+
+def _sent(event: Event, retry: int | None) -> ServerSentEvent:
+    data = json.dumps(dict(event.data), separators=(",", ":"))
+    return ServerSentEvent(data, event=event.kind.value, id=event.id, retry=retry)

@@ -1,0 +1,58 @@
+"""``POST /jobs/{id}/restyle``: another look of a face that was found before."""
+
+from fastapi import APIRouter, Response
+
+from api.dependencies import CallerDep, IdempotencyKey, JobId, PreferredWait, ServicesDep, Tools, Views
+from api.intake import order_of
+from api.problem_responses import problems
+from api.request_schemas import RestyleRequest
+from api.routes.answers import answer_order
+from api.schemas import BatchView, JobView
+from core import errors
+
+router = APIRouter(prefix="/jobs", tags=["convert"])
+
+
+@router.post(
+    "/{job_id}/restyle",
+    status_code=202,
+    response_model=JobView,
+    summary="Restyle a face",
+    responses={
+        200: {"description": "Finished in time (`Prefer: wait`).", "model": JobView},
+        **problems(
+            errors.UnknownJob,
+            errors.NoResult,
+            errors.NoSuchResult,
+            errors.UnknownStyle,
+            errors.ParentMismatch,
+            errors.MalformedRequest,
+            errors.InvalidRequest,
+            errors.IdempotencyConflict,
+            errors.ForbiddenAddress,
+            errors.QueueFull,
+            errors.QuotaExceeded,
+            errors.BlobStoreUnavailable,
+            guarded=True,
+        ),
+    },
+)
+async def restyle(
+    job_id: JobId,
+    changes: RestyleRequest,
+    response: Response,
+    caller: CallerDep,
+    tools: Tools,
+    services: ServicesDep,
+    views: Views,
+    wait: PreferredWait,
+    idempotency_key: IdempotencyKey = None,
+) -> JobView | BatchView:
+    """Draw the stored latent again in another style, degree or truncation.
+
+    It takes a fraction of a second, so ask for it with `Prefer: wait=10`.
+    """
+    fields = changes.model_dump(mode="json", exclude_none=True)
+    order = order_of(caller, idempotency_key, f"restyle {job_id}", fields, ())
+    submission = await tools.restyles.order(order, job_id, changes)
+    return await answer_order(submission, services, views, response, wait)

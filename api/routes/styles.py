@@ -1,0 +1,81 @@
+"""``GET /styles``: what there is to choose from, with sample pictures. Open to everyone: it shows nothing of anyone."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import FileResponse
+
+from api.dependencies import Base, ServicesDep, Tools
+from api.problem_responses import problems
+from api.request_schemas import ConvertOptions
+from api.schemas import StyleSample, StylesView, StyleView
+from api.style_catalogue import StyleCatalogue
+from core import errors
+from core.errors import StorageError
+from core.job_store import WorkerBoard
+from core.registry import Style
+
+router = APIRouter(prefix="/styles", tags=["styles"])
+
+DEFAULT = ConvertOptions.model_fields["style"].default
+
+
+@router.get("", summary="List styles", responses=problems())
+async def list_styles(tools: Tools, services: ServicesDep, base: Base) -> StylesView:
+    """The installed styles, and which of them a running worker serves now."""
+
+    def read() -> StylesView:
+        served = _served(services.store)
+        styles = [_view(style, tools.styles, base, served) for style in tools.styles.styles()]
+        return StylesView(default=DEFAULT, styles=styles)
+
+    return await run_in_threadpool(read)
+
+
+@router.get(
+    "/{style}/samples/{name}",
+    summary="A sample picture",
+    response_class=FileResponse,
+    responses={
+        200: {"description": "The picture.", "content": {"image/webp": {}, "image/png": {}, "image/jpeg": {}}},
+        **problems(errors.UnknownAddress),
+    },
+)
+async def show_sample(
+    tools: Tools,
+    style: Annotated[str, Path(description="Name of a style.")],
+    name: Annotated[str, Path(description="From the list of styles.")],
+) -> FileResponse:
+    """A picture that shows what a style looks like."""
+    path = await run_in_threadpool(tools.styles.sample_path, style, name)
+    return FileResponse(path, headers={"Cache-Control": "public, max-age=3600"})
+
+
+def _served(board: WorkerBoard) -> frozenset[str]:
+    try:
+        return frozenset(style for worker in board.workers() if worker.ready for style in worker.styles)
+    except StorageError:
+        return frozenset()  # What is installed can be shown all the same.
+
+
+def _view(style: Style, catalogue: StyleCatalogue, base: str, served: frozenset[str]) -> StyleView:
+    folder = f"{base}/styles/{style.name}/samples"
+    samples = [
+        StyleSample(
+            title=sample.name,
+            before=f"{folder}/{sample.before}" if sample.before else None,
+            after=f"{folder}/{sample.after}",
+        )
+        for sample in catalogue.samples(style)
+    ]
+    return StyleView(
+        name=style.name,
+        title=style.title,
+        description=style.description,
+        resolution=style.facts.resolution if style.facts else 0,
+        ready=style.name in served,
+        default=style.name == DEFAULT,
+        licence=style.licence,
+        samples=samples,
+    )

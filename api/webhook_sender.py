@@ -1,0 +1,126 @@
+"""Delivering webhooks: a task beside the requests that sends what the job store says is due.
+
+Every API process runs one; the store hands each entry to one of them. A delivery that fails comes due again by itself,
+later and later; a dead address holds up neither a job nor the other deliveries.
+"""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+import httpx
+import structlog
+from starlette.concurrency import run_in_threadpool
+
+from api.job_views import JobViews
+from api.meters import Meters
+from api.outbound import Outbound
+from api.webhook_signing import signed_headers, webhook_secret
+from core.errors import NigaoeError, OutboundError, StorageError
+from core.job_store import JobStore
+from core.jobs import Job
+from core.settings import Settings
+
+LOOK_SECONDS: Final = 1.0
+AT_ONCE: Final = 16
+
+log = structlog.get_logger(__name__)
+
+
+class WebhookSender:
+    """Sends webhooks.
+
+    Args:
+        store: What is due.
+        outbound: How they leave.
+        settings: How often and how long to try.
+        signing_secret: Of the service.
+        meters: Counts deliveries.
+    """
+
+    def __init__(
+        self, store: JobStore, outbound: Outbound, settings: Settings, signing_secret: bytes, meters: Meters
+    ) -> None:
+        self._store = store
+        self._outbound = outbound
+        self._settings = settings
+        self._secret = signing_secret
+        self._meters = meters
+        self._under_way: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        try:
+            while True:
+                await self._start_due()
+                await asyncio.sleep(min(LOOK_SECONDS, self._settings.webhook_pause_seconds))
+        finally:
+            for task in self._under_way.values():
+                task.cancel()
+
+    async def _start_due(self) -> None:
+        room = AT_ONCE - len(self._under_way)
+        if room <= 0:
+            return
+        try:
+            due = await run_in_threadpool(self._store.due_webhooks, room)
+        except StorageError as error:
+            log.warning("webhooks_postponed", code=error.code)
+            return
+        for job, number in due:
+            if job.id not in self._under_way:  # A delivery may take longer than the pause after it.
+                task = asyncio.create_task(self.deliver(job, number), name=f"webhook-{job.id}")
+                self._under_way[job.id] = task
+                task.add_done_callback(partial(self._finished, job.id))
+
+    def _finished(self, job_id: str, _task: asyncio.Task[None]) -> None:
+        self._under_way.pop(job_id, None)
+
+    async def deliver(self, job: Job, number: int) -> None:
+        """Try once; settle if it was taken, or if this was the last try.
+
+        Args:
+            job: An ended job with a webhook.
+            number: Of this try, from 1.
+        """
+        try:
+            outcome = await self._send(job)
+            if outcome == "failed" and number >= self._settings.webhook_tries:
+                outcome = "given_up"
+            if outcome != "failed":
+                await run_in_threadpool(self._store.settle_webhook, job.id)
+        except NigaoeError as error:  # The stores are away: the entry comes due again.
+            log.warning("webhook_postponed", job_id=job.id, code=error.code)
+            return
+        self._meters.webhooks.labels(outcome).inc()
+        log.info("webhook", job_id=job.id, outcome=outcome, number=number)
+
+    async def _send(self, job: Job) -> str:
+        body = await run_in_threadpool(self._body, job)
+        headers = signed_headers(
+            webhook_secret(self._secret, job.tenant),
+            message_id=f"msg_{job.id}",
+            sent_at=datetime.now(UTC),
+            body=body,
+        )
+        try:
+            status = await self._outbound.post(
+                job.options.webhook_url or "", body.encode(), headers, seconds=self._settings.webhook_timeout_seconds
+            )
+        except OutboundError:
+            return "failed"
+        if status == httpx.codes.GONE:  # "Never again", says the specification.
+            return "given_up"
+        return "delivered" if httpx.codes.is_success(status) else "failed"
+
+    def _body(self, job: Job) -> str:
+        view = JobViews(self._store, (self._settings.public_url or "").rstrip("/")).one(job)
+        ended_at = view.ended_at or view.created_at
+        message = {
+            "type": f"job.{job.state.value}",
+            "timestamp": ended_at.isoformat(),
+            "data": view.model_dump(mode="json"),
+        }
+        return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
