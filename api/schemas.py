@@ -37,6 +37,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.jobs import JobKind, JobState, Method, Preset, UnitInterval
+from faces.align import AlignmentTemplate
 
 Seconds = Annotated[float, Field(ge=0)]
 Box = Annotated[tuple[float, float, float, float], Field(description="x0, y0, x1, y1")]
@@ -229,6 +230,9 @@ class StyleView(_View):
     ready: bool = Field(description="Whether a running worker serves it now.")
     default: bool
     licence: str | None = None
+    alignment: AlignmentTemplate | None = Field(
+        None, description="Where the landmarks of a face stand in its pictures; null if its generator is damaged."
+    )
     samples: list[StyleSample] = Field(default_factory=list)
 
 

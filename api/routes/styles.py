@@ -12,9 +12,10 @@ from api.request_schemas import ConvertOptions
 from api.schemas import StyleSample, StylesView, StyleView
 from api.style_catalogue import StyleCatalogue
 from core import errors
-from core.errors import StorageError
+from core.errors import CheckpointError, StorageError, UnknownStyle
 from core.job_store import WorkerBoard
 from core.registry import Style
+from faces.align import AlignmentTemplate
 
 router = APIRouter(prefix="/styles", tags=["styles"])
 
@@ -59,6 +60,13 @@ def _served(board: WorkerBoard) -> frozenset[str]:
         return frozenset()  # What is installed can be shown all the same.
 
 
+def _alignment(style: Style, catalogue: StyleCatalogue) -> AlignmentTemplate | None:
+    try:
+        return catalogue.framing(style.name).template
+    except (CheckpointError, UnknownStyle):
+        return None  # Conversions will say so; the list shows the other styles all the same.
+
+
 def _view(style: Style, catalogue: StyleCatalogue, base: str, served: frozenset[str]) -> StyleView:
     folder = f"{base}/styles/{style.name}/samples"
     samples = [
@@ -77,5 +85,6 @@ def _view(style: Style, catalogue: StyleCatalogue, base: str, served: frozenset[
         ready=style.name in served,
         default=style.name == DEFAULT,
         licence=style.licence,
+        alignment=_alignment(style, catalogue),
         samples=samples,
     )
