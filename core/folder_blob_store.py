@@ -4,7 +4,8 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from core.signed_links import LinkSigner
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _PART: Final = ".part"
-_TRIES: Final = 5
+_TRIES: Final = 20
 
 
 class FolderBlobStore(BlobStore):
@@ -36,12 +37,8 @@ class FolderBlobStore(BlobStore):
     def put(self, key: str, data: bytes) -> None:
         path = self.root / checked_key(key)
         with _clear_errors():
-            for _ in range(_TRIES - 1):
-                # An erasure may remove the empty folder between its making and its use.
-                with suppress(FileNotFoundError):
-                    self._put(path, data)
-                    return
-            self._put(path, data)
+            # An erasure may remove the empty folder between its making and its use.
+            _again_after({errno.ENOENT}, lambda: self._put(path, data))
 
     def _put(self, path: Path, data: bytes) -> None:
         self._make_folder(path.parent)
@@ -87,9 +84,9 @@ class FolderBlobStore(BlobStore):
     def delete_folder(self, folder: str) -> int:
         path = self.root / checked_folder(folder)
         with _clear_errors():
-            count = sum(1 for _ in path.iterdir()) if path.is_dir() else 0
-            with suppress(FileNotFoundError):
-                shutil.rmtree(path)
+            count = len(_names_in(path))
+            # A writer may add a file while the folder is being emptied, another eraser take one away.
+            _again_after({errno.ENOTEMPTY, errno.ENOENT}, lambda: shutil.rmtree(path) if path.exists() else None)
             self._prune(path.parent)
         return count
 
@@ -126,6 +123,25 @@ class FolderBlobStore(BlobStore):
                 raise BlobStoreUnavailable("The picture folder gives back something else than was stored.")
         finally:
             self.delete(key)
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - names are enough.
+    except FileNotFoundError:
+        return []
+
+
+def _again_after(numbers: AbstractSet[int], action: Callable[[], object]) -> None:
+    """Repeat what a neighbour got in the way of."""
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            action()
+        except OSError as error:
+            if error.errno not in numbers or not tries_left:
+                raise
+        else:
+            return
 
 
 def _sync(folder: Path) -> None:

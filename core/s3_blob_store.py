@@ -35,10 +35,10 @@ class S3BlobStore(BlobStore):
     """
 
     def __init__(self, location: str, settings: Storage) -> None:
-        self.bucket, _, prefix = location.removeprefix(SCHEME).strip("/").partition("/")
+        self.bucket, _, prefix = location.removeprefix(SCHEME).rstrip("/").partition("/")
         if not self.bucket or not location.startswith(SCHEME):
             raise InvalidSettings("NIGAOE_BLOB_STORE has the form s3://BUCKET or s3://BUCKET/PREFIX.")
-        self._prefix = prefix + "/" if prefix else ""
+        self._prefix = prefix.strip("/") + "/" if prefix else ""
         self._client = _client(settings, settings.s3_endpoint_url)
         public = settings.s3_public_endpoint_url
         # Signing is arithmetic on the address that the browser will use; this client never connects.

@@ -28,6 +28,7 @@ from core.memory_event_log import MemoryEventLog
 from core.redis_change_feed import RedisChangeFeed
 from core.redis_event_log import RedisEventLog
 from core.redis_link import RedisLink
+from core.s3_blob_store import S3BlobStore
 from core.settings import Settings
 from core.signed_links import LinkSigner
 from nigaoe.embedded_redis import EmbeddedRedis
@@ -125,10 +126,11 @@ class S3Server:
         return [
             "server", "-s3", "-filer", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={self.folder}",
             f"-master.port={self.master}", f"-master.port.grpc={next(grpc)}", "-master.telemetry=false",
-            "-master.volumeSizeLimitMB=64", "-volume.max=20", f"-volume.port={self.volume}",
+            "-master.volumeSizeLimitMB=64", "-volume.max=100", f"-volume.port={self.volume}",
             f"-volume.port.grpc={next(grpc)}", f"-filer.port={self.filer}", f"-filer.port.grpc={next(grpc)}",
             f"-s3.port={self.s3}", f"-s3.port.grpc={next(grpc)}", f"-s3.config={self.folder / 's3.json'}",
             "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false",
+            "-s3.autoCreateBucket=false",
         ]  # fmt: skip
 
     def _wait_until_ready(self) -> None:
@@ -168,16 +170,34 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     server.stop()
 
 
-@pytest.fixture
-def s3_settings(s3_server: S3Server, tmp_path: Path) -> Settings:
+@pytest.fixture(scope="session")
+def s3_settings(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings that lead to the S3 server."""
-    return settings_for(s3_server, tmp_path)
-
-
-def settings_for(server: S3Server, data_dir: Path) -> Settings:
     return Settings(
-        data_dir=data_dir, s3_endpoint_url=server.url, s3_access_key_id=ACCESS_KEY, s3_secret_access_key=SECRET_KEY
+        data_dir=tmp_path_factory.mktemp("data"),
+        s3_endpoint_url=s3_server.url,
+        s3_access_key_id=ACCESS_KEY,
+        s3_secret_access_key=SECRET_KEY,
     )  # type: ignore[arg-type]  # pydantic makes secrets of texts.
+
+
+@pytest.fixture(scope="session")
+def bucket(s3_settings: Settings) -> S3BlobStore:
+    """A whole bucket; tests leave it empty."""
+    return made_bucket("s3://nigaoe-bare", s3_settings)
+
+
+@pytest.fixture(scope="session")
+def shared_bucket(s3_settings: Settings) -> S3BlobStore:
+    """A part of a bucket; tests leave it empty."""
+    return made_bucket("s3://nigaoe-shared/some/prefix/", s3_settings)
+
+
+def made_bucket(location: str, settings: Settings) -> S3BlobStore:
+    store = S3BlobStore(location, settings)
+    store.create_bucket()
+    store.create_bucket()
+    return store
 
 
 @pytest.fixture
