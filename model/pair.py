@@ -98,15 +98,17 @@ def trunk_resolution(card: CheckpointCard) -> int | None:
 
 
 def check_frozen(g_ori: Generator, g_fin: Generator, trunk: int | None) -> None:
-    """Compare everything that must be frozen: mapping, constant, and blocks up to ``trunk``.
+    """Compare everything that must be frozen: mapping, constant, and blocks up to ``trunk``; nothing without a trunk.
 
     Raises:
         CheckpointMismatch: A tensor differs, or the architectures do.
     """
     if g_ori.architecture != g_fin.architecture:
         raise CheckpointMismatch("The two generators have different architectures; a pair needs one.")
+    if trunk is None:
+        return  # Everything was fine-tuned, perhaps elsewhere and the mapping network with it; importing has warned.
     prefixes = ["mapping."]
-    prefixes += [f"synthesis.blocks.b{r}." for r in g_ori.architecture.resolutions if trunk is not None and r <= trunk]
+    prefixes += [f"synthesis.blocks.b{r}." for r in g_ori.architecture.resolutions if r <= trunk]
     ours = g_ori.state_dict()
     for name, tensor in g_fin.state_dict().items():
         if name.startswith(tuple(prefixes)) and not torch.equal(tensor, ours[name]):

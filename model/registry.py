@@ -1,42 +1,12 @@
-"""What the torch-free registry cannot check: that a pair belongs together, tensor for tensor."""
+"""What the torch-free registry cannot check: that files are what they were, and that a pair belongs together."""
 
 import hashlib
 from pathlib import Path
 
-from core.errors import BrokenCheckpoint, CheckpointMismatch, ParentMismatch
+from core.errors import BrokenCheckpoint
 from core.registry import Registry, WeightEntry
-from model.checkpoint import Checkpoint, load_checkpoint
-
-
-def load_pair(registry: Registry, style_name: str) -> tuple[Checkpoint, Checkpoint]:
-    """Load ``g_ori`` and ``g_fin`` of a style and check that the one was made from the other.
-
-    Raises:
-        UnknownStyle: There is no such style.
-        InvalidManifest: Its parent is not installed.
-        CheckpointError: A file is missing, damaged, foreign or mismatched.
-        ParentMismatch: ``g_fin`` was fine-tuned from another generator.
-    """
-    parent_path, style_path = registry.pair(style_name)
-    parent, style = load_checkpoint(parent_path), load_checkpoint(style_path)
-    check_parent(style, parent)
-    return parent, style
-
-
-def check_parent(style: Checkpoint, parent: Checkpoint) -> None:
-    """Refuse a style that was not fine-tuned from ``parent``.
-
-    Raises:
-        CheckpointMismatch: The two architectures differ, so they share no latent space.
-        ParentMismatch: The style's card names other tensors, or none.
-    """
-    if style.card.architecture != parent.card.architecture:
-        raise CheckpointMismatch(f"`{style.card.name}` and `{parent.card.name}` differ in architecture: no pair.")
-    if style.card.parent_sha256 != parent.digest:
-        raise ParentMismatch(
-            f"`{style.card.name}` was not fine-tuned from `{parent.card.name}`: use it with the generator that it "
-            "was made from, or import it again with `--parent`."
-        )
+from model.checkpoint import load_checkpoint
+from model.pair import load_generator, load_pair
 
 
 def file_sha256(path: Path) -> str:
@@ -61,6 +31,7 @@ def verify_entry(registry: Registry, entry: WeightEntry) -> None:
     if entry.sha256 is not None and file_sha256(entry.path) != entry.sha256:
         raise BrokenCheckpoint(f"`{entry.path.name}` has changed since it was registered: its sha256 differs.")
     if entry.name in {style.name for style in registry.styles()}:
-        load_pair(registry, entry.name)
+        parent_path, style_path = registry.pair(entry.name)
+        load_pair(entry.name, load_generator(parent_path), style_path)
     else:
-        load_checkpoint(entry.path)
+        load_checkpoint(entry.path).build_generator()

@@ -5,11 +5,10 @@ have one element instead of none.
 """
 
 from collections.abc import Iterator, Mapping
-
-from torch import Tensor
+from typing import Any
 
 from model.architecture import Architecture
-from model.layouts.table import Row
+from model.layouts.table import Row, Shaped
 
 
 def generator_rows(architecture: Architecture, *, with_noise_maps: bool = True) -> list[Row]:
@@ -44,8 +43,21 @@ def discriminator_rows(architecture: Architecture) -> list[Row]:
     return rows + [Row(native, foreign, shape, shape) for native, foreign, shape in pairs]
 
 
-def infer_architecture(generator: Mapping[str, Tensor]) -> Architecture:
+def kernel_names(architecture: Architecture) -> tuple[list[str], list[str]]:
+    """Return the names of all stored resampling kernels, of the generator and of the discriminator."""
+    steps = range(architecture.num_blocks - 1)
+    generator = [f"convs.{2 * index}.conv.blur.kernel" for index in steps]
+    generator += [f"to_rgbs.{index}.upsample.kernel" for index in steps]
+    discriminator = [f"convs.{index + 1}.{part}.0.kernel" for index in steps for part in ("conv2", "skip")]
+    return generator, discriminator
+
+
+def infer_architecture(generator: Mapping[str, Shaped], **switches: Any) -> Architecture:
     """Read the architecture off a generator's shapes (files seldom carry the channel table).
+
+    Args:
+        generator: State dict in rosinality's names.
+        **switches: Fields of :class:`Architecture` that no shape tells, such as ``resample_filter``.
 
     Raises:
         KeyError: A name of the layout is missing: the state dict is of another family.
@@ -59,7 +71,7 @@ def infer_architecture(generator: Mapping[str, Tensor]) -> Architecture:
         channels[2 ** (index + 3)] = weight.shape[1]
         index += 1
     return Architecture(
-        resolution=max(channels), channels=channels, z_dim=z_dim, w_dim=w_dim, mapping_layers=mapping_layers
+        resolution=max(channels), channels=channels, z_dim=z_dim, w_dim=w_dim, mapping_layers=mapping_layers, **switches
     )
 
 

@@ -1,11 +1,23 @@
 """One row a tensor: our name beside a foreign name and shape. Import and export read the same table."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol
 
 from core.errors import CheckpointMismatch
+
+if TYPE_CHECKING:  # A file is inspected without torch; only its conversion needs tensors.
+    from torch import Tensor
+
+
+class Shaped(Protocol):
+    """Anything with a shape: a tensor, or the record of one that has not been read."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes."""
 
 
 @dataclass(frozen=True, slots=True)
