@@ -10,6 +10,7 @@ from core.errors import NigaoeError
 from nigaoe.commands.convert import convert
 from nigaoe.commands.doctor import doctor
 from nigaoe.commands.sample import sample
+from nigaoe.commands.train import finetune, train
 from nigaoe.exit_codes import exit_code
 
 app = typer.Typer(
@@ -20,6 +21,8 @@ app = typer.Typer(
 )
 app.command()(convert)
 app.command()(sample)
+app.command()(train)
+app.command()(finetune)
 app.command()(doctor)
 
 

@@ -1,0 +1,253 @@
+"""Every setting of a training run, read from TOML, resolved, and saved beside the run.
+
+Durations count images shown to the discriminator, so that they keep their meaning at any batch size.
+"""
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.errors import TrainingError
+from faces.align import AlignmentTemplate
+from model.architecture import Architecture
+
+PRESETS = ("tiny64", "ffhq256", "ffhq1024", "anime64")
+Images = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """One table of the file; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OptimiserSettings(Section):
+    """Adam, as published: beta1 = 0, so that the gradient of a moving opponent is not averaged.
+
+    Attributes:
+        generator_lr: Learning rate of the generator, before the equalised scaling.
+        discriminator_lr: Learning rate of the discriminator.
+        beta2: Decay of the second moment.
+    """
+
+    generator_lr: Positive = 2e-3
+    discriminator_lr: Positive = 2e-3
+    beta2: Fraction = 0.99
+
+
+class RegularisationSettings(Section):
+    """Lazy penalties (Karras et al. 2020, appendix B).
+
+    Attributes:
+        r1_gamma: Weight of R1; 0 turns it off.
+        r1_every: Steps from one R1 step to the next.
+        path_length_weight: Weight of the path length penalty; 0 turns it off.
+        path_length_every: Steps from one path length step to the next.
+        path_length_batch: Share of the batch that the path length step draws.
+        style_mixing: Probability that a picture is drawn from two styles.
+    """
+
+    r1_gamma: Weight = 10.0
+    r1_every: Annotated[int, Field(ge=1)] = 16
+    path_length_weight: Weight = 2.0
+    path_length_every: Annotated[int, Field(ge=1)] = 4
+    path_length_batch: Annotated[float, Field(gt=0, le=1)] = 0.5
+    style_mixing: Fraction = 0.9
+
+
+class AugmentationSettings(Section):
+    """What the discriminator sees instead of plain pictures.
+
+    Attributes:
+        x_flip: Mirror half of the real pictures.
+        kind: ``ada`` (Karras et al. 2020b), ``diffaugment`` (Zhao et al. 2020) or none.
+        ada_target: Value of the sign statistic r_t that p is steered to.
+        ada_speed_images: Images in which p may go from 0 to 1.
+        ada_every: Steps from one update of p to the next.
+        initial_p: Where p starts.
+    """
+
+    x_flip: bool = True
+    kind: Literal["none", "ada", "diffaugment"] = "none"
+    ada_target: Fraction = 0.6
+    ada_speed_images: Annotated[int, Field(gt=0)] = 500_000
+    ada_every: Annotated[int, Field(ge=1)] = 4
+    initial_p: Fraction = 0.0
+
+
+class MomentSettings(Section):
+    """Feature-moment matching, an aid for small budgets; see :mod:`model.training.moment_matching`.
+
+    Attributes:
+        weight: Factor of the loss; 0 turns it off.
+        momentum: Decay of the moving average of the moments' difference.
+        samples: Pictures that the data's moments are measured on.
+        fade_from: Images after which the weight starts to fall; None: never.
+        fade_images: Images that the fall to ``fade_to`` takes.
+        fade_to: Share of the weight that remains.
+    """
+
+    weight: Weight = 0.0
+    momentum: Fraction = 0.95
+    samples: Annotated[int, Field(ge=2)] = 4096
+    fade_from: Images | None = None
+    fade_images: Annotated[int, Field(gt=0)] = 50_000
+    fade_to: Fraction = 0.0
+
+
+class AverageSettings(Section):
+    """Moving average of the generator's weights.
+
+    Attributes:
+        halflife_images: Images after which a weight counts half.
+        rampup: The half-life is at most this share of the images seen; 0 turns the ramp off.
+    """
+
+    halflife_images: Annotated[int, Field(gt=0)] = 10_000
+    rampup: Fraction = 0.05
+
+
+class CadenceSettings(Section):
+    """How often the run tells and keeps what it knows.
+
+    Attributes:
+        log_images: Images from one line of the log to the next.
+        save_seconds: Seconds from one saved state to the next.
+        grid_images: Images from one sample grid to the next; 0 turns grids off.
+        score_images: Images from one FD-effnet score to the next; 0 turns scores off.
+        score_samples: Drawn pictures a score.
+        keep_best: Keep the slim checkpoint with the best score.
+    """
+
+    log_images: Annotated[int, Field(gt=0)] = 1_000
+    save_seconds: Positive = 300.0
+    grid_images: Images = 10_000
+    score_images: Images = 10_000
+    score_samples: Annotated[int, Field(ge=8)] = 2_000
+    keep_best: bool = True
+
+
+class ComputeSettings(Section):
+    """Where and how numbers are computed.
+
+    Attributes:
+        device: ``auto`` takes the GPU where there is one.
+        precision: Of the convolutions in the main steps; penalties are always computed in fp32. ``auto`` is bf16
+            where the machine multiplies it natively (GPU, AMX, AVX512-BF16), else fp32.
+        reduced_from: Blocks of at least this many pixels use the reduced precision.
+        channels_last: Keep activations as # [N, H, W, C]. ``auto`` does so where bf16 runs on tile units (GPU, AMX):
+            measured there, a step takes a quarter less; in fp32 on other CPUs the backward pass is slower.
+        threads: CPU threads; None leaves PyTorch's choice.
+        compile: Compile the main steps with ``torch.compile``.
+        reuse_fakes: Show the generator's own step the pictures that the discriminator's step was drawn for: one
+            forward pass less.
+        seed: Start of every random number of the run.
+    """
+
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    reduced_from: Annotated[int, Field(ge=4)] = 4
+    channels_last: Literal["auto"] | bool = "auto"
+    threads: Annotated[int, Field(ge=1)] | None = None
+    compile: bool = False
+    reuse_fakes: bool = True
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class FreezeSettings(Section):
+    """The thesis's step: what of a parent stays as it is.
+
+    Attributes:
+        trainable_blocks: Last resolutions that learn, counted from the output.
+        freeze_d: Finest discriminator stages that stay as they are (Mo et al. 2020, FreezeD); 0 trains all.
+    """
+
+    trainable_blocks: Annotated[int, Field(ge=0, le=9)] = 4
+    freeze_d: Annotated[int, Field(ge=0, le=9)] = 0
+
+
+class TrainingConfig(Section):
+    """A whole run.
+
+    Attributes:
+        name: Name of the checkpoints that the run writes.
+        domain: What the pictures show.
+        architecture: Shape of the networks; None where a parent brings it.
+        alignment: Framing of the pictures; None: the data set's.
+        total_images: Images after which the run ends.
+        batch: Images a step, over all processes.
+        freeze: Only in a fine-tune.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")] = "g_ori"
+    domain: Literal["human", "anime", "other"] = "human"
+    licence: str = "unknown"
+    architecture: Architecture | None = None
+    alignment: AlignmentTemplate | None = None
+    total_images: Annotated[int, Field(gt=0)] = 25_000_000
+    batch: Annotated[int, Field(ge=1)] = 16
+    optimiser: OptimiserSettings = OptimiserSettings()
+    regularisation: RegularisationSettings = RegularisationSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
+    moments: MomentSettings = MomentSettings()
+    average: AverageSettings = AverageSettings()
+    cadence: CadenceSettings = CadenceSettings()
+    compute: ComputeSettings = ComputeSettings()
+    freeze: FreezeSettings | None = None
+
+
+def load_config(name_or_path: str, overrides: dict[str, Any] | None = None) -> TrainingConfig:
+    """Read a preset or a TOML file.
+
+    Args:
+        name_or_path: A preset's name, or the path of a ``.toml`` file.
+        overrides: Dotted names to values, such as ``{"compute.seed": 3}``; they win over the file.
+
+    Raises:
+        TrainingError: There is no such file, or a setting is unknown or out of range.
+    """
+    try:
+        document = tomllib.loads(_text(name_or_path))
+        for dotted, value in (overrides or {}).items():
+            _assign(document, dotted.split("."), value)
+        return TrainingConfig.model_validate(document)
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise TrainingError(f"The training config `{name_or_path}` is invalid: {error}") from error
+
+
+def change_config(config: TrainingConfig, overrides: dict[str, Any]) -> TrainingConfig:
+    """Return ``config`` with dotted names changed.
+
+    Raises:
+        TrainingError: A setting is unknown or out of range.
+    """
+    document = config.model_dump(mode="json")
+    try:
+        for dotted, value in overrides.items():
+            _assign(document, dotted.split("."), value)
+        return TrainingConfig.model_validate(document)
+    except ValidationError as error:
+        raise TrainingError(f"The changed config is invalid: {error}") from error
+
+
+def _text(name_or_path: str) -> str:
+    packaged = resources.files("model.training") / "configs" / f"{name_or_path}.toml"
+    if "/" not in name_or_path and packaged.is_file():
+        return packaged.read_text(encoding="utf-8")
+    path = Path(name_or_path)
+    if not path.is_file():
+        known = ", ".join(PRESETS)
+        raise TrainingError(f"There is no training config `{name_or_path}`; name a .toml file or one of {known}.")
+    return path.read_text(encoding="utf-8")
+
+
+def _assign(document: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        document = document.setdefault(key, {})
+    document[keys[-1]] = value

@@ -1,0 +1,79 @@
+"""Reduced precision for the main steps, full precision for the penalties.
+
+Second derivatives lose too much in half precision, and they are taken only every few steps.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+
+PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Reducible(Protocol):
+    """A network whose finer blocks can compute in another type."""
+
+    reduced_from: int | None
+    reduced_dtype: torch.dtype
+
+    def use_reduced_precision(self, dtype: torch.dtype, *, from_resolution: int) -> None:
+        """Compute blocks of ``from_resolution`` and more in ``dtype``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """The type of the main steps.
+
+    Attributes:
+        dtype: float32 means that nothing is reduced.
+        from_resolution: Blocks of at least this many pixels are reduced.
+    """
+
+    dtype: torch.dtype
+    from_resolution: int = 4
+
+    def apply(self, *networks: Reducible) -> None:
+        """Let the networks compute in this type."""
+        if self.dtype != torch.float32:
+            for network in networks:
+                network.use_reduced_precision(self.dtype, from_resolution=self.from_resolution)
+
+
+@contextmanager
+def full_precision(network: Reducible) -> Iterator[None]:
+    """Let a network compute in float32 for a while."""
+    before = network.reduced_from
+    network.reduced_from = None
+    try:
+        yield
+    finally:
+        network.reduced_from = before
+
+
+def resolve_precision(name: PrecisionName, device: torch.device, from_resolution: int) -> Precision:
+    """Return the precision that ``name`` means on this machine."""
+    if name == "auto":
+        name = "bf16" if _multiplies_bf16(device) else "fp32"
+    return Precision(DTYPES[name], from_resolution)
+
+
+def resolve_memory_format(
+    channels_last: Literal["auto"] | bool,  # noqa: FBT001 - the value of a setting
+    device: torch.device,
+    precision: Precision,
+) -> torch.memory_format:
+    """Return the layout of activations and filters that the setting means on this machine."""
+    if channels_last == "auto":
+        channels_last = precision.dtype != torch.float32 and (device.type == "cuda" or _multiplies_bf16(device))
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
+def _multiplies_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # AVX512-BF16 alone converts as fast as it multiplies; only the tile unit (AMX) made a step faster.
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))

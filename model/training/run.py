@@ -1,0 +1,152 @@
+"""Set up a run from a config, a data set and weights, and carry it out."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from core.errors import TrainingError
+from model.architecture import Architecture
+from model.checkpoint import Checkpoint, load_checkpoint
+from model.perceptual import EfficientNetFeatures
+from model.training.config import TrainingConfig
+from model.training.dataset import PackedDataset
+from model.training.distributed import Team, join_team
+from model.training.moment_matching import LEVELS, MomentMatching
+from model.training.networks import Networks, Starts, build_child, build_networks
+from model.training.run_log import RunLog
+from model.training.run_state import STATE, Progress
+from model.training.session import Report, Session, fill_moments
+from model.training.trainer import Trainer
+
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """Everything that decides a run.
+
+    Attributes:
+        config: Resolved settings.
+        dataset: Folder of the packed data set.
+        folder: Where the run lives.
+        starts: Weights to start from.
+        parent: Slim checkpoint that a fine-tune starts from; None in a base run.
+        resume: Go on from the folder's state.
+        tensorboard: Also write TensorBoard events.
+    """
+
+    config: TrainingConfig
+    dataset: Path
+    folder: Path
+    starts: Starts = field(default_factory=Starts)
+    parent: Path | None = None
+    resume: bool = False
+    tensorboard: bool = False
+
+
+def carry_out(plan: RunPlan, report: Report | None = None) -> Progress:
+    """Train as planned; several processes under ``torchrun``.
+
+    Raises:
+        DatasetError: The data set cannot be read.
+        CheckpointError: A weight file cannot be read or does not fit.
+        TrainingError: The folder's contents and the plan disagree, or the numbers became infinite.
+    """
+    _set_up_torch(plan.config)
+    dataset = PackedDataset(plan.dataset)
+    parent = load_checkpoint(plan.parent) if plan.parent is not None else None
+    architecture = _architecture(plan.config, parent, dataset)
+    _check_folder(plan)
+    team = join_team(plan.config.compute.device)
+    try:
+        networks = _networks(plan, architecture, parent, team)
+        trainer = Trainer(plan.config, dataset, networks, team, _moments(plan.config, team))
+        if team.leads:
+            write_config(plan)
+        log = RunLog(plan.folder, tensorboard=plan.tensorboard and team.leads)
+        session = Session(trainer, plan.folder, log, parent=parent, report=report)
+        fill_moments(trainer)
+        if plan.resume:
+            session.resume()
+        progress = session.run()
+        if team.leads:
+            session.export("latest")
+        team.wait()
+        return progress
+    finally:
+        team.close()
+
+
+def write_config(plan: RunPlan) -> None:
+    """Save the resolved settings beside the run."""
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    document = {
+        "config": plan.config.model_dump(mode="json"),
+        "dataset": str(plan.dataset),
+        "parent": str(plan.parent) if plan.parent else None,
+    }
+    (plan.folder / CONFIG).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def read_config(folder: Path) -> RunPlan:
+    """Return the plan that goes on with the run in ``folder``.
+
+    Raises:
+        TrainingError: There is no run.
+    """
+    try:
+        document = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = TrainingConfig.model_validate(document["config"])
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(f"`{folder}` holds no run that could be resumed.") from error
+    parent = Path(document["parent"]) if document["parent"] else None
+    return RunPlan(config, Path(document["dataset"]), folder, parent=parent, resume=True)
+
+
+def _set_up_torch(config: TrainingConfig) -> None:
+    # Denormal numbers make late, small gradients up to a hundred times slower on a CPU.
+    torch.set_flush_denormal(True)
+    if config.compute.threads is not None:
+        torch.set_num_threads(config.compute.threads)
+
+
+def _architecture(config: TrainingConfig, parent: Checkpoint | None, dataset: PackedDataset) -> Architecture:
+    architecture = parent.card.architecture if parent is not None else config.architecture
+    if architecture is None:
+        raise TrainingError("The config has no [architecture]; only a fine-tune takes it from its parent.")
+    if architecture.resolution != dataset.resolution:
+        raise TrainingError(
+            f"The data set has {dataset.resolution} px and the networks {architecture.resolution} px; prepare the data "
+            f"with --resolution {architecture.resolution}."
+        )
+    return architecture
+
+
+def _check_folder(plan: RunPlan) -> None:
+    if (plan.folder / STATE).is_file() and not plan.resume:
+        raise TrainingError(f"`{plan.folder}` holds a run already; resume it with --resume-from or choose another.")
+
+
+def _networks(plan: RunPlan, architecture: Architecture, parent: Checkpoint | None, team: Team) -> Networks:
+    config = plan.config
+    if parent is None:
+        return build_networks(architecture, plan.starts, team.device, seed=config.compute.seed)
+    if config.freeze is None:
+        raise TrainingError("A fine-tune needs a [freeze] table that says how many blocks learn.")
+    return build_child(
+        parent,
+        plan.starts.discriminator,
+        team.device,
+        trainable_blocks=config.freeze.trainable_blocks,
+        freeze_d=config.freeze.freeze_d,
+        seed=config.compute.seed,
+    )
+
+
+def _moments(config: TrainingConfig, team: Team) -> MomentMatching | None:
+    if not config.moments.weight:
+        return None
+    features = EfficientNetFeatures(strides=LEVELS)
+    return MomentMatching(features, momentum=config.moments.momentum).to(team.device)

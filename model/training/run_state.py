@@ -1,0 +1,99 @@
+"""The state of a run on disk: everything that going on exactly needs, as tensors and JSON.
+
+Written beside the old one and renamed over it, so that a kill at any moment leaves a whole state.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from core.errors import TrainingError
+
+STATE = "state.safetensors"
+METADATA_KEY = "nigaoe-run"
+
+
+@dataclass(slots=True)
+class Progress:
+    """The numbers of a run that are no tensors.
+
+    Attributes:
+        images_seen: Real images shown to the discriminator in this run.
+        steps: Steps made.
+        mean_path_length: Long-term mean of the path length; None before the first path length step.
+        augment_p: Present strength of the augmentation.
+        best_score: Lowest FD-effnet so far.
+        best_images: Where it was reached.
+        seconds: Time spent in the loop, over all restarts.
+    """
+
+    images_seen: int = 0
+    steps: int = 0
+    mean_path_length: float | None = None
+    augment_p: float = 0.0
+    best_score: float | None = None
+    best_images: int = 0
+    seconds: float = 0.0
+
+
+def save_state(folder: Path, progress: Progress, tensors: Mapping[str, Tensor]) -> None:
+    """Write the state atomically."""
+    temporary = folder / f".{STATE}.{os.getpid()}"
+    try:
+        metadata = {METADATA_KEY: json.dumps(asdict(progress))}
+        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary, metadata)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(folder / STATE)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_state(folder: Path) -> tuple[Progress, dict[str, Tensor]] | None:
+    """Read the state; None where the folder holds none.
+
+    Raises:
+        TrainingError: The file is damaged or of another kind.
+    """
+    path = folder / STATE
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            progress = Progress(**json.loads((file.metadata() or {})[METADATA_KEY]))
+            return progress, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise TrainingError(f"`{path}` is damaged; delete it and start from `--init` instead.") from error
+
+
+def prefixed(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return ``state`` with longer names."""
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+def part_of(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what :func:`prefixed` put in."""
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def adam_tensors(optimiser: torch.optim.Adam, names: Iterable[str]) -> dict[str, Tensor]:
+    """Return Adam's moments and step counts by parameter name."""
+    state = optimiser.state_dict()["state"]
+    return {f"{name}.{key}": t for i, name in enumerate(names) for key, t in state.get(i, {}).items()}
+
+
+def restore_adam(optimiser: torch.optim.Adam, names: Iterable[str], tensors: Mapping[str, Tensor]) -> None:
+    """Give an optimiser over the parameters ``names`` what :func:`adam_tensors` returned."""
+    document = optimiser.state_dict()
+    for index, name in enumerate(names):
+        found = part_of(f"{name}.", tensors)
+        if set(found) == {"step", "exp_avg", "exp_avg_sq"}:
+            document["state"][index] = found
+    optimiser.load_state_dict(document)

@@ -1,0 +1,45 @@
+"""Sheets of drawn pictures with fixed latents, so that one glance compares two moments of a run."""
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from model.generator import Generator
+from model.training.dataset import to_bytes
+
+
+def fixed_latents(count: int, z_dim: int, *, seed: int = 0) -> Tensor:
+    """Return the z of a sheet. # [count, z_dim]."""
+    return torch.randn(count, z_dim, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def draw_pictures(generator: Generator, z: Tensor, *, truncation_psi: float = 1.0, batch: int = 16) -> Tensor:
+    """Draw z # [N, z_dim] with the fixed noise, a batch at a time. Returns bytes # [N, 3, R, R] on the CPU."""
+    device = generator.mapping.w_avg.device
+    parts = [
+        to_bytes(generator(part.to(device), truncation_psi=truncation_psi, noise="fixed")).cpu()
+        for part in torch.split(z, batch)
+    ]
+    return torch.cat(parts)
+
+
+def save_grid(pictures: Tensor, path: Path, *, columns: int = 8, scale: int = 1) -> None:
+    """Write pictures as one PNG.
+
+    Args:
+        pictures: Bytes. # [N, 3, R, R].
+        path: Target.
+        columns: Pictures a row.
+        scale: Enlarge by this factor without smoothing.
+    """
+    count, _, height, width = pictures.shape
+    rows = -(-count // columns)
+    sheet = torch.full((rows * columns, 3, height, width), 255, dtype=torch.uint8)
+    sheet[:count] = pictures
+    sheet = sheet.reshape(rows, columns, 3, height, width).permute(0, 3, 1, 4, 2)
+    image = Image.fromarray(sheet.reshape(rows * height, columns * width, 3).contiguous().numpy())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST).save(path)

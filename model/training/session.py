@@ -1,0 +1,209 @@
+"""A run from its first step to its last: when to log, save, show and score.
+
+The trainer knows one step; the session knows the calendar.
+"""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from core.errors import TrainingError
+from model.checkpoint import Checkpoint
+from model.training.config import TrainingConfig
+from model.training.dataset import PackedDataset
+from model.training.distributed import Team
+from model.training.export import describe_run, slim_discriminator, slim_generator, write_pair
+from model.training.run_log import RunLog
+from model.training.run_state import Progress, load_state, save_state
+from model.training.sample_grid import draw_pictures, fixed_latents, save_grid
+from model.training.scoring import Examiner, Score
+from model.training.trainer import Trainer
+
+GRID_PICTURES = 64
+Report = Callable[[Progress, dict[str, float]], None]
+
+
+class Session:
+    """One process's part of a run.
+
+    Args:
+        trainer: Networks and step.
+        folder: The run's folder; states, logs, grids and checkpoints go there.
+        parent: What a fine-tune started from.
+        log: Where lines go.
+        report: Called with each line of the log, by the leading process only.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        folder: Path,
+        log: RunLog,
+        *,
+        parent: Checkpoint | None = None,
+        report: Report | None = None,
+    ) -> None:
+        self.trainer, self.folder, self.parent = trainer, folder, parent
+        self.config: TrainingConfig = trainer.config
+        self.dataset: PackedDataset = trainer.dataset
+        self.team: Team = trainer.team
+        self.log = log
+        self.report = report
+        self.score: Score | None = None
+        self._examiner = Examiner(self.dataset, self.config.cadence.score_samples, self.team.device)
+        self._stop = False
+
+    def resume(self) -> bool:
+        """Go on from the folder's state; False where there is none.
+
+        Raises:
+            TrainingError: The state is damaged or of other networks.
+        """
+        found = load_state(self.folder)
+        if found is None:
+            return False
+        self.trainer.restore(*found)
+        return True
+
+    def run(self) -> Progress:
+        """Train to the end, or until a signal asks to stop; both leave a state on disk.
+
+        Raises:
+            TrainingError: The numbers became infinite.
+        """
+        with _stop_signals(self._ask_to_stop):
+            self._mark_due()
+            while self.trainer.progress.images_seen < self.config.total_images:
+                started = time.monotonic()
+                losses = self.trainer.step()
+                self.trainer.progress.seconds += time.monotonic() - started
+                self.log.collect(**losses)
+                self._keep_calendar()
+                if self._asked_to_stop():
+                    break
+            self._save()
+        return self.trainer.progress
+
+    # ---- the calendar -----------------------------------------------------------------------------------------------
+
+    def _mark_due(self) -> None:
+        self._saved_at = self._logged_at = time.monotonic()
+        self._logged_images = self.trainer.progress.images_seen
+
+    def _keep_calendar(self) -> None:
+        cadence = self.config.cadence
+        if self._due(cadence.log_images):
+            self._write_line()
+        if self._due(cadence.grid_images):
+            self._show()
+        if self._due(cadence.score_images):
+            self._examine()
+        if time.monotonic() - self._saved_at >= cadence.save_seconds:
+            self._save()
+
+    def _due(self, every: int) -> bool:
+        """Whether this step crossed a multiple of ``every`` images."""
+        images = self.trainer.progress.images_seen
+        return bool(every) and images // every > (images - self.config.batch) // every
+
+    def _write_line(self) -> None:
+        if not self.team.leads:
+            return
+        progress, now = self.trainer.progress, time.monotonic()
+        images = progress.images_seen - self._logged_images
+        speed = images / max(now - self._logged_at, 1e-9)
+        self._logged_at, self._logged_images = now, progress.images_seen
+        extra = {"images_per_second": speed, "augment_p": progress.augment_p, "seconds": progress.seconds}
+        line = self.log.write(progress.images_seen, **extra)
+        if not all(abs(line.get(name, 0.0)) < 1e6 for name in ("g_loss", "d_loss")):
+            raise TrainingError("The losses became infinite; lower the learning rates or raise r1_gamma, then resume.")
+        if self.report is not None:
+            self.report(progress, line)
+
+    def _show(self) -> None:
+        if not self.team.leads:
+            return
+        z = fixed_latents(GRID_PICTURES, self.trainer.networks.average.architecture.z_dim).to(self.team.device)
+        sheet = draw_pictures(self.trainer.networks.average, z)
+        save_grid(sheet, self.folder / "grids" / f"{self.trainer.progress.images_seen:09d}.png")
+
+    def _examine(self) -> None:
+        """Score the average; the best one is kept as a slim checkpoint."""
+        if not self.team.leads:
+            return
+        score = self.score = self._examiner.examine(self.trainer.networks.average)
+        progress = self.trainer.progress
+        best = progress.best_score is None or score.fd_effnet < progress.best_score
+        if best:
+            progress.best_score, progress.best_images = score.fd_effnet, progress.images_seen
+        line = self.log.write(
+            progress.images_seen, fd_effnet=score.fd_effnet, precision=score.precision, recall=score.recall
+        )
+        if best and self.config.cadence.keep_best:
+            self.export("best")
+        if self.report is not None:
+            self.report(progress, line)
+
+    def _save(self) -> None:
+        self._saved_at = time.monotonic()
+        if self.team.leads:
+            save_state(self.folder, self.trainer.progress, self.trainer.tensors())
+
+    def export(self, stem: str) -> None:
+        """Write the slim checkpoints ``<stem>.safetensors`` and ``<stem>-discriminator.safetensors``."""
+        networks, score = self.trainer.networks, self.score
+        metrics = {} if score is None else {"FD-effnet": score.fd_effnet, "recall": score.recall}
+        card = describe_run(
+            self.config,
+            self.dataset,
+            networks.average,
+            images_seen=self.trainer.progress.images_seen,
+            metrics=metrics,
+            parent=self.parent,
+        )
+        write_pair(self.folder, stem, slim_generator(card, networks, self.parent), slim_discriminator(card, networks))
+
+    # ---- stopping -------------------------------------------------------------------------------------------------
+
+    def _ask_to_stop(self) -> None:
+        self._stop = True
+
+    def _asked_to_stop(self) -> bool:
+        return self.team.agree(self._stop)
+
+
+@contextmanager
+def _stop_signals(ask: Callable[[], None]) -> Iterator[None]:
+    """Turn SIGTERM and SIGINT into a request to stop after the present step."""
+
+    def handler(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a signal handler
+        ask()
+
+    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
+def fill_moments(trainer: Trainer) -> None:
+    """Measure the data's feature moments on a fixed choice of the data."""
+    if trainer.moments is None:
+        return
+    count = min(trainer.config.moments.samples, len(trainer.dataset))
+    generator = torch.Generator().manual_seed(0)
+    chosen = torch.randperm(len(trainer.dataset), generator=generator)[:count].sort().values
+    flips = torch.rand(count, generator=generator) < (0.5 if trainer.config.augmentation.x_flip else 0.0)
+
+    def batches() -> Iterator[torch.Tensor]:
+        for indices, flip in zip(torch.split(chosen, 32), torch.split(flips, 32), strict=True):
+            image = trainer.dataset.pictures(indices.numpy())
+            yield torch.where(flip[:, None, None, None], image.flip(3), image).to(trainer.team.device)
+
+    trainer.moments.measure(batches())

@@ -1,0 +1,80 @@
+"""Where pictures come from: folders, tar and zip archives, read one file at a time and in a fixed order."""
+
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import DatasetError
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif"})
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One picture's bytes.
+
+    Attributes:
+        source: Name of the folder or archive.
+        name: Path inside it.
+        data: Content.
+    """
+
+    source: str
+    name: str
+    data: bytes
+
+
+def read_sources(paths: list[Path]) -> Iterator[SourceFile]:
+    """Yield every picture of folders and archives, sorted by name within each source.
+
+    Raises:
+        DatasetError: A source is missing, damaged, or neither folder nor archive.
+    """
+    for path in paths:
+        yield from read_source(path)
+
+
+def read_source(path: Path) -> Iterator[SourceFile]:
+    """Yield every picture of one folder or archive.
+
+    Raises:
+        DatasetError: The source is missing, damaged, or neither folder nor archive.
+    """
+    if path.is_dir():
+        for file in sorted(p for p in path.rglob("*") if p.is_file() and _is_picture(p.name)):
+            yield SourceFile(path.name, str(file.relative_to(path)), file.read_bytes())
+    elif not path.is_file():
+        raise DatasetError(f"`{path}` does not exist.")
+    elif zipfile.is_zipfile(path):
+        yield from _read_zip(path)
+    elif tarfile.is_tarfile(path):
+        yield from _read_tar(path)
+    else:
+        raise DatasetError(f"`{path}` is neither a folder nor a tar or zip archive.")
+
+
+def _read_zip(path: Path) -> Iterator[SourceFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in sorted(n for n in archive.namelist() if _is_picture(n)):
+                yield SourceFile(path.name, name, archive.read(name))
+    except zipfile.BadZipFile as error:
+        raise DatasetError(f"`{path}` is damaged: {error}") from error
+
+
+def _read_tar(path: Path) -> Iterator[SourceFile]:
+    try:
+        with tarfile.open(path) as archive:
+            members = sorted((m for m in archive if m.isfile() and _is_picture(m.name)), key=lambda m: m.name)
+            for member in members:
+                file = archive.extractfile(member)
+                if file is not None:
+                    yield SourceFile(path.name, member.name, file.read())
+    except (tarfile.TarError, EOFError) as error:
+        raise DatasetError(f"`{path}` is damaged: {error}") from error
+
+
+def _is_picture(name: str) -> bool:
+    return Path(name).suffix.lower() in PICTURE_SUFFIXES and not Path(name).name.startswith(".")

@@ -1,0 +1,299 @@
+"""One training step of StyleGAN2, as titled paragraphs.
+
+A step is a function of the networks, the optimisers, the progress and the seed alone: every random number is drawn from
+a generator that is seeded anew by (seed, rank, step), so a resumed run makes the very steps that the killed one would.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core.errors import TrainingError
+from model.generator import mix_styles
+from model.training.augment import build_augmentation
+from model.training.augment.base import Augmentation
+from model.training.augment.controller import updated_p
+from model.training.batch_schedule import BatchSchedule
+from model.training.config import TrainingConfig
+from model.training.dataset import PackedDataset
+from model.training.distributed import Team
+from model.training.losses import (
+    discriminator_loss,
+    generator_loss,
+    lazy_adam,
+    path_length_penalty,
+    path_lengths,
+    r1_penalty,
+)
+from model.training.moment_matching import MomentMatching, faded_weight
+from model.training.moving_average import ema_decay, update_average
+from model.training.networks import Networks
+from model.training.precision import full_precision, resolve_memory_format, resolve_precision
+from model.training.run_state import Progress, adam_tensors, part_of, prefixed, restore_adam
+
+W_AVERAGE_DECAY = 0.995
+PATH_LENGTH_DECAY = 0.99
+
+
+class Trainer:
+    """Networks, optimisers and the step that moves them.
+
+    Args:
+        config: The run's settings.
+        dataset: What is learned.
+        networks: On the team's device.
+        team: Processes of the run.
+        moments: Measured feature moments; None without moment matching.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        dataset: PackedDataset,
+        networks: Networks,
+        team: Team,
+        moments: MomentMatching | None = None,
+    ) -> None:
+        self.config, self.dataset, self.networks, self.team, self.moments = config, dataset, networks, team, moments
+        self.progress = Progress(augment_p=config.augmentation.initial_p)
+        self.batch = _local_batch(config, team, networks)
+        self.schedule = BatchSchedule(len(dataset), config.compute.seed)
+        self.augmentation: Augmentation = build_augmentation(config.augmentation.kind).to(team.device)
+        self.generator_adam = _adam(networks.generator_parameters, config, "generator")
+        self.discriminator_adam = _adam(networks.discriminator_parameters, config, "discriminator")
+        precision = resolve_precision(config.compute.precision, team.device, config.compute.reduced_from)
+        precision.apply(networks.generator.synthesis, networks.discriminator, networks.average.synthesis)
+        self.memory_format = resolve_memory_format(config.compute.channels_last, team.device, precision)
+        for network in (networks.generator, networks.discriminator, networks.average, *([moments] if moments else [])):
+            network.to(memory_format=self.memory_format)
+        self._draw: Callable[..., Tensor] = networks.generator.synthesis
+        self._judge: Callable[[Tensor], Tensor] = networks.discriminator
+        if config.compute.compile:
+            self._draw, self._judge = torch.compile(self._draw), torch.compile(self._judge)
+        self._signs: list[Tensor] = []
+
+    def step(self) -> dict[str, float]:
+        """Show one batch, move both networks once, and their penalties when it is their turn. Returns losses."""
+        regularisation, step = self.config.regularisation, self.progress.steps
+        self._seed(step)
+        real = self._real_batch()
+        fake = self._draw_fakes()
+        losses = self._discriminator_step(real, fake.detach())
+        if regularisation.r1_gamma and step % regularisation.r1_every == 0:
+            losses |= self._r1_step(real)
+        losses |= self._generator_step(fake if self.config.compute.reuse_fakes else self._draw_fakes())
+        if regularisation.path_length_weight and step % regularisation.path_length_every == 0:
+            losses |= self._path_length_step()
+        self._average()
+        self._adapt_augmentation()
+        self.progress.steps += 1
+        self.progress.images_seen += self.config.batch
+        return {name: float(value) for name, value in losses.items()}
+
+    # ---- the paragraphs -------------------------------------------------------------------------------------------
+
+    def _discriminator_step(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Tell real pictures from drawn ones."""
+        with self._discriminator_learns():
+            real_logits, fake_logits = self._judge_both(self._augment(real), self._augment(fake))
+            loss = discriminator_loss(real_logits, fake_logits)
+            self._descend(loss, self.discriminator_adam, self.networks.discriminator_parameters)
+        self._signs.append(real_logits.detach().sign().mean())
+        return {"d_loss": loss.detach(), "d_real": real_logits.detach().mean(), "d_fake": fake_logits.detach().mean()}
+
+    def _r1_step(self, real: Tensor) -> dict[str, Tensor]:
+        """Keep the discriminator flat on the data: ``gamma / 2 * R1``, times the steps it stands for."""
+        settings = self.config.regularisation
+        with self._discriminator_learns(), full_precision(self.networks.discriminator):
+            shown = self._augment(real).detach().requires_grad_(True)  # noqa: FBT003 - PyTorch takes it by position
+            penalty = r1_penalty(self.networks.discriminator(shown), shown)
+            loss = penalty * (settings.r1_gamma / 2 * settings.r1_every)
+            self._descend(loss, self.discriminator_adam, self.networks.discriminator_parameters)
+        return {"r1": penalty.detach()}
+
+    def _generator_step(self, fake: Tensor) -> dict[str, Tensor]:
+        """Be taken for real, and have the data's feature moments."""
+        adversarial = generator_loss(self._judge(self._augment(fake)))
+        losses, loss = {"g_loss": adversarial.detach()}, adversarial
+        weight = self._moment_weight()
+        if self.moments is not None and weight > 0:
+            matching = self.moments(fake)
+            losses["moments"] = matching.detach()
+            loss = loss + weight * matching
+        self._descend(loss, self.generator_adam, self.networks.generator_parameters)
+        return losses
+
+    def _path_length_step(self) -> dict[str, Tensor]:
+        """Make equal steps in w change the picture equally much."""
+        settings, generator = self.config.regularisation, self.networks.generator
+        count = max(1, round(self.batch * settings.path_length_batch))
+        with full_precision(generator.synthesis):
+            ws = self._styles(count)
+            # A frozen mapping network gives styles without a graph, yet the Jacobian is taken at them.
+            ws = ws if ws.requires_grad else ws.detach().requires_grad_(True)  # noqa: FBT003 - PyTorch takes it by position
+            image = generator.draw_image(ws, "random")
+            lengths = path_lengths(image, ws, torch.randn_like(image))
+            mean_length = self._mean_path_length(lengths.detach())
+            penalty = path_length_penalty(lengths, mean_length)
+            loss = penalty * (settings.path_length_weight * settings.path_length_every)
+            self._descend(loss, self.generator_adam, self.networks.generator_parameters)
+        return {"path_length": lengths.detach().mean(), "path_penalty": penalty.detach()}
+
+    def _average(self) -> None:
+        """Move the shown generator towards the trained one."""
+        settings = self.config.average
+        decay = ema_decay(self.config.batch, settings.halflife_images, self.progress.images_seen, settings.rampup)
+        update_average(self.networks.average, self.networks.generator, decay, self.networks.learning_names)
+
+    def _adapt_augmentation(self) -> None:
+        """Steer ADA's p by the sign statistic."""
+        settings = self.config.augmentation
+        if settings.kind == "ada" and len(self._signs) >= settings.ada_every:
+            statistic = float(self.team.mean(torch.stack(self._signs).mean()))
+            images = len(self._signs) * self.config.batch
+            self.progress.augment_p = updated_p(
+                self.progress.augment_p, statistic, settings.ada_target, images, settings.ada_speed_images
+            )
+        if len(self._signs) >= settings.ada_every:
+            self._signs.clear()
+
+    # ---- what the paragraphs use ----------------------------------------------------------------------------------
+
+    def _judge_both(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Judge two batches in one pass; the groups of the minibatch statistic hold either real or drawn pictures."""
+        group = min(self.networks.discriminator.architecture.minibatch_std_group, len(real))
+        both = torch.cat([_grouped(real, group), _grouped(fake, group)], dim=1)  # [G, 2N/G, ...]
+        logits = _grouped(self._judge(both.flatten(0, 1)), group)
+        real_logits, fake_logits = logits.chunk(2, dim=1)
+        return real_logits.flatten(0, 1), fake_logits.flatten(0, 1)
+
+    def _seed(self, step: int) -> None:
+        entropy = np.random.SeedSequence((self.config.compute.seed, self.team.rank, step))
+        torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
+
+    def _real_batch(self) -> Tensor:
+        indices = self.schedule.indices(self.progress.images_seen, self.config.batch)[self.team.rank :: self.team.size]
+        real = self.dataset.pictures(indices).to(self.team.device)
+        if not self.config.augmentation.x_flip:
+            return real
+        flip = torch.rand(len(real), 1, 1, 1, device=real.device) < 0.5
+        return torch.where(flip, real.flip(3), real)
+
+    def _draw_fakes(self) -> Tensor:
+        fake: Tensor = self._draw(self._styles(self.batch), "random")
+        return fake  # noqa: RET504 - the name narrows the compiled callable's type
+
+    def _styles(self, count: int) -> Tensor:
+        """Return w_plus for ``count`` pictures, mixed from two styles now and then. # [count, num_ws, w_dim]."""
+        mapping, probability = self.networks.generator.mapping, self.config.regularisation.style_mixing
+        w = mapping(self._latents(count))
+        if self.networks.learning_names is None:
+            mapping.w_avg.lerp_(self.team.mean(w.detach().mean(dim=0)), 1.0 - W_AVERAGE_DECAY)
+        ws = mapping.broadcast(w)
+        if float(torch.rand([])) >= probability:
+            return ws
+        crossover = int(torch.randint(1, mapping.num_ws, []))
+        return mix_styles(ws, mapping.broadcast(mapping(self._latents(count))), crossover)
+
+    def _latents(self, count: int) -> Tensor:
+        return torch.randn(count, self.networks.generator.architecture.z_dim, device=self.team.device)
+
+    def _augment(self, image: Tensor) -> Tensor:
+        return self.augmentation(image, self.progress.augment_p)
+
+    def _moment_weight(self) -> float:
+        moments = self.config.moments
+        return faded_weight(
+            moments.weight, self.progress.images_seen, moments.fade_from, moments.fade_images, moments.fade_to
+        )
+
+    def _mean_path_length(self, lengths: Tensor) -> Tensor:
+        """Move the long-term mean and return it. It starts at the first batch's mean, not at the papers' zero."""
+        present = float(self.team.mean(lengths.mean()))
+        before = self.progress.mean_path_length
+        after = present if before is None else before * PATH_LENGTH_DECAY + present * (1 - PATH_LENGTH_DECAY)
+        self.progress.mean_path_length = after
+        return lengths.new_tensor(after)
+
+    @contextmanager
+    def _discriminator_learns(self) -> Iterator[None]:
+        """Give gradients to what learns of the discriminator, and to nothing else, for a while."""
+        parameters = self.networks.discriminator_parameters.values()
+        for parameter in parameters:
+            parameter.requires_grad_(True)  # noqa: FBT003 - PyTorch takes it by position
+        try:
+            yield
+        finally:
+            for parameter in parameters:
+                parameter.requires_grad_(False)  # noqa: FBT003 - PyTorch takes it by position
+
+    def _descend(self, loss: Tensor, optimiser: torch.optim.Adam, parameters: dict[str, nn.Parameter]) -> None:
+        """Make one Adam step; a single overflow in half precision must not poison Adam's moments."""
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # PyTorch leaves backward untyped
+        self.team.average_gradients(parameters.values())
+        for parameter in parameters.values():
+            if parameter.grad is not None:
+                torch.nan_to_num(parameter.grad, nan=0.0, posinf=1e5, neginf=-1e5, out=parameter.grad)
+        optimiser.step()
+
+    # ---- going on ---------------------------------------------------------------------------------------------------
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return everything that a resumed run needs, by name."""
+        networks = self.networks
+        state = prefixed("generator.", networks.generator.state_dict())
+        state |= prefixed("discriminator.", networks.discriminator.state_dict())
+        state |= prefixed("average.", networks.average.state_dict())
+        state |= prefixed("adam_g.", adam_tensors(self.generator_adam, networks.generator_parameters))
+        state |= prefixed("adam_d.", adam_tensors(self.discriminator_adam, networks.discriminator_parameters))
+        if self.moments is not None:
+            state |= prefixed("moments.", self.moments.moment_buffers())
+        return state
+
+    def restore(self, progress: Progress, tensors: dict[str, Tensor]) -> None:
+        """Go on from what :meth:`tensors` returned.
+
+        Raises:
+            TrainingError: The tensors belong to other networks.
+        """
+        networks = self.networks
+        try:
+            networks.generator.load_state_dict(part_of("generator.", tensors))
+            networks.discriminator.load_state_dict(part_of("discriminator.", tensors))
+            networks.average.load_state_dict(part_of("average.", tensors))
+            restore_adam(self.generator_adam, networks.generator_parameters, part_of("adam_g.", tensors))
+            restore_adam(self.discriminator_adam, networks.discriminator_parameters, part_of("adam_d.", tensors))
+        except (RuntimeError, ValueError) as error:
+            raise TrainingError(f"The saved state belongs to another network: {error}") from error
+        if self.moments is not None:
+            self.moments.restore_moments(part_of("moments.", tensors))
+        self.progress = progress
+
+
+def _local_batch(config: TrainingConfig, team: Team, networks: Networks) -> int:
+    if config.batch % team.size:
+        raise TrainingError(f"The batch of {config.batch} cannot be shared by {team.size} processes.")
+    local = config.batch // team.size
+    group = min(networks.discriminator.architecture.minibatch_std_group, local)
+    if local % group:
+        raise TrainingError(f"{local} pictures a process cannot be divided into groups of {group}.")
+    return local
+
+
+def _adam(parameters: dict[str, nn.Parameter], config: TrainingConfig, which: str) -> torch.optim.Adam:
+    settings, lazy = config.optimiser, config.regularisation
+    if which == "generator":
+        rate, every = settings.generator_lr, lazy.path_length_every if lazy.path_length_weight else 0
+    else:
+        rate, every = settings.discriminator_lr, lazy.r1_every if lazy.r1_gamma else 0
+    lr, betas = lazy_adam(rate, settings.beta2, every)
+    return torch.optim.Adam(list(parameters.values()), lr=lr, betas=betas, eps=1e-8)
+
+
+def _grouped(x: Tensor, group: int) -> Tensor:
+    """Split the batch as the minibatch statistic does. # [N, ...] -> [group, N / group, ...]."""
+    return x.reshape(group, -1, *x.shape[1:])

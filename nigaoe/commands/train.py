@@ -1,0 +1,141 @@
+"""`nigaoe train` and `nigaoe finetune`: make generators."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from core.errors import TrainingError, UsageError
+
+if TYPE_CHECKING:
+    from model.training.run import RunPlan
+    from model.training.run_state import Progress
+
+Dataset = Annotated[Path | None, typer.Argument(help="Folder written by `nigaoe data prepare`.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the run.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Change one setting: `regularisation.r1_gamma=0.5`. Repeatable.")
+]
+ResumeFrom = Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")]
+InitDiscriminator = Annotated[Path | None, typer.Option(help="Slim checkpoint with a discriminator to start from.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved config and stop.")]
+TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")]
+
+
+def train(
+    dataset: Dataset = None,
+    *,
+    config: Annotated[str, typer.Option(help="tiny64, ffhq256, ffhq1024, or a TOML file.")] = "tiny64",
+    output: Output = None,
+    init: Annotated[Path | None, typer.Option(help="Slim checkpoint whose generator is trained on.")] = None,
+    init_average: Annotated[Path | None, typer.Option(help="Slim checkpoint of the moving average.")] = None,
+    init_discriminator: InitDiscriminator = None,
+    resume_from: ResumeFrom = None,
+    overrides: Overrides = None,
+    dry_run: DryRun = False,
+    tensorboard: TensorBoard = False,
+) -> None:
+    """Train a generator (`g_ori`) on a packed data set; `torchrun` trains on several GPUs."""
+    from model.training.config import load_config
+    from model.training.networks import Starts
+    from model.training.run import RunPlan
+
+    changes = parse_overrides(overrides or [])
+    if resume_from is not None:
+        plan = _resumed(resume_from, dataset, output, changes)
+    else:
+        starts = Starts(init, init_average, init_discriminator)
+        plan = RunPlan(load_config(config, changes), _needed(dataset), _folder(output, config), starts)
+    _carry_out(replace(plan, tensorboard=tensorboard), dry_run=dry_run)
+
+
+def finetune(
+    parent: Annotated[Path | None, typer.Argument(help="Slim checkpoint of g_ori.")] = None,
+    dataset: Dataset = None,
+    *,
+    config: Annotated[str, typer.Option(help="anime64, or a TOML file.")] = "anime64",
+    output: Output = None,
+    trainable_blocks: Annotated[int | None, typer.Option(min=0, help="Last resolutions that learn.")] = None,
+    freeze_d: Annotated[int | None, typer.Option(min=0, help="Finest discriminator stages that stay.")] = None,
+    init_discriminator: InitDiscriminator = None,
+    resume_from: ResumeFrom = None,
+    overrides: Overrides = None,
+    dry_run: DryRun = False,
+    tensorboard: TensorBoard = False,
+) -> None:
+    """Fine-tune the last blocks of `g_ori` on drawings (`g_fin`); everything else stays as it is, bit by bit."""
+    from model.training.config import load_config
+    from model.training.networks import Starts
+    from model.training.run import RunPlan
+
+    changes = parse_overrides(overrides or [])
+    chosen = {"freeze.trainable_blocks": trainable_blocks, "freeze.freeze_d": freeze_d}
+    changes |= {name: value for name, value in chosen.items() if value is not None}
+    if resume_from is not None:
+        plan = _resumed(resume_from, dataset, output, changes)
+    else:
+        starts = Starts(discriminator=init_discriminator)
+        folder = _folder(output, config)
+        plan = RunPlan(load_config(config, changes), _needed(dataset), folder, starts, parent=_needed(parent))
+    _carry_out(replace(plan, tensorboard=tensorboard), dry_run=dry_run)
+
+
+def parse_overrides(pairs: list[str]) -> dict[str, Any]:
+    """Turn ``name=value`` into a dictionary; values are JSON where they can be, else text.
+
+    Raises:
+        UsageError: There is no ``=``.
+    """
+    changes: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator:
+            raise UsageError(f"`--set {pair}` has no `=`; write `--set name=value`.")
+        try:
+            changes[name] = json.loads(text)
+        except json.JSONDecodeError:
+            changes[name] = text
+    return changes
+
+
+def _needed(path: Path | None) -> Path:
+    if path is None:
+        raise UsageError("Name the parent checkpoint (finetune) and the data set, or resume with --resume-from.")
+    return path
+
+
+def _folder(output: Path | None, config: str) -> Path:
+    return output if output is not None else Path("runs") / Path(config).stem
+
+
+def _resumed(folder: Path, dataset: Path | None, output: Path | None, changes: dict[str, Any]) -> "RunPlan":
+    from model.training.config import change_config
+    from model.training.run import read_config
+
+    if output is not None and output != folder:
+        raise TrainingError("A run goes on in its own folder; leave --output out.")
+    plan = read_config(folder)
+    return replace(plan, config=change_config(plan.config, changes), dataset=dataset or plan.dataset)
+
+
+def _carry_out(plan: "RunPlan", *, dry_run: bool) -> None:
+    from model.training.run import carry_out
+
+    console = Console()
+    if dry_run:
+        console.print_json(plan.config.model_dump_json())
+        return
+    if os.environ.get("RANK", "0") == "0":
+        console.print(f"Run in [bold]{plan.folder}[/] on {plan.dataset}", highlight=False)
+    progress = carry_out(plan, lambda progress, line: _print_line(console, progress, line))
+    if os.environ.get("RANK", "0") == "0":
+        console.print(f"Stopped after {progress.images_seen:,} images; the state is saved.", highlight=False)
+
+
+def _print_line(console: Console, progress: "Progress", line: dict[str, float]) -> None:
+    shown = " ".join(f"{name}={value:.4g}" for name, value in line.items() if name not in ("images", "time", "seconds"))
+    console.print(f"{progress.images_seen:>9,} images  {shown}", highlight=False, soft_wrap=True)
