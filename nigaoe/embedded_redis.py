@@ -1,8 +1,10 @@
 """A Valkey of our own for `nigaoe serve`: private socket, journal in the data folder, one owner at a time.
 
 The journal (AOF) is written and synced before an answer leaves, so what was accepted survives ``kill -9`` of this
-process, of the server, and of the machine. Should this process die, the server may outlive it; the next start finds it
-by its lock, ends it in order, and goes on with the same journal. Two living owners of one folder are refused.
+process, of the server, and of the machine. On a full disk the server ends rather than answer what it could not write
+down; whoever supervises it calls `EmbeddedRedis.start` again until there is room. Should this process die, the server
+may outlive it; the next start finds it by its lock, ends it in order, and goes on with the same journal. Two living
+owners of one folder are refused.
 """
 
 import fcntl

@@ -1,0 +1,85 @@
+"""Opening what the settings name, and nothing that they do not."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.blob_store import CROP
+from core.errors import InvalidSettings, StoreUnavailable
+from core.folder_blob_store import FolderBlobStore
+from core.jobs import JobOptions, JobState, new_job
+from core.s3_blob_store import S3BlobStore
+from core.services import connect, connect_in_memory, open_services
+from core.settings import Settings
+from nigaoe.embedded_redis import EmbeddedRedis
+
+
+def settings(tmp_path: Path, **values: object) -> Settings:
+    return Settings.model_validate({"data_dir": tmp_path, **values})
+
+
+def test_everything_works_together(tmp_path: Path, valkey: EmbeddedRedis) -> None:
+    """Store, events, blobs, links and retention of one set of settings know each other's jobs."""
+    with open_services(settings(tmp_path, redis_url=valkey.url, lease_seconds=30, heartbeat_seconds=2)) as services:
+        draft = new_job(JobOptions())
+        key = f"{draft.folder}/{CROP}"
+        services.blobs.put(key, b"picture")
+        (job,) = services.store.submit([draft.model_copy(update={"blobs": {CROP: key}})]).jobs
+        assert services.events.read(job.id)[0].data["state"] == "queued"
+        assert services.blobs.link(key, seconds=60).startswith("/blobs/")
+        claim = services.store.claim(job.id, 1, "one")
+        assert claim is not None
+        assert claim.job.lease is not None
+        assert 29 < claim.job.lease.deadline - (claim.job.started_at or 0) < 31
+        assert services.retention.erase(job.id)
+        assert not services.blobs.exists(key)
+
+
+def test_opening_does_not_need_a_living_redis(tmp_path: Path) -> None:
+    """The API may start before Redis; the first use tells."""
+    url = f"unix://{tmp_path}/nobody.sock"
+    services = connect(settings(tmp_path, redis_url=url, redis_patience_seconds=0))
+    with pytest.raises(StoreUnavailable):
+        services.store.check()
+    services.close()
+
+
+def test_without_an_address_there_is_advice(tmp_path: Path) -> None:
+    """Production needs a Redis, and `nigaoe serve` brings one."""
+    with pytest.raises(InvalidSettings, match="NIGAOE_REDIS_URL"):
+        connect(settings(tmp_path))
+
+
+def test_memory_needs_nothing(tmp_path: Path) -> None:
+    """For trying out: the same services without a server."""
+    services = connect_in_memory(settings(tmp_path))
+    (job,) = services.store.submit([new_job(JobOptions())]).jobs
+    assert services.store.cancel(job.id).state is JobState.CANCELLED
+    assert isinstance(services.blobs, FolderBlobStore)
+    services.close()
+
+
+def test_the_blob_stores_form_decides(tmp_path: Path) -> None:
+    """A path is a folder, s3:// is a bucket."""
+    elsewhere = connect_in_memory(settings(tmp_path, blob_store=str(tmp_path / "elsewhere"))).blobs
+    bucket = connect_in_memory(settings(tmp_path, blob_store="s3://bucket/prefix")).blobs
+    assert isinstance(elsewhere, FolderBlobStore)
+    assert elsewhere.root == tmp_path / "elsewhere"
+    assert isinstance(bucket, S3BlobStore)
+    with pytest.raises(InvalidSettings):
+        connect_in_memory(settings(tmp_path, blob_store="ftp://bucket"))
+
+
+@pytest.mark.parametrize(
+    "module", ["core.jobs", "core.job_store.ledger_store", "core.events", "core.services", "core.settings"]
+)
+def test_records_and_rules_need_no_server_libraries(module: str) -> None:
+    """`pip install nigaoe` alone can import them: Redis, boto3 and Celery come with the code that uses them."""
+    program = (
+        f"import sys, {module}; "
+        "print(sorted({'redis', 'boto3', 'celery', 'kombu', 'torch', 'PIL', 'fastapi'} & set(sys.modules)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
