@@ -19,7 +19,8 @@
     │   ├── CheckpointMismatch        checkpoint_mismatch    422
     │   ├── UnsafeCheckpoint          unsafe_checkpoint      422
     │   ├── ParentMismatch            parent_mismatch        409
-    │   └── InvalidManifest           invalid_manifest       500
+    │   ├── InvalidManifest           invalid_manifest       500
+    │   └── DownloadFailed            download_failed        502
     ├── InversionError                inversion_failed       500
     │   └── NumericalFailure          numerical_failure      500
     ├── DatasetError                  invalid_dataset        422
@@ -211,6 +212,14 @@ class InvalidManifest(CheckpointError):
     code = "invalid_manifest"
     status = 500
     title = "The manifest of the weights cannot be used"
+
+
+class DownloadFailed(CheckpointError):
+    """A weight file could not be fetched; trying again goes on where it stopped."""
+
+    code = "download_failed"
+    status = 502
+    title = "The weights could not be fetched"
 
 
 class InversionError(NigaoeError):

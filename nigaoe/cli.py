@@ -10,7 +10,9 @@ from core.errors import NigaoeError
 from nigaoe.commands.convert import convert
 from nigaoe.commands.doctor import doctor
 from nigaoe.commands.sample import sample
+from nigaoe.commands.styles import styles
 from nigaoe.commands.train import finetune, train
+from nigaoe.commands.weights import app as weights
 from nigaoe.exit_codes import exit_code
 
 app = typer.Typer(
@@ -24,6 +26,8 @@ app.command()(sample)
 app.command()(train)
 app.command()(finetune)
 app.command()(doctor)
+app.command()(styles)
+app.add_typer(weights)
 
 
 def main() -> None:

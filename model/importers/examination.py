@@ -1,11 +1,13 @@
 """One look at a file: what it is, whether it can be imported, and whether it would run code. Nothing is executed."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from core.checkpoint_header import METADATA_KEY
 from core.errors import CheckpointError, CheckpointMismatch, UnsafeCheckpoint
+from model.architecture import Architecture
 from model.importers.containers import Content, read_content
 from model.importers.families import recognise
 from model.importers.pickle_machine import Trace
@@ -121,6 +123,7 @@ def _report(findings: _Findings, error: CheckpointError | None, *, list_tensors:
 
 
 def _native_fields(content: Content) -> dict[str, Any]:
+    architecture, trainable_blocks = _card_facts(content.metadata[METADATA_KEY])
     networks: dict[str, dict[str, TensorRecord]] = {}
     for name, tensor in content.value.items():
         networks.setdefault(name.partition(".")[0], {})[name] = tensor
@@ -129,8 +132,20 @@ def _native_fields(content: Content) -> dict[str, Any]:
         "title": NATIVE_TITLE,
         "layout": "native",
         "card": content.metadata[METADATA_KEY],
+        "architecture": architecture,
+        "trainable_blocks": trainable_blocks,
         "networks": tuple(network_facts(name, tensors) for name, tensors in networks.items()),
     }
+
+
+def _card_facts(text: str) -> tuple[Architecture | None, int | None]:
+    """Read what a report shows; whether the whole card is sound is for the loader to say."""
+    try:
+        card = json.loads(text)
+        depth = card.get("trainable_blocks")
+        return Architecture.model_validate(card["architecture"]), depth if type(depth) is int else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None, None
 
 
 def _groups(value: Any) -> list[tuple[str, Tensors]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import CheckpointMismatch, ParentMismatch, UsageError
+from core.errors import CheckpointMismatch, ParentMismatch, StorageError, UsageError
 from core.manifest import GeneratorRow, Manifest, StyleRow
 from core.manifest_editor import edit_manifest
 from core.registry import Registry
@@ -19,8 +19,6 @@ from model.importers.reading import Reading
 from model.importers.sandbox import raise_problem, read_in_sandbox
 from model.importers.self_test import SelfTest, run_self_test
 from model.registry import file_sha256
-
-DOMAINS = ("human", "anime", "other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,8 @@ def import_weights(request: ImportRequest, registry: Registry, folder: Path) -> 
     """Bring a foreign file into the registry in ``folder``; nothing is registered unless everything succeeds.
 
     Raises:
-        UsageError: The name is taken, or the parent is no generator.
+        UsageError: The name is taken, or needed by styles.
+        UnknownGenerator: There is no such parent.
         CheckpointError: The file cannot be imported; the message says why.
         ParentMismatch: It was not fine-tuned from ``parent``.
         StorageError: The folder cannot be written to.
@@ -92,8 +91,12 @@ def import_weights(request: ImportRequest, registry: Registry, folder: Path) -> 
     checkpoint = with_statistics(checkpoint)
     self_test = run_self_test(checkpoint.build_generator(), parent.build_generator() if parent else None)
     warnings = _warnings(checkpoint.card, parentage, self_test)
-    path, discriminator = _write(checkpoint, folder, keep_discriminator=request.keep_discriminator and parent is None)
-    sheet = _write_pictures(self_test, request.description.name, folder, is_style=parent is not None)
+    try:
+        keep = request.keep_discriminator and parent is None
+        path, discriminator = _write(checkpoint, folder, keep_discriminator=keep)
+        sheet = _write_pictures(self_test, request.description.name, folder, is_style=parent is not None)
+    except OSError as error:
+        raise StorageError(f"`{folder}` cannot be written ({error}); check its owner and space.") from error
     _register(request, checkpoint.card, folder, path, discriminator)
     return Imported(
         checkpoint.card, path, parent is not None, discriminator, sheet, reading, self_test, parentage, warnings
@@ -103,10 +106,21 @@ def import_weights(request: ImportRequest, registry: Registry, folder: Path) -> 
 def _refuse_taken(request: ImportRequest, registry: Registry) -> None:
     name = request.description.name
     taken = {entry.name: entry for entry in (*registry.generators(), *registry.styles())}.get(name)
-    if taken is None or (request.overwrite and not taken.bundled):
+    if taken is None:
+        return
+    if request.overwrite and not taken.bundled:
+        _refuse_orphans(registry, name)
         return
     hint = "choose another name" if taken.bundled else "choose another one, or say --overwrite"
     raise UsageError(f"The name `{name}` is taken; {hint}.")
+
+
+def _refuse_orphans(registry: Registry, name: str) -> None:
+    children = [style.name for style in registry.styles() if style.parent == name and style.name != name]
+    if children:
+        raise UsageError(
+            f"`{name}` is the generator of {', '.join(children)}, which would fit no more; remove them first."
+        )
 
 
 def _read(request: ImportRequest, parent: Checkpoint | None) -> tuple[Reading, Checkpoint]:

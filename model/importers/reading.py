@@ -2,15 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from model.architecture import Architecture
 from model.importers.records import TensorRecord
 
 Layout = Literal["native", "rosinality", "nvidia", "tensorflow"]
 Tensors = Mapping[str, TensorRecord]
+
+
+def printable(text: str) -> str:
+    """Replace what would command a terminal instead of being shown: the names in a file are its author's choice."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+Printable = Annotated[str, AfterValidator(printable)]
 
 
 class NetworkFacts(BaseModel):
@@ -26,7 +34,7 @@ class NetworkFacts(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: str
+    name: Printable
     tensors: int
     parameters: int
     byte_count: int
@@ -58,19 +66,19 @@ class Reading(BaseModel):
 
     container: str = ""
     family: str = "unknown"
-    title: str = "unknown"
+    title: Printable = "unknown"
     layout: Layout | None = None
-    problem: str = ""
+    problem: Printable = ""
     problem_code: str = ""
     architecture: Architecture | None = None
     trainable_blocks: int | None = None
     networks: tuple[NetworkFacts, ...] = ()
-    tensors: dict[str, tuple[int, ...]] = {}
-    imports: tuple[str, ...] = ()
-    unsafe_imports: tuple[str, ...] = ()
+    tensors: dict[Printable, tuple[int, ...]] = {}
+    imports: tuple[Printable, ...] = ()
+    unsafe_imports: tuple[Printable, ...] = ()
     carries_source: bool = False
     card: str = ""
-    notes: tuple[str, ...] = ()
+    notes: tuple[Printable, ...] = ()
 
     @property
     def executes_code(self) -> bool:
