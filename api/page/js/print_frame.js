@@ -1,0 +1,102 @@
+// @ts-check
+// The print: one picture at a time, the photo, the sketches, or photo and drawing compared.
+
+import { PORTRAIT, drawAligned } from "./alignment.js";
+import { Comparison } from "./comparison.js";
+import { byId } from "./elements.js";
+import { encoded } from "./photo_preparation.js";
+
+/** @typedef {"photo" | "preview" | "compare"} Layer */
+
+export class PrintFrame {
+  constructor() {
+    this.comparison = new Comparison(byId("compare-layer"));
+    this.photoView = byId("photo-view", HTMLImageElement);
+    this.crop = byId("crop-view", HTMLCanvasElement);
+    this.inset = byId("crop-inset", HTMLCanvasElement);
+    this.sketches = [byId("preview-back", HTMLImageElement), byId("preview-front", HTMLImageElement)];
+    this.isTurning = false;
+  }
+
+  /**
+   * @param {Layer} shown
+   * @param {string} caption
+   */
+  show(shown, caption) {
+    for (const layer of ["photo", "preview", "compare"]) byId(`${layer}-layer`).hidden = layer !== shown;
+    byId("print").classList.toggle("is-finished", shown === "compare");
+    this.inset.hidden = shown !== "preview" || this.crop.hidden;
+    byId("print-caption").textContent = caption;
+  }
+
+  /** @param {import("./types.js").Photo} photo */
+  showPhoto(photo) {
+    this.forgetPhoto();
+    this.photoView.src = URL.createObjectURL(photo.blob);
+    byId("photo").classList.toggle("is-unseen", !photo.bitmap);
+    this.show("photo", "Your photo");
+  }
+
+  /** @param {import("./types.js").FoundFaces} found */
+  fitUnseenPhoto(found) {
+    byId("photo").style.setProperty("--aspect", `${found.width} / ${found.height}`);
+  }
+
+  /**
+   * The cut-out face, under the sketches that will come.
+   *
+   * @param {import("./types.js").Photo | null} photo
+   * @param {import("./types.js").Face | null} face
+   * @param {import("./alignment.js").Alignment | null} [alignment] Of the style that will draw it.
+   */
+  showCrop(photo, face, alignment) {
+    for (const sketch of this.sketches) sketch.hidden = true;
+    this.crop.hidden = !photo?.bitmap || !face;
+    if (photo?.bitmap && face) {
+      for (const canvas of [this.crop, this.inset]) drawAligned(canvas, photo.bitmap, face, alignment ?? PORTRAIT);
+    }
+    this.show("preview", this.crop.hidden ? "" : "drawn from this photo");
+  }
+
+  /** @returns {Promise<string | null>} An object URL of the cut-out face. */
+  async cropUrl() {
+    return this.crop.hidden ? null : URL.createObjectURL(await encoded(this.crop));
+  }
+
+  /**
+   * Fade to a newer sketch; one that comes while the last is still fading in is left out.
+   *
+   * @param {Blob} picture
+   */
+  async showSketch(picture) {
+    if (this.isTurning) return;
+    this.isTurning = true;
+    const [back, front] = this.sketches;
+    const url = URL.createObjectURL(picture);
+    try {
+      front.src = url;
+      await front.decode();
+      front.hidden = false;
+      front.parentElement?.insertBefore(front, byId("preview-layer").querySelector(".ink"));
+      await front.animate([{ opacity: 0 }, { opacity: 1 }], { duration: 450 }).finished;
+      back.hidden = true;
+      this.sketches = [front, back];
+    } catch {
+      front.hidden = true; // A sketch that cannot be shown is no loss: the next one comes.
+    } finally {
+      URL.revokeObjectURL(url);
+      this.isTurning = false;
+    }
+  }
+
+  /** @param {string} caption */
+  showComparison(caption) {
+    this.show("compare", caption);
+  }
+
+  /** Take the photo out of the page's memory. */
+  forgetPhoto() {
+    if (this.photoView.src) URL.revokeObjectURL(this.photoView.src);
+    this.photoView.removeAttribute("src");
+  }
+}

@@ -1,0 +1,77 @@
+// @ts-check
+// The API's JSON as the page uses it (see api/schemas.py).
+
+/**
+ * @typedef {object} Face
+ * @property {number} index By size; 0 is the largest.
+ * @property {[number, number, number, number]} box x0, y0, x1, y1 in pixels of the upright photo.
+ * @property {[number, number][]} landmarks Left eye, right eye, nose, left and right mouth corner.
+ * @property {string} [token] What `POST /convert` takes as `face`.
+ */
+
+/**
+ * @typedef {object} FoundFaces
+ * @property {number} width
+ * @property {number} height
+ * @property {Face[]} faces
+ */
+
+/**
+ * @typedef {object} Progress
+ * @property {string} stage
+ * @property {number} step
+ * @property {number} total
+ * @property {number} fraction
+ * @property {number | null} distance
+ * @property {number | null} distance_start
+ */
+
+/**
+ * @typedef {object} JobOptions
+ * @property {string} style
+ * @property {string} method
+ * @property {string} preset
+ * @property {number} degree
+ * @property {number} truncation
+ */
+
+/**
+ * @typedef {object} Job
+ * @property {string} id
+ * @property {string} kind
+ * @property {"queued" | "running" | "succeeded" | "failed" | "cancelled" | "expired"} state
+ * @property {number | null} queue_position
+ * @property {number | null} seconds_left
+ * @property {Progress | null} progress
+ * @property {JobOptions} options
+ * @property {Face[]} faces
+ * @property {number | null} face_index
+ * @property {Record<string, number>} timings
+ * @property {{distance_start: number | null, distance_end: number | null, steps: number} | null} report
+ * @property {{code: string, title: string, message: string} | null} error
+ * @property {string | null} expires_at
+ * @property {string | null} parent_id
+ * @property {{self: string, events: string, result: string | null, result_png: string | null, restyle: string | null}} links
+ */
+
+/**
+ * @typedef {object} Style
+ * @property {string} name
+ * @property {string} title
+ * @property {string} description
+ * @property {boolean} ready
+ * @property {boolean} default
+ * @property {import("./alignment.js").Alignment | null} alignment
+ * @property {{title: string, before: string | null, after: string}[]} samples
+ */
+
+/**
+ * A photo on its way: what is sent, and what the browser can show of it.
+ *
+ * @typedef {object} Photo
+ * @property {Blob} blob
+ * @property {string} name
+ * @property {ImageBitmap | null} bitmap Null where the browser cannot read the format (HEIC in most).
+ */
+
+export {};
