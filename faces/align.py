@@ -134,10 +134,12 @@ def fit_similarity(source: NDArray[np.floating], target: NDArray[np.floating]) -
     Raises:
         FaceError: All source points lie on one spot, or a coordinate is not finite.
     """
+    if not (np.isfinite(source).all() and np.isfinite(target).all()):
+        raise FaceError(_DEGENERATE)
     points, wanted = (np.asarray(array, dtype=np.float64) @ np.array([1, 1j]) for array in (source, target))
     centred = points - points.mean()
     spread = float(np.sum(np.abs(centred) ** 2))
-    if not spread > 0.0 or not np.isfinite(spread):
+    if spread == 0.0:
         raise FaceError(_DEGENERATE)
     a = np.sum(np.conj(centred) * (wanted - wanted.mean())) / spread
     b = wanted.mean() - a * points.mean()

@@ -48,7 +48,12 @@ def encode_jpeg(picture: NDArray[np.uint8], quality: int = 92) -> bytes:
 
 
 def encode_animation(
-    frames: Iterable[NDArray[np.uint8]], fps: float, image_format: AnimationFormat = "webp", *, hold_s: float = 0.0
+    frames: Iterable[NDArray[np.uint8]],
+    fps: float,
+    image_format: AnimationFormat = "webp",
+    *,
+    hold_s: float = 0.0,
+    effort: int = 4,
 ) -> bytes:
     """Write frames as an endlessly repeated animation.
 
@@ -57,6 +62,7 @@ def encode_animation(
         fps: Frames a second, above 0 and at most 50 (browsers slow down what is faster).
         image_format: ``webp`` is smaller and has all colours; ``gif`` plays everywhere.
         hold_s: How much longer the last frame stays, in seconds.
+        effort: WebP's method, 0 to 6; 1 takes a third of the time of 4 and writes files larger by a quarter.
 
     Raises:
         ValueError: No frames, frames of several sizes, or a rate out of range.
@@ -70,7 +76,7 @@ def encode_animation(
     if image_format == "gif":
         images = _share_palette(images)
         return _save_animation(images, durations, "GIF", disposal=1)
-    return _save_animation(images, durations, "WEBP", quality=85, method=4)
+    return _save_animation(images, durations, "WEBP", quality=85, method=effort)
 
 
 def _as_image(picture: NDArray[np.uint8]) -> Image.Image:

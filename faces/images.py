@@ -44,7 +44,7 @@ class ImageLimits:
     max_side: int = 12_000
     min_side: int = 32
     full_pixels: int = 25_000_000
-    max_scans: int = 100
+    max_scans: int = 64
 
 
 DEFAULT_LIMITS = ImageLimits()
