@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from core.errors import NigaoeError
 from nigaoe.commands.convert import convert
+from nigaoe.commands.data import app as data
 from nigaoe.commands.doctor import doctor
 from nigaoe.commands.sample import sample
 from nigaoe.commands.styles import styles
@@ -28,6 +29,7 @@ app.command()(finetune)
 app.command()(doctor)
 app.command()(styles)
 app.add_typer(weights)
+app.add_typer(data)
 
 
 def main() -> None:

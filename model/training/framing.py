@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import imagehash
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.errors import EmptyImage, ImageError, ImageTooSmall
+from core.errors import EmptyImage, FaceError, ImageError, ImageTooSmall, NoFace
+from faces.align import AlignmentTemplate, align_landmarks, crop_aligned
+from faces.detect import FaceDetector, largest_face
 from faces.images import ImageLimits, read_photo
 
 Crop = NDArray[np.uint8]
@@ -70,6 +73,48 @@ class AsIsFraming:
         side = (self.resolution, self.resolution)
         image = Image.fromarray(photo).resize(side, Image.Resampling.LANCZOS, box=(left, top, right, bottom))
         return np.asarray(image, np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectedFraming:
+    """Photos: find the largest face and align it, with the code that serves.
+
+    Attributes:
+        resolution: Side of the crop.
+        template: Where the landmarks shall stand.
+        max_yaw: Degrees beyond which a head is an extreme profile.
+        min_scale: Least size of the face in the photo, as photo pixels a crop pixel.
+    """
+
+    resolution: int
+    template: AlignmentTemplate
+    max_yaw: float = 50.0
+    min_scale: float = 0.75
+
+    def __call__(self, photo: Crop) -> Crop:
+        """Return the crop # [R, R, 3] of a photo # [H, W, 3].
+
+        Raises:
+            Unusable: There is no face, or it is a profile or too small.
+        """
+        try:
+            face = largest_face(_detector().detect(photo))
+            alignment = align_landmarks(face.landmarks, self.template, self.resolution)
+            if abs(face.pose.yaw) > self.max_yaw:
+                raise Unusable("profile")
+            if 1 / alignment.scale < self.min_scale:
+                raise Unusable("too_small")
+            return crop_aligned(photo, alignment)
+        except NoFace as error:
+            raise Unusable("no_face") from error
+        except FaceError as error:
+            raise Unusable("unclear_face") from error
+
+
+@lru_cache(maxsize=1)
+def _detector() -> FaceDetector:
+    """One detector a process; workers build their own."""
+    return FaceDetector()
 
 
 def frame_picture(data: bytes, framing: Callable[[Crop], Crop]) -> Framed:

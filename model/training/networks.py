@@ -81,7 +81,7 @@ def build_networks(architecture: Architecture, starts: Starts, device: torch.dev
 
 def build_child(
     parent: Checkpoint,
-    discriminator_start: Path | None,
+    starts: Starts,
     device: torch.device,
     *,
     trainable_blocks: int,
@@ -89,6 +89,8 @@ def build_child(
     seed: int,
 ) -> Networks:
     """Build the networks of a fine-tune: the parent's generator, of which the last blocks learn.
+
+    A generator to start from gives only what learns; everything frozen is the parent's.
 
     Raises:
         CheckpointMismatch: The parent has no generator, the discriminator another architecture, or there are fewer
@@ -98,8 +100,13 @@ def build_child(
     torch.manual_seed(seed)
     generator, average = parent.build_generator(), parent.build_generator()
     discriminator = Discriminator(architecture)
-    if discriminator_start is not None:
-        _fill(discriminator, _tensors(discriminator_start, architecture, "discriminator"))
+    for network, start in ((generator, starts.generator), (average, starts.average or starts.generator)):
+        if start is not None:
+            learning = generator_parameters(network, trainable_blocks)
+            tensors = _tensors(start, architecture, "generator")
+            _fill(network, dict(parent.generator) | {name: tensors[name] for name in learning})
+    if starts.discriminator is not None:
+        _fill(discriminator, _tensors(starts.discriminator, architecture, "discriminator"))
     elif parent.discriminator:
         _fill(discriminator, parent.discriminator)
     return _assemble(generator, discriminator, average, device, trainable_blocks=trainable_blocks, freeze_d=freeze_d)

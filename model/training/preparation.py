@@ -16,6 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from core.errors import DatasetError
@@ -223,7 +224,7 @@ def _pool(workers: int) -> Iterator[Executor | None]:
         yield None
         return
     # Spawned, not forked: a forked process inherits torch's locked thread pools.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         yield pool
 
 

@@ -67,9 +67,8 @@ def carry_out(plan: RunPlan, report: Report | None = None) -> Progress:
             write_config(plan)
         log = RunLog(plan.folder, tensorboard=plan.tensorboard and team.leads)
         session = Session(trainer, plan.folder, log, parent=parent, report=report)
-        fill_moments(trainer)
-        if plan.resume:
-            session.resume()
+        if not (plan.resume and session.resume()):
+            fill_moments(trainer)
         progress = session.run()
         if team.leads:
             session.export("latest")
@@ -137,7 +136,7 @@ def _networks(plan: RunPlan, architecture: Architecture, parent: Checkpoint | No
         raise TrainingError("A fine-tune needs a [freeze] table that says how many blocks learn.")
     return build_child(
         parent,
-        plan.starts.discriminator,
+        plan.starts,
         team.device,
         trainable_blocks=config.freeze.trainable_blocks,
         freeze_d=config.freeze.freeze_d,

@@ -36,7 +36,7 @@ class RunLog:
         self._counts.clear()
         line = {"images": images_seen, "time": round(time.time(), 1)} | means | values
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({k: _rounded(v) for k, v in line.items()}) + "\n")
+            file.write(json.dumps({k: v if k == "time" else _rounded(v) for k, v in line.items()}) + "\n")
         self._to_tensorboard(line, images_seen)
         return line
 

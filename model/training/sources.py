@@ -78,3 +78,21 @@ def _read_tar(path: Path) -> Iterator[SourceFile]:
 
 def _is_picture(name: str) -> bool:
     return Path(name).suffix.lower() in PICTURE_SUFFIXES and not Path(name).name.startswith(".")
+
+
+def count_pictures(path: Path) -> int:
+    """Return how many pictures a source holds, without reading them.
+
+    Raises:
+        DatasetError: The source is missing, damaged, or neither folder nor archive.
+    """
+    try:
+        if path.is_dir():
+            return sum(1 for p in path.rglob("*") if p.is_file() and _is_picture(p.name))
+        if path.is_file() and zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                return sum(_is_picture(name) for name in archive.namelist())
+        with tarfile.open(path) as tar:
+            return sum(m.isfile() and _is_picture(m.name) for m in tar)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
+        raise DatasetError(f"`{path}` is neither a folder nor a readable tar or zip archive.") from error

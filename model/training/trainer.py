@@ -184,7 +184,7 @@ class Trainer:
 
     def _draw_fakes(self) -> Tensor:
         fake: Tensor = self._draw(self._styles(self.batch), "random")
-        return fake  # noqa: RET504 - the name narrows the compiled callable's type
+        return fake
 
     def _styles(self, count: int) -> Tensor:
         """Return w_plus for ``count`` pictures, mixed from two styles now and then. # [count, num_ws, w_dim]."""
@@ -202,7 +202,8 @@ class Trainer:
         return torch.randn(count, self.networks.generator.architecture.z_dim, device=self.team.device)
 
     def _augment(self, image: Tensor) -> Tensor:
-        return self.augmentation(image, self.progress.augment_p)
+        augmented: Tensor = self.augmentation(image, self.progress.augment_p)
+        return augmented
 
     def _moment_weight(self) -> float:
         moments = self.config.moments

@@ -61,6 +61,7 @@ def finetune(
     output: Output = None,
     trainable_blocks: Annotated[int | None, typer.Option(min=0, help="Last resolutions that learn.")] = None,
     freeze_d: Annotated[int | None, typer.Option(min=0, help="Finest discriminator stages that stay.")] = None,
+    init: Annotated[Path | None, typer.Option(help="Slim checkpoint whose last blocks are trained on.")] = None,
     init_discriminator: InitDiscriminator = None,
     resume_from: ResumeFrom = None,
     overrides: Overrides = None,
@@ -78,7 +79,7 @@ def finetune(
     if resume_from is not None:
         plan = _resumed(resume_from, dataset, output, changes)
     else:
-        starts = Starts(discriminator=init_discriminator)
+        starts = Starts(init, discriminator=init_discriminator)
         folder = _folder(output, config)
         plan = RunPlan(load_config(config, changes), _needed(dataset), folder, starts, parent=_needed(parent))
     _carry_out(replace(plan, tensorboard=tensorboard), dry_run=dry_run)
