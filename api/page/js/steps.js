@@ -22,7 +22,7 @@ export function showStep(step) {
   document.body.dataset.at = step;
   for (const section of byId("panel").querySelectorAll("section")) section.hidden = section.dataset.step !== step;
   if (!changed) return;
-  const heading = byId("panel").querySelector(`[data-step="${step}"] h2`);
+  const heading = byId("panel").querySelector(`[data-step="${step}"] h1`);
   if (heading instanceof HTMLElement) heading.focus({ preventScroll: true });
   if (step === "reading" || step === "finished") scrollTo({ top: 0 });
 }
