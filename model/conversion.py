@@ -16,7 +16,6 @@ from core.jobs import Method
 from model.inversion.engine import SlotEngine
 from model.inversion.objective import Objective
 from model.inversion.request import InversionResult
-from model.inversion.score import Candidate, best_candidate
 from model.pair import LoadedGenerator, Pair
 from model.perceptual import STRIDES, shared_features
 from model.portrait import Look, Portrait, draw_portraits
@@ -119,6 +118,8 @@ def _choose(
     if method is not Method.BEST:
         result = results[ROLES[method][0]]
         return result.w_plus, result.noise, float(method is Method.DIRECT)
+    from model.inversion.score import Candidate, best_candidate
+
     cross, direct = results["g_ori"].w_plus, results["g_fin"].w_plus
     shares = (0.0, *IN_BETWEENS, 1.0)
     candidates = [Candidate(share, torch.lerp(cross, direct, share)) for share in shares]

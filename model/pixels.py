@@ -8,7 +8,7 @@ from torch import Tensor
 
 def to_planes(rgb: NDArray[np.uint8]) -> Tensor:
     """Return a network's view of a picture. # [H, W, 3] in 0..255 -> [3, H, W] in [-1, 1], float32."""
-    return torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1).float().div(127.5).sub(1.0)
+    return torch.from_numpy(rgb.copy()).permute(2, 0, 1).float().div(127.5).sub(1.0)
 
 
 def to_rgb(planes: Tensor) -> NDArray[np.uint8]:

@@ -1,0 +1,5 @@
+"""`python -m nigaoe`."""
+
+from nigaoe.cli import main
+
+main()

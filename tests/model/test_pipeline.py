@@ -1,0 +1,112 @@
+"""Faces through the whole offline pipeline, with a tiny pair."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.errors import InversionError, UnknownStyle
+from core.jobs import Method
+from core.registry import Registry
+from model.conversion import Conversion, redraw
+from model.inversion.request import Progress
+from model.inversion.settings import InversionSettings
+from model.pipeline import Order, Pipeline, Subject
+from model.portrait import Look
+
+MANIFEST = """
+format_version = 1
+[generators.base]
+file = "g_ori.safetensors"
+domain = "human"
+[styles.toy]
+file = "g_fin.safetensors"
+parent = "base"
+"""
+
+
+@pytest.fixture
+def pipeline(tiny_files: tuple[Path, Path]) -> Pipeline:
+    """An installation with one style, two slots wide."""
+    folder = tiny_files[0].parent
+    (folder / "manifest.toml").write_text(MANIFEST)
+    return Pipeline(Registry.load(folder), width=2)
+
+
+def order(method: Method = Method.CROSS, steps: int = 3) -> Order:
+    return Order("toy", method, InversionSettings(steps=steps))
+
+
+def crops(count: int) -> list[np.ndarray]:
+    random = np.random.default_rng(0)
+    return [random.integers(0, 255, (16, 16, 3), dtype=np.uint8) for _ in range(count)]
+
+
+def converted(outcome: object) -> Conversion:
+    assert isinstance(outcome, Conversion), outcome
+    return outcome
+
+
+def test_every_face_comes_back_with_its_own_portrait(pipeline: Pipeline) -> None:
+    """Five faces share two slots; each subject returns once, and as if it had been alone."""
+    subjects = [Subject(crop) for crop in crops(5)]
+    together = {subject: converted(outcome) for subject, outcome in pipeline.convert(order(), subjects)}
+    assert set(together) == set(subjects)
+    for subject in subjects:
+        ((_, alone),) = pipeline.convert(order(), [subject])
+        torch.testing.assert_close(
+            together[subject].portrait.picture, converted(alone).portrait.picture, atol=2e-4, rtol=0
+        )
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_methods_report_what_they_did(pipeline: Pipeline, method: Method) -> None:
+    """Each method ends in pictures, a latent of g_ori's space, and a report that says how far it came."""
+    (subject,) = [Subject(crop, seed=7) for crop in crops(1)]
+    ((_, outcome),) = pipeline.convert(order(method), [subject])
+    conversion = converted(outcome)
+    assert conversion.portrait.picture.shape == (3, 64, 64)
+    assert conversion.report["method"] == method.value
+    assert conversion.report["steps"] == (6 if method is Method.BEST else 3)
+    assert conversion.report["distance_end"] <= conversion.report["distance_start"]
+    assert conversion.latent.card.generator_sha256 == pipeline.generator("base").digest
+
+
+def test_one_bad_face_does_not_stop_the_others(pipeline: Pipeline) -> None:
+    """What a listener raises fails its own face alone."""
+
+    def refuse(_: Progress) -> None:
+        raise InversionError("nobody listens any more")
+
+    first, second = crops(2)
+    bad, good = Subject(first, on_progress=refuse), Subject(second)
+    outcomes = dict(pipeline.convert(order(), [bad, good]))
+    assert isinstance(outcomes[bad], InversionError)
+    assert isinstance(outcomes[good], Conversion)
+
+
+def test_progress_is_told_with_previews(pipeline: Pipeline) -> None:
+    """A listener hears every step, and sees a picture as often as it asked."""
+    heard: list[Progress] = []
+    subject = Subject(crops(1)[0], on_progress=heard.append, preview_interval=2)
+    list(pipeline.convert(order(steps=4), [subject]))
+    assert [progress.step for progress in heard] == [1, 2, 3, 4]
+    assert any(progress.preview is not None for progress in heard)
+
+
+def test_a_latent_can_be_redrawn_without_searching(pipeline: Pipeline) -> None:
+    """Another look from the stored latent equals what a full conversion with that look draws."""
+    subject = Subject(crops(1)[0])
+    ((_, first),) = pipeline.convert(order(), [subject])
+    look = Look(degree=0.5, truncation_psi=0.7)
+    again = redraw(pipeline.pair("toy"), converted(first).latent, look, pipeline.upscaler)
+    asked = Order("toy", Method.CROSS, InversionSettings(steps=3), look)
+    ((_, second),) = pipeline.convert(asked, [subject])
+    torch.testing.assert_close(again.picture, converted(second).portrait.picture, atol=1e-4, rtol=0)
+
+
+def test_unknown_styles_list_the_known(pipeline: Pipeline) -> None:
+    """A typing mistake is answered with what there is."""
+    with pytest.raises(UnknownStyle, match="toy"):
+        pipeline.pair("tyo")

@@ -1,0 +1,52 @@
+"""`nigaoe sample`, `nigaoe doctor` and the help texts."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_a_grid_shows_people_above_their_drawings(
+    nigaoe: Run, tmp_path: Path, picture: Callable[[Path], np.ndarray]
+) -> None:
+    """Four faces in rows of two: person, drawing, person, drawing; the same seed draws the same sheet."""
+    sheets = []
+    for name in ("a.png", "b.png"):
+        result = nigaoe("sample", "-o", tmp_path / name, "--count", "4", "--columns", "2", "--seed", "5")
+        assert result.returncode == 0, result.stderr
+        sheets.append(picture(tmp_path / name))
+    assert sheets[0].shape == (4 * 66 - 2, 2 * 66 - 2, 3)
+    assert np.array_equal(sheets[0], sheets[1])
+
+
+def test_a_strip_leads_from_one_face_to_another(
+    nigaoe: Run, tmp_path: Path, picture: Callable[[Path], np.ndarray]
+) -> None:
+    """Neighbours of an interpolation are closer than its ends."""
+    result = nigaoe("sample", "-o", tmp_path / "strip.png", "--interpolate", "1", "--count", "5")
+    assert result.returncode == 0, result.stderr
+    people = picture(tmp_path / "strip.png")[:64].astype(float)
+    faces = [people[:, 66 * i : 66 * i + 64] for i in range(5)]
+    assert np.abs(faces[0] - faces[1]).mean() < np.abs(faces[0] - faces[4]).mean()
+
+
+@pytest.mark.slow
+def test_the_doctor_finds_this_installation_well(nigaoe: Run) -> None:
+    """Everything is installed here; a misspelt setting is noticed."""
+    result = nigaoe("doctor", NIGAOE_SLOTZ="4")
+    assert result.returncode == 0, result.stdout
+    assert "style anime" in result.stdout
+    assert "NIGAOE_SLOTZ" in result.stdout
+    assert "ms a step" in result.stdout
+
+
+def test_missing_weights_are_a_problem(nigaoe: Run, tmp_path: Path) -> None:
+    """An installation without styles cannot convert anything; the doctor says so and fails."""
+    (tmp_path / "manifest.toml").write_text("format_version = 1\n")
+    result = nigaoe("doctor", "--quick", NIGAOE_WEIGHTS_DIR=str(tmp_path))
+    assert result.returncode == 1
+    assert "weights import" in result.stdout
