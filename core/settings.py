@@ -47,6 +47,9 @@ class Storage(_Section):
     blob_store: str | None = Field(
         None, description="A folder, or s3://BUCKET/PREFIX; unset: the folder `blobs` in the data folder."
     )
+    blob_patience_seconds: float = Field(
+        60.0, ge=0, le=3600, description="How long a worker waits for a picture store that refuses or is full."
+    )
     s3_endpoint_url: str | None = Field(None, description="Address of an S3-compatible server; unset: AWS.")
     s3_public_endpoint_url: str | None = Field(
         None, description="The same server as browsers reach it, for presigned URLs; unset: the endpoint itself."

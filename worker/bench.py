@@ -1,0 +1,146 @@
+"""One generator's slots with the orders that sit in them, and what is done when a step goes wrong.
+
+Too little memory halves the batch of one pass (slots stay, answers stay the same) and widens it again later. Any other
+exception cannot be blamed on one slot of a batch, so all of its orders run alone once more: the poisonous one fails
+then, its neighbours do not.
+"""
+
+from typing import Final
+
+import structlog
+import torch
+
+from core.errors import InversionError
+from model.inversion.engine import SlotEngine
+from model.inversion.request import Ticket
+from model.pair import LoadedGenerator
+from worker.order import InversionOrder
+
+CALM_STEPS: Final = 50
+"""Steps without trouble after which a narrowed batch is doubled again; twice as many after every relapse."""
+MOST_CALM_STEPS: Final = 3200
+
+_log = structlog.get_logger(__name__)
+
+
+class DeviceLost(Exception):
+    """The device does not compute any more; only a fresh process gets it back."""
+
+
+class Bench:
+    """A slot engine and its orders. Owned by the device's thread.
+
+    Args:
+        loaded: The generator that is inverted here.
+        engine: Its slots.
+        is_quarantine: Orders here already spoilt a step of others; they run one at a time, and failing is final.
+    """
+
+    def __init__(self, loaded: LoadedGenerator, engine: SlotEngine, *, is_quarantine: bool = False) -> None:
+        self.loaded = loaded
+        self.is_quarantine = is_quarantine
+        self._engine = engine
+        self._orders: dict[Ticket, InversionOrder] = {}
+        self._calm = 0
+        self._calm_needed = CALM_STEPS
+
+    @property
+    def occupied(self) -> int:
+        """Number of slots at work."""
+        return len(self._orders)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more order may join now."""
+        return self._engine.free > 0
+
+    @property
+    def batch_limit(self) -> int | None:
+        """Samples in one pass while memory is short; None: all slots."""
+        return self._engine.batch_limit
+
+    @property
+    def orders(self) -> list[InversionOrder]:
+        """Whose slots these are."""
+        return list(self._orders.values())
+
+    def admit(self, order: InversionOrder) -> None:
+        """Give an order a slot; an order that does not fit fails alone."""
+        try:
+            self._orders[self._engine.admit(order.request)] = order
+        except Exception as error:  # noqa: BLE001 - whatever one order's data raise must not end the others' thread.
+            _log.exception("engine.refused")
+            order.future.set_exception(inversion_failure(error))
+
+    def step(self) -> list[InversionOrder]:
+        """Advance all slots by one step; orders that end get their result.
+
+        Returns:
+            Orders that lost their slot without a result and want another chance, alone.
+
+        Raises:
+            DeviceLost: The device is gone for this process.
+        """
+        try:
+            finished = self._engine.step()
+        except Exception as error:  # noqa: BLE001 - sorted right below: memory, device, or somebody's data.
+            return self._recover(error)
+        self._grow_calm()
+        for ended in finished:
+            self._orders.pop(ended.ticket).future.set_result(ended)
+        return []
+
+    def _recover(self, error: Exception) -> list[InversionOrder]:
+        if is_out_of_memory(error) and self._narrow():
+            return []
+        if isinstance(error, torch.AcceleratorError):
+            raise DeviceLost from error
+        _log.exception("engine.step_failed", slots=self.occupied, exc_info=error)
+        orders, self._orders = self.orders, {}
+        if self.is_quarantine or len(orders) == 1:
+            for order in orders:
+                order.future.set_exception(inversion_failure(error))
+            return []
+        for order in orders:
+            order.is_suspect = True
+        return orders
+
+    def _narrow(self) -> bool:
+        """Halve the batch of one pass; False: one sample alone is too much already."""
+        limit = min(self._engine.batch_limit or self.occupied, self.occupied)
+        if limit <= 1:
+            return False
+        self._engine.batch_limit = limit // 2
+        self._calm, self._calm_needed = 0, min(2 * self._calm_needed, MOST_CALM_STEPS)
+        _log.warning("engine.narrowed", batch_limit=limit // 2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()  # Fragments of the batch that did not fit are of no use to the smaller one.
+        return True
+
+    def _grow_calm(self) -> None:
+        limit = self._engine.batch_limit
+        if limit is None:
+            return
+        self._calm += 1
+        if self._calm >= self._calm_needed:
+            self._calm = 0
+            self._engine.batch_limit = 2 * limit if 2 * limit < self._engine.width else None
+            _log.info("engine.widened", batch_limit=self._engine.batch_limit)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell a lack of memory, of the device or of the machine, from other errors."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    # The CPU's allocator has no class of its own.
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def inversion_failure(error: BaseException) -> InversionError:
+    """Turn whatever ended an inversion into an error of the tree, with its cause."""
+    if isinstance(error, InversionError):
+        return error
+    words = "the device has too little memory for it" if is_out_of_memory(error) else "an unexpected fault, see the log"
+    failure = InversionError(f"The likeness could not be found: {words}. Try another preset, or tell the operator.")
+    failure.__cause__ = error
+    return failure

@@ -1,0 +1,177 @@
+"""One thread that keeps the leases of all held jobs alive, whatever the device is doing, and carries their news.
+
+Neither a slow optimisation step nor a slow store may cost a lease, so the device's thread never talks to Redis and
+this one never computes. A job whose lease is gone (this process was suspended, or cut off from Redis for long) is
+told so at the first answer.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from core.errors import LeaseLost, StorageError, UsageError
+from core.events import EventLog
+from core.job_store import Claim, JobLeases
+from core.jobs import Seconds
+from core.settings import Settings
+from worker.hold import Hold, StopCause
+
+RETRY_SECONDS: Seconds = 0.5
+"""Pause after an unreachable store, for all jobs together."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass
+class _Watch:
+    hold: Hold
+    renewed_at: Seconds
+    previewed_at: Seconds = float("-inf")
+
+
+class LeaseKeeper:
+    """Holds claims and renews them.
+
+    Args:
+        leases: Where claims are renewed.
+        events: Where previews go.
+        settings: Rhythm of heartbeats, progress and previews.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(
+        self, leases: JobLeases, events: EventLog, settings: Settings, clock: Callable[[], Seconds] = time.monotonic
+    ) -> None:
+        self._leases = leases
+        self._events = events
+        self._settings = settings
+        self._clock = clock
+        self._watches: dict[int, _Watch] = {}
+        self._pause_until = float("-inf")
+        self._is_closing = False
+        self._woken = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin to renew."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread; what is still held is renewed no more."""
+        with self._woken:
+            self._is_closing = True
+            self._woken.notify_all()
+        self._thread.join()
+
+    @property
+    def held(self) -> int:
+        """How many jobs are held."""
+        with self._woken:
+            return len(self._watches)
+
+    @contextmanager
+    def holding(self, claim: Claim) -> Iterator[Hold]:
+        """Keep a claim's lease alive for the block."""
+        now = self._clock()
+        # The store stamped both times at the claim, so their difference needs no clock of ours.
+        left = claim.job.deadline_at - (claim.job.started_at or claim.job.queued_at)
+        hold = Hold(claim, now + left, on_news=self._wake, clock=self._clock)
+        with self._woken:
+            self._watches[id(hold)] = _Watch(hold, now)
+            self._woken.notify_all()
+        try:
+            yield hold
+        finally:
+            with self._woken:
+                del self._watches[id(hold)]
+
+    def stop_all(self, cause: StopCause) -> None:
+        """Stop every held job."""
+        with self._woken:
+            holds = [watch.hold for watch in self._watches.values()]
+        for hold in holds:
+            hold.stop(cause)
+
+    def _wake(self) -> None:
+        with self._woken:
+            self._woken.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._woken:
+                due = self._due()
+                while not due and not self._is_closing:
+                    self._woken.wait(self._rest())
+                    due = self._due()
+                if self._is_closing:
+                    return
+            for watch in due:
+                if not self._serve(watch):
+                    break
+
+    def _due(self) -> list[_Watch]:
+        now = self._clock()
+        if now < self._pause_until:
+            return []
+        return sorted(
+            (watch for watch in self._watches.values() if self._due_at(watch) <= now), key=lambda w: w.renewed_at
+        )
+
+    def _rest(self) -> Seconds | None:
+        if not self._watches:
+            return None  # Idle costs nothing.
+        soonest = min(self._due_at(watch) for watch in self._watches.values())
+        return max(0.001, max(soonest, self._pause_until) - self._clock())
+
+    def _due_at(self, watch: _Watch) -> Seconds:
+        return min(self._renewal_at(watch), self._preview_at(watch))
+
+    def _renewal_at(self, watch: _Watch) -> Seconds:
+        settings = self._settings
+        return watch.renewed_at + (settings.progress_seconds if watch.hold.has_progress else settings.heartbeat_seconds)
+
+    def _preview_at(self, watch: _Watch) -> Seconds:
+        return watch.previewed_at + self._settings.preview_seconds if watch.hold.has_preview else float("inf")
+
+    def _serve(self, watch: _Watch) -> bool:
+        """Send what is due for one job; False: the store does not answer, try all again later."""
+        try:
+            if self._clock() >= self._renewal_at(watch):
+                self._renew(watch)
+            if self._clock() >= self._preview_at(watch):
+                self._show(watch)
+        except LeaseLost:
+            # Asked for again at every heartbeat until the job's thread lets go: cheap, and it cannot be missed.
+            watch.renewed_at = self._clock()
+            watch.hold.stop(StopCause.LEASE_LOST)
+        except StorageError as error:
+            _log.warning("lease.store_trouble", job_id=watch.hold.job_id, reason=error.message)
+            self._pause_until = self._clock() + RETRY_SECONDS
+            return False
+        return True
+
+    def _renew(self, watch: _Watch) -> None:
+        progress = watch.hold.take_progress()
+        try:
+            job = self._leases.heartbeat(watch.hold.claim, progress=progress)
+        except StorageError:
+            if progress is not None and not watch.hold.has_progress:
+                watch.hold.tell(progress=progress)
+            raise
+        watch.renewed_at = self._clock()
+        if job.cancel_requested:
+            watch.hold.stop(StopCause.CANCELLED)
+
+    def _show(self, watch: _Watch) -> None:
+        preview = watch.hold.take_preview()
+        if preview is None or watch.hold.is_stopped:
+            return
+        watch.previewed_at = self._clock()
+        try:
+            self._events.preview(watch.hold.claim, preview.encode(), step=preview.step)
+        except UsageError as error:
+            _log.warning("preview.refused", job_id=watch.hold.job_id, reason=error.message)

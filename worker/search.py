@@ -1,0 +1,130 @@
+"""Reverse generation of one job: an order for every generator that its method searches, and news while they run."""
+
+import threading
+import time
+from concurrent.futures import CancelledError, Future
+from functools import partial
+from typing import Final
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from core.errors import InversionError
+from core.jobs import Progress, Seconds
+from faces.encoding import encode_webp
+from faces.sheet import resized
+from model.conversion import ROLES, Role, searched
+from model.inversion.presets import PRESETS
+from model.inversion.request import Finished, InversionRequest, InversionResult, StopReason
+from model.inversion.request import Progress as SearchProgress
+from model.pair import Pair
+from model.pixels import to_rgb
+from worker.engine import Engine
+from worker.hold import Hold, Preview
+from worker.order import InversionOrder
+
+FRAMES: Final = 24
+"""Pictures of the way that are kept for the animation, at most."""
+FRAME_SIDE: Final = 256
+PREVIEW_QUALITY: Final = 80
+
+RESERVE_SHARE: Final = 0.1
+MOST_RESERVE: Final[Seconds] = 10.0
+"""So long before the job's deadline a search stops with the best it has: drawing and storing need time, too."""
+
+
+class Search:
+    """One job's search.
+
+    Args:
+        hold: The held job: gets the news, and may stop the search.
+        pair: The style's generators.
+        target: The aligned photo in [-1, 1]. # [3, R, R].
+        with_previews: Whether pictures are sent to those who watch.
+
+    Attributes:
+        progress: Where it stands.
+        frames: Pictures of the way, oldest first, in [-1, 1]. # [3, S, S], S at most 256.
+    """
+
+    def __init__(self, hold: Hold, pair: Pair, target: Tensor, *, with_previews: bool) -> None:
+        self.progress = Progress()
+        self.frames: list[Tensor] = []
+        self._hold = hold
+        self._pair = pair
+        self._target = target
+        self._with_previews = with_previews
+        self._options = hold.claim.job.options
+        self._settings = PRESETS[self._options.preset]
+        self._roles = ROLES[self._options.method]
+        self._latest: dict[Role, SearchProgress] = {}
+        self._given_up = threading.Event()
+
+    def run(self, engine: Engine) -> dict[Role, InversionResult]:
+        """Search, and wait for the end.
+
+        Raises:
+            JobStopped: The job must stop.
+            InversionError: The search failed.
+            DeviceLost: The device is gone.
+        """
+        futures = {role: engine.invert(self._order(role)) for role in self._roles}
+        try:
+            return {role: self._result(future) for role, future in futures.items()}
+        finally:
+            self._given_up.set()  # Where one of two has failed, the other's slot is wanted by somebody else.
+
+    def _order(self, role: Role) -> InversionOrder:
+        left = self._hold.deadline - time.monotonic()
+        request = InversionRequest(
+            target=self._target,
+            settings=self._settings,
+            seed=self._options.seed,
+            deadline=self._hold.deadline - min(MOST_RESERVE, RESERVE_SHARE * left),
+            on_progress=partial(self._follow, role),
+            preview_interval=-(-self._settings.steps // FRAMES) if role == self._roles[0] else None,
+            cancelled=lambda: self._given_up.is_set() or self._hold.is_stopped,
+        )
+        loaded = searched(self._pair, role)
+        return InversionOrder(loaded, request, self._options.priority, self._hold.claim.job.queued_at)
+
+    def _result(self, future: "Future[Finished]") -> InversionResult:
+        try:
+            finished = future.result()
+        except CancelledError:
+            self._hold.check()
+            raise InversionError("Reverse generation was cancelled before it began; ask again.") from None
+        if finished.stop_reason is StopReason.CANCELLED:
+            self._hold.check()
+        return finished.unwrap()
+
+    def _follow(self, role: Role, progress: SearchProgress) -> None:
+        """Take in a step; runs in the device's thread, so it only leaves news."""
+        self._latest[role] = progress
+        main = self._latest.get(self._roles[0], progress)
+        self.progress = Progress(
+            step=sum(latest.step for latest in self._latest.values()),
+            total=self._settings.steps * len(self._roles),
+            distance=main.distance,
+            distance_start=main.start_distance,
+        )
+        self._hold.tell(progress=self.progress)
+        if progress.preview is not None:
+            self._keep_frame(progress.preview, progress.step)
+
+    def _keep_frame(self, picture: Tensor, step: int) -> None:
+        frame = shrunk(picture)
+        self.frames.append(frame)
+        if self._with_previews:
+            self._hold.tell(preview=Preview(step, partial(encode_preview, frame)))
+
+
+def shrunk(picture: Tensor) -> Tensor:
+    """Reduce a picture that is larger than a frame. # [3, R, R] -> [3, S, S]."""
+    factor = picture.shape[-1] // FRAME_SIDE
+    return F.avg_pool2d(picture[None], factor)[0] if factor > 1 else picture
+
+
+def encode_preview(frame: Tensor) -> bytes:
+    """Make the WebP that watchers get. # [3, S, S] in [-1, 1]."""
+    return encode_webp(resized(to_rgb(frame), FRAME_SIDE), quality=PREVIEW_QUALITY)

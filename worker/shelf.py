@@ -1,0 +1,90 @@
+"""The blobs of one held job: read and written with patience, under names that only this claim uses.
+
+Keys carry the claim's fencing token. A worker that wakes after it lost its lease therefore never overwrites, and never
+erases, what the job's next holder stored; the record that names the keys is what counts (object first, then state).
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import structlog
+
+from core.blob_store import BlobStore
+from core.errors import BlobStoreUnavailable, StorageError, StorageFull
+from core.jobs import Seconds
+from worker.hold import Hold
+
+PAUSE: Final[Seconds] = 0.5
+
+T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
+
+
+class Shelf:
+    """Where one held job's pictures stand.
+
+    Args:
+        blobs: The store.
+        hold: The held job; when it must stop, no call here waits any longer.
+        patience: How long one call rides out a store that refuses or is full.
+    """
+
+    def __init__(self, blobs: BlobStore, hold: Hold, patience: Seconds) -> None:
+        self._blobs = blobs
+        self._hold = hold
+        self._patience = patience
+        self._stored: dict[str, str] = {}
+
+    @property
+    def stored(self) -> dict[str, str]:
+        """Blob name to key, of all that was stored here."""
+        return dict(self._stored)
+
+    def read(self, key: str) -> bytes:
+        """Read a blob.
+
+        Raises:
+            JobStopped: The job must stop.
+            UnknownBlob: There is none.
+            BlobStoreUnavailable: The store did not answer for as long as patience lasts.
+        """
+        return self._patiently(lambda: self._blobs.get(key))
+
+    def put(self, name: str, data: bytes) -> None:
+        """Store a blob under this claim's own key.
+
+        Args:
+            name: One of the names in `core.blob_store`.
+            data: What to store.
+
+        Raises:
+            JobStopped: The job must stop.
+            StorageFull: There was no room for as long as patience lasts.
+            BlobStoreUnavailable: The store did not answer for as long.
+        """
+        key = f"{self._hold.claim.job.folder}/{self._hold.claim.token}-{name}"
+        self._stored[name] = key  # Before the attempt: a put whose answer is lost may have stored it.
+        self._patiently(lambda: self._blobs.put(key, data))
+
+    def clear(self) -> None:
+        """Erase what was stored here; what cannot be erased now goes with the job's folder."""
+        for key in self._stored.values():
+            try:
+                self._blobs.delete(key)
+            except StorageError as error:
+                _log.warning("shelf.not_cleared", code=error.code)
+        self._stored.clear()
+
+    def _patiently(self, attempt: Callable[[], T]) -> T:
+        give_up = time.monotonic() + self._patience
+        while True:
+            self._hold.check()
+            try:
+                return attempt()
+            except (BlobStoreUnavailable, StorageFull) as error:
+                if time.monotonic() + PAUSE > give_up:
+                    raise
+                _log.warning("shelf.waits", code=error.code)
+                self._hold.wait(PAUSE)
