@@ -77,7 +77,9 @@ def _route_standard_logging(level: str, enrich: list[Any], *, json_lines: bool) 
 def _renderers(*, json_lines: bool) -> list[Any]:
     if json_lines:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    # The default traceback shows local variables: photos, keys.
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
 
 
 def _name_component(component: str) -> Any:
