@@ -44,7 +44,8 @@ export class DrawingPanel {
   }
 
   /** @param {import("./types.js").Progress} progress */
-  showProgress({ stage, step, total, fraction, distance, distance_start }) {
+  showProgress({ stage, step, total, distance, distance_start }) {
+    const fraction = total ? step / total : 0;
     const index = STAGES.indexOf(stage);
     this.markStages(index);
     const bar = byId("drawing-progress", HTMLProgressElement);
@@ -52,7 +53,7 @@ export class DrawingPanel {
     else if (total) bar.value = fraction;
     byId("drawing-numbers").textContent = [
       total && `Sketch ${step} of at most ${total}`,
-      distance !== null && distance_start && `${nearer(distance, distance_start)} % nearer to you than the first`,
+      distance != null && distance_start && `${nearer(distance, distance_start)} % nearer to you than the first`,
     ].filter(Boolean).join(" · ");
     if (fraction >= this.told + TOLD_SHARE && fraction < 1) {
       this.told = Math.floor(fraction / TOLD_SHARE) * TOLD_SHARE;

@@ -41,6 +41,8 @@ const MOMENT = {
   numerical_failure: ["No likeness was found", "The search went astray. Try once more, or another photo."],
   invalid_face_token: ["Please choose the face again", "The choice belongs to another photo or is too old."],
   unknown_style: ["This style is gone", "It was taken off the shelf. Choose another."],
+  parent_mismatch: ["This style needs its own search", "It was made by another hand. Draw the photo anew to have it in this style."],
+  no_such_result: ["The sketches are gone", "What this print was made from has been erased. Draw the photo anew."],
   unauthorized: ["This studio needs a key", "Ask whoever runs it for one."],
 };
 

@@ -2,12 +2,13 @@
 // Other styles and degrees of a finished drawing, decoded again from its latent: asked for when the hand rests, kept once
 // made.
 
-import { getJob, request } from "./api_client.js";
+import { Problem, getJob, request } from "./api_client.js";
 import { followJob } from "./job_follower.js";
 import { pause } from "./pause.js";
 import { fetchResult, release } from "./pictures.js";
 
 const REST_SECONDS = 0.22;
+const LONGEST_REST_SECONDS = 10;
 const WAIT_SECONDS = 20;
 
 /** @typedef {{style: string, degree: number, truncation: number}} Look */
@@ -43,13 +44,16 @@ export class Restyler {
     const { signal } = this.turn;
     const known = this.made.get(nameOf(look));
     if (known) return known;
-    try {
-      await pause(REST_SECONDS, signal);
-      const drawing = await this.make(look, signal);
-      return signal.aborted ? null : drawing;
-    } catch (error) {
-      if (signal.aborted) return null;
-      throw error;
+    for (let rest = REST_SECONDS; ; ) {
+      try {
+        await pause(rest, signal);
+        const drawing = await this.make(look, signal);
+        return signal.aborted ? null : drawing;
+      } catch (error) {
+        if (signal.aborted) return null;
+        rest = shortRest(error);
+        if (!rest) throw error;
+      }
     }
   }
 
@@ -82,6 +86,17 @@ export class Restyler {
     this.turn.abort();
     for (const { picture } of this.made.values()) release(picture);
   }
+}
+
+/**
+ * Who slides fast asks often; where the server wants a short rest for that, it gets it.
+ *
+ * @param {unknown} error
+ * @returns {number} Seconds; 0: not that kind of error.
+ */
+function shortRest(error) {
+  const seconds = error instanceof Problem ? (error.retryAfter ?? 0) : 0;
+  return seconds <= LONGEST_REST_SECONDS ? seconds : 0;
 }
 
 /**

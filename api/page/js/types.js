@@ -21,9 +21,8 @@
  * @property {string} stage
  * @property {number} step
  * @property {number} total
- * @property {number} fraction
- * @property {number | null} distance
- * @property {number | null} distance_start
+ * @property {number | null} [distance] Events leave out what has no value.
+ * @property {number | null} [distance_start]
  */
 
 /**
