@@ -19,7 +19,7 @@ from core.worker_report import WorkerReport
 
 
 class _Row(NamedTuple):
-    record: str  # JSON, so that a table hands out what a database would.
+    job: Job
     revision: int
 
 
@@ -57,13 +57,13 @@ class MemoryJobTable(JobTable):
     def read(self, job_id: str) -> Snapshot | None:
         with self._lock:
             row = self._rows.get(job_id)
-            return Snapshot(Job.from_json(row.record), row.revision, self.now()) if row else None
+            return Snapshot(row.job, row.revision, self.now()) if row else None
 
     @override
     def read_many(self, job_ids: Sequence[str]) -> list[Job | None]:
         with self._lock:
             rows = [self._rows.get(job_id) for job_id in job_ids]
-        return [Job.from_json(row.record) if row else None for row in rows]
+        return [row.job if row else None for row in rows]
 
     @override
     def insert(self, insertion: Insertion) -> Inserted:
@@ -109,7 +109,8 @@ class MemoryJobTable(JobTable):
 
     def _put(self, write: Write, *, revision: int) -> None:
         job_id = write.job.id
-        self._rows[job_id] = _Row(write.job.to_json(), revision)
+        # There and back through JSON, so that this table hands out exactly what a database would.
+        self._rows[job_id] = _Row(Job.from_json(write.job.to_json()), revision)
         self._leave(job_id)
         if write.rank is not None:
             self._ranks[job_id] = write.rank
@@ -180,8 +181,7 @@ class MemoryJobTable(JobTable):
 
     def _jobs(self) -> list[Job]:
         with self._lock:
-            rows = list(self._rows.values())
-        return [Job.from_json(row.record) for row in rows]
+            return [row.job for row in self._rows.values()]
 
     @override
     def rank(self, job_id: str) -> int | None:

@@ -31,7 +31,7 @@ from core.redis_link import RedisLink
 from core.s3_blob_store import S3BlobStore
 from core.settings import Settings
 from core.signed_links import LinkSigner
-from nigaoe.embedded_redis import EmbeddedRedis
+from nigaoe.embedded_redis import EmbeddedRedis, server_binary
 
 ACCESS_KEY, SECRET_KEY = "nigaoe-test", "nigaoe-test-secret"
 
@@ -48,6 +48,20 @@ def own_valkey(tmp_path: Path) -> Iterator[EmbeddedRedis]:
     """A server that a test may kill, stop and start again."""
     with EmbeddedRedis(tmp_path / "valkey") as server:
         yield server
+
+
+@pytest.fixture
+def tcp_valkey(tmp_path: Path) -> Iterator[str]:
+    """The address of a server on loopback that wants a password, as operators run it."""
+    (port,) = free_ports(1)
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--requirepass", "se/cret", "--dir", str(tmp_path)]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen([str(server_binary()), *options, "--save", ""], stdout=log, stderr=log)
+    url = f"redis://:se%2Fcret@127.0.0.1:{port}/3"
+    RedisLink(url, patience_seconds=60).call(lambda client: client.ping())
+    yield url
+    process.kill()
+    process.wait()
 
 
 @dataclass(frozen=True)

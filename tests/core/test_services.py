@@ -1,12 +1,16 @@
 """Opening what the settings name, and nothing that they do not."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import redis
 
 from core.blob_store import CROP
+from core.changes import wait_for_end
+from core.dispatch import QUEUE_NAME, doorbell_for
 from core.errors import InvalidSettings, StoreUnavailable
 from core.folder_blob_store import FolderBlobStore
 from core.jobs import JobOptions, JobState, new_job
@@ -35,6 +39,23 @@ def test_everything_works_together(tmp_path: Path, valkey: EmbeddedRedis) -> Non
         assert 29 < claim.job.lease.deadline - (claim.job.started_at or 0) < 31
         assert services.retention.erase(job.id)
         assert not services.blobs.exists(key)
+
+
+def test_a_server_on_the_network_works_too(tmp_path: Path, tcp_valkey: str) -> None:
+    """An operator's Redis: TCP, a password with a slash, a database of its own; store, queue and news reach it."""
+    with open_services(settings(tmp_path, redis_url=tcp_valkey)) as services:
+        (job,) = services.store.submit([new_job(JobOptions())]).jobs
+        services.dispatcher.ring(doorbell_for(job))
+
+        async def cancelled() -> JobState:
+            async with services.feed as feed:
+                waiter = asyncio.create_task(wait_for_end(services.store, feed, job.id, seconds=120))
+                await asyncio.to_thread(services.store.cancel, job.id)
+                return (await waiter).state
+
+        assert asyncio.run(asyncio.wait_for(cancelled(), 60)) is JobState.CANCELLED
+    with redis.Redis.from_url(tcp_valkey, decode_responses=True) as client:
+        assert client.keys(f"{QUEUE_NAME}*")
 
 
 def test_opening_does_not_need_a_living_redis(tmp_path: Path) -> None:

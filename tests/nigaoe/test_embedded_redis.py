@@ -132,7 +132,7 @@ def test_a_server_that_outlived_its_owner_is_ended(folder: Path, owner: subproce
 @pytest.mark.faults
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux can limit another process")
 def test_a_full_disk_ends_the_server_and_loses_nothing(folder: Path) -> None:
-    """Rather than answer what it could not write down, it ends; with room again, a restart has all that was answered."""
+    """It ends rather than answer what it could not write down; with room again, it has all that was answered."""
     with EmbeddedRedis(folder) as server:
         client(server).set("job", "accepted")
         (journal,) = (folder / "appendonlydir").glob("*.incr.aof")

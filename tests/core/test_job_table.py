@@ -1,0 +1,73 @@
+"""Compare-and-set, row by row, over every table: who read an old row cannot write."""
+
+from typing import TYPE_CHECKING
+
+from core.job_store.lifecycle import JobPolicy, cancelled, claimed
+from core.job_store.table import Agenda, Snapshot, write_of
+from core.jobs import Job, JobOptions, JobState, new_job
+
+if TYPE_CHECKING:
+    from conftest import World
+
+POLICY = JobPolicy()
+
+
+def stored(world: "World") -> Snapshot:
+    job = world.store().submit([new_job(JobOptions())]).jobs[0]
+    snapshot = world.table.read(job.id)
+    assert snapshot is not None
+    return snapshot
+
+
+def swapped(world: "World", old: Snapshot, new: Job) -> bool:
+    return world.table.swap(old, write_of(old.job, new, POLICY, old.now))
+
+
+def test_of_two_writers_one_wins(world: "World") -> None:
+    """Both read the same row; the second one's write is refused and changes nothing."""
+    old = stored(world)
+    assert swapped(world, old, claimed(old.job, "one", old.now, POLICY))
+    assert not swapped(world, old, cancelled(old.job, old.now, POLICY))
+    now = world.table.read(old.job.id)
+    assert now is not None
+    assert (now.job.state, now.revision) == (JobState.RUNNING, old.revision + 1)
+
+
+def test_a_row_that_changed_is_not_erased(world: "World") -> None:
+    """Whoever erases must have seen the row as it is; one that is gone is erased already."""
+    old = stored(world)
+    swapped(world, old, claimed(old.job, "one", old.now, POLICY))
+    assert not world.table.erase(old, {})
+    now = world.table.read(old.job.id)
+    assert now is not None
+    assert world.table.erase(now, {})
+    assert world.table.erase(now, {})
+
+
+def test_a_row_that_is_gone_is_not_written(world: "World") -> None:
+    """A late writer does not bring a deleted job back to life."""
+    old = stored(world)
+    world.table.erase(old, {})
+    assert not swapped(world, old, claimed(old.job, "one", old.now, POLICY))
+    assert world.table.read(old.job.id) is None
+
+
+def test_entries_come_again_at_doubling_intervals(world: "World") -> None:
+    """Tries are counted, a pause keeps an entry away, settling removes it and its count."""
+    table = world.table
+    old = stored(world)
+    table.erase(old, {"some/key": old.now - 1})
+    for tries in (1, 2, 3):
+        (due,) = table.take_due(Agenda.ERASURE, limit=10, pause=0, max_pause=60)
+        assert (due.member, due.tries) == ("some/key", tries)
+    table.take_due(Agenda.ERASURE, limit=10, pause=60, max_pause=3600)
+    assert table.take_due(Agenda.ERASURE, limit=10, pause=60, max_pause=3600) == []
+    table.settle(Agenda.ERASURE, "some/key")
+
+
+def test_times_keep_their_digits(world: "World") -> None:
+    """Microseconds survive the indexes: the order of two jobs made in one millisecond is not lost."""
+    jobs = [new_job(JobOptions()) for _ in range(20)]
+    for job in jobs:
+        world.store().submit([job])
+    assert [world.table.rank(job.id) for job in jobs] == list(range(20))
