@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from model.generator import Generator
+from model.inversion.frozen.synthesis import FrozenSynthesis
 from model.inversion.objective import Iterate, Objective, WeightColumns
 from model.inversion.slot import Slot
 from model.inversion.slot_table import SlotTable
@@ -38,19 +38,21 @@ class Drawn:
         return cls(Iterate(w_plus, image, noise or None), torch.cat([part.verdicts for part in parts]), gradients)
 
 
-def draw(generator: Generator, objective: Objective, table: SlotTable, slots: Sequence[Slot], rows: slice) -> Drawn:
+def draw(
+    synthesis: FrozenSynthesis, objective: Objective, table: SlotTable, slots: Sequence[Slot], rows: slice
+) -> Drawn:
     """Draw, measure and differentiate some rows of the table.
 
     Args:
-        generator: Frozen.
-        objective: On the generator's device.
+        synthesis: Draws the pictures.
+        objective: On the same device.
         table: Where the rows lie.
         slots: The slots of those rows.
         rows: Which rows.
     """
     w_plus = (table.latent.parameters[rows] + _w_noise(slots, objective)).requires_grad_()
     noise = None if table.noise is None else [adam.parameters[rows].clone().requires_grad_() for adam in table.noise]
-    image = generator.draw_image(w_plus, "fixed" if noise is None else noise)
+    image = synthesis(w_plus, noise)
     iterate = Iterate(w_plus, image, noise)
     weights = WeightColumns([slot.settings.weights for slot in slots], like=w_plus)
     measured = objective.measure(iterate, table.targets(rows), weights)

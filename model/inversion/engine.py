@@ -14,6 +14,7 @@ from torch import Tensor
 
 from model.generator import Generator
 from model.inversion.drawing import Drawn, draw
+from model.inversion.frozen.synthesis import FrozenSynthesis
 from model.inversion.objective import Objective
 from model.inversion.request import Finished, InversionRequest, InversionResult, Ticket
 from model.inversion.slot import Slot
@@ -26,7 +27,7 @@ class SlotEngine:
     Not thread-safe: one thread owns an engine and its device.
 
     Args:
-        generator: Frozen, in evaluation mode.
+        generator: Its present weights are used; it is not changed.
         objective: Built for this generator, on its device.
         width: Number of slots.
         clock: Monotonic seconds, the clock of deadlines.
@@ -47,6 +48,7 @@ class SlotEngine:
         if width < 1:
             raise ValueError(f"an engine needs at least one slot, not {width}")
         self.generator = generator
+        self._synthesis = FrozenSynthesis(generator.synthesis)
         self.objective = objective
         self.width = width
         self.batch_limit: int | None = None
@@ -119,7 +121,7 @@ class SlotEngine:
         parts = []
         for first in range(0, self.occupied, limit):
             rows = slice(first, min(first + limit, self.occupied))
-            parts.append(draw(self.generator, self.objective, self._table, self._slots[rows], rows))
+            parts.append(draw(self._synthesis, self.objective, self._table, self._slots[rows], rows))
         return Drawn.joined(parts)
 
     def _record(self, drawn: Drawn) -> None:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.inversion.frozen.linear_maps import sample_sum
 from model.perceptual import unit_normalised
 
 Taps = Callable[[Tensor], Sequence[Tensor]]
@@ -58,7 +59,7 @@ class FeatureEye(nn.Module):
             # [N]; 0..4 without channel weights.
         """
         levels = [
-            ((a - b).square().sum(dim=1, keepdim=True) * weight).sum(dim=(1, 2, 3))
+            sample_sum((a - b).square().sum(dim=1, keepdim=True) * weight)
             for a, b, weight in zip(first, second, region, strict=True)
         ]
         total = torch.stack(levels).sum(dim=0)

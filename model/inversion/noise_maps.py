@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.inversion.frozen.linear_maps import sample_mean
+
 SMALLEST_PENALISED = 8
 
 
@@ -33,7 +35,7 @@ def noise_autocorrelation(maps: Sequence[Tensor]) -> Tensor:
         scale = noise
         while True:
             for axis in (2, 3):
-                total = total + (scale * scale.roll(1, dims=axis)).mean(dim=(1, 2, 3)).square()
+                total = total + sample_mean(scale * scale.roll(1, dims=axis)).square()
             if scale.shape[-1] <= SMALLEST_PENALISED:
                 break
             scale = F.avg_pool2d(scale, 2) * 2  # The mean of four has half the deviation.
@@ -42,5 +44,6 @@ def noise_autocorrelation(maps: Sequence[Tensor]) -> Tensor:
 
 def normalised(noise: Tensor) -> Tensor:
     """Return every map with mean 0 and variance 1. # [N, 1, R, R]."""
-    centred = noise - noise.mean(dim=(1, 2, 3), keepdim=True)
-    return centred * centred.square().mean(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12).rsqrt()
+    centred = noise - sample_mean(noise)[:, None, None, None]
+    variance = sample_mean(centred.square())[:, None, None, None]
+    return centred * variance.clamp_min(1e-12).rsqrt()

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from model.discriminator import Discriminator
 from model.inversion.feature_eye import FeatureEye, pooled_region
+from model.inversion.frozen.features import FrozenFeatures
+from model.inversion.frozen.linear_maps import sample_sum
 from model.inversion.noise_maps import noise_autocorrelation
 from model.inversion.prior import LatentPrior
 from model.inversion.settings import LossWeights
@@ -116,7 +118,7 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         self.prior = LatentPrior(statistics)
-        self.eyes = nn.ModuleDict({REPORTED: FeatureEye(perceptual, size=perceptual_size)})
+        self.eyes = nn.ModuleDict({REPORTED: FeatureEye(FrozenFeatures(perceptual), size=perceptual_size)})
         if discriminator is not None:
             self.eyes["discriminator"] = FeatureEye(discriminator.features)
         if lpips is not None:
@@ -192,7 +194,7 @@ def pixel_distance(first: Tensor, second: Tensor, region: Tensor) -> Tensor:
         # [N], 0..2 for pictures in [-1, 1].
     """
     soft = (first - second).square().add(PIXEL_SOFTNESS**2).sqrt() - PIXEL_SOFTNESS
-    return (soft.mean(dim=1, keepdim=True) * region).sum(dim=(1, 2, 3))
+    return sample_sum(soft.mean(dim=1, keepdim=True) * region)
 
 
 class WeightColumns:

@@ -8,6 +8,7 @@ mean); Tov et al., "Designing an Encoder for StyleGAN Image Manipulation", 2021,
 import torch
 from torch import Tensor, nn
 
+from model.inversion.frozen.linear_maps import rows_times
 from model.latent_statistics import LatentStatistics
 
 VARIANCE_FLOOR = 1e-3
@@ -42,7 +43,7 @@ class LatentPrior(nn.Module):
 
     def mahalanobis(self, w_plus: Tensor) -> Tensor:
         """Return the squared Mahalanobis distance from the mean a dimension, averaged over layers: 1 in W. # [N]."""
-        whitened = (w_plus - self.mean) @ self.whitening.expand(w_plus.shape[0], -1, -1)  # [N, num_ws, w_dim]
+        whitened = rows_times(w_plus - self.mean, self.whitening)  # [N, num_ws, w_dim]
         return whitened.square().mean(dim=(1, 2))
 
     def layer_spread(self, w_plus: Tensor) -> Tensor:
