@@ -1,5 +1,6 @@
-"""`python -m nigaoe`."""
+"""``python -m nigaoe`` is the same as ``nigaoe``."""
 
 from nigaoe.cli import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -7,13 +7,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from core.errors import NigaoeError
+from nigaoe.commands.api import api
 from nigaoe.commands.convert import convert
 from nigaoe.commands.data import app as data
+from nigaoe.commands.demo import demo
 from nigaoe.commands.doctor import doctor
 from nigaoe.commands.sample import sample
+from nigaoe.commands.serve import serve
 from nigaoe.commands.styles import styles
 from nigaoe.commands.train import finetune, train
 from nigaoe.commands.weights import app as weights
+from nigaoe.commands.worker import worker
 from nigaoe.exit_codes import exit_code
 
 app = typer.Typer(
@@ -23,11 +27,15 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.command()(convert)
+app.command()(demo)
 app.command()(sample)
 app.command()(train)
 app.command()(finetune)
 app.command()(doctor)
 app.command()(styles)
+app.command()(serve)
+app.command()(api)
+app.command()(worker)
 app.add_typer(weights)
 app.add_typer(data)
 

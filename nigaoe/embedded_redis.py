@@ -50,10 +50,12 @@ class EmbeddedRedis:
 
     Args:
         folder: Where the journal lies; made readable for its owner only.
+        launch: Puts a launcher before the server's command, such as `nigaoe.leash.leashed`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, launch: Callable[[list[str]], list[str]] = list) -> None:
         self._folder = folder
+        self._launch = launch
         self._process: subprocess.Popen[bytes] | None = None
         self._owner_lock: int | None = None
         self._short_folder: Path | None = None
@@ -155,7 +157,10 @@ class EmbeddedRedis:
         arguments = [part for option in options for part in ("--" + option.partition("=")[0], option.partition("=")[2])]
         # In a session of its own: Ctrl-C in the terminal is for us, and we end the server last.
         return subprocess.Popen(
-            [str(server_binary()), *arguments], pass_fds=[lock], stdin=subprocess.DEVNULL, start_new_session=True
+            self._launch([str(server_binary()), *arguments]),
+            pass_fds=[lock],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
 
     def _wait_until_ready(self) -> None:

@@ -1,5 +1,7 @@
 """How a worker process begins and ends inside Celery: warm before the first message, drained before the goodbye."""
 
+import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -12,8 +14,6 @@ from worker.queue_probe import QueueProbe
 if TYPE_CHECKING:
     from worker.app import WorkerApp
     from worker.runtime import Runtime
-
-EX_CONFIG = 78
 
 _log = structlog.get_logger(__name__)
 
@@ -43,13 +43,19 @@ class WorkerStep(bootsteps.StartStopStep):
             self._runtime = begin(app, worker.pool_cls.__module__)
         except NigaoeError as error:
             _log.critical("worker.not_started", code=error.code, reason=error.message)
-            raise WorkerShutdown(EX_CONFIG) from error
+            raise WorkerShutdown(os.EX_CONFIG) from error
         signals.worker_shutting_down.connect(self._on_signal, weak=False)
+        signal.signal(signal.SIGUSR2, self._on_impatience)
 
     def _on_signal(self, **_: object) -> None:
         """SIGTERM arrived: say "not ready" now, not when the consumer has noticed."""
         if self._runtime is not None:
             self._runtime.begin_drain()
+
+    def _on_impatience(self, *_: object) -> None:
+        """SIGUSR2 during a drain: hand running jobs back now (SIGQUIT does not work with threads)."""
+        if self._runtime is not None:
+            self._runtime.abandon_soon()
 
     def stop(self, worker: Any) -> None:
         """Let running jobs finish, or hand them back."""

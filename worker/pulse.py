@@ -21,8 +21,8 @@ from worker.self_check import SelfCheck
 BEAT: Final[Seconds] = 2.0
 REPORT_SECONDS: Final[Seconds] = 10.0
 """A vanished worker is off the board after this."""
-EXIT_STATUS: Final = 75
-"""EX_TEMPFAIL: a supervisor should start a fresh process."""
+EXIT_STATUS: Final = os.EX_TEMPFAIL
+"""A supervisor should start a fresh process."""
 
 _log = structlog.get_logger(__name__)
 

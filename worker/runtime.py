@@ -109,6 +109,10 @@ class Runtime:
         if not self.tasks.wait_until_idle(self.settings.drain_seconds):
             self.abandon()
 
+    def abandon_soon(self) -> None:
+        """Hand all jobs back; safe in a signal handler."""
+        self.pulse.soon(self.abandon)
+
     def abandon(self) -> None:
         """Hand all jobs back now."""
         self.gate.close()

@@ -1,0 +1,42 @@
+"""`nigaoe serve`: the whole service on this machine, with one command."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from core.errors import InvalidSettings
+from core.settings import load_settings, unknown_variables
+
+
+def serve(
+    *,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [NIGAOE_HOST, else 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port; 0 takes a free one. [NIGAOE_PORT, else 8000]")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder for jobs and pictures. [NIGAOE_DATA_DIR]")] = None,
+) -> None:
+    """Start the upload page, the REST API and a worker, with a store of their own; Ctrl-C ends them all."""
+    from core.telemetry import configure_logging
+    from nigaoe.api_server import listen
+    from nigaoe.serve import ProcessTree
+
+    given = {"host": host, "port": port, "data_dir": data_dir}
+    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
+    configure_logging(settings, "serve")
+    console = Console(stderr=True, highlight=False)
+    if unknown := unknown_variables():
+        console.print(f"[yellow]There are no such settings: {', '.join(unknown)}.[/]")
+    try:
+        listening = listen(settings.host, settings.port)
+    except OSError as error:
+        raise InvalidSettings(
+            f"{settings.host}:{settings.port} cannot be listened on ({error.strerror}): choose another with --port."
+        ) from None
+    with listening:
+        tree = ProcessTree(settings, listening, console.print)
+        shown = f"[{settings.host}]" if ":" in settings.host else settings.host
+        # On standard output, so that a script that starts us can read where we are.
+        Console(highlight=False).print(f"Nigaoe: http://{shown}:{listening.getsockname()[1]}/", soft_wrap=True)
+        console.print(f"Data in {settings.data_dir}; Ctrl-C ends it.", soft_wrap=True)
+        tree.run()

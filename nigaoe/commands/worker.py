@@ -1,0 +1,24 @@
+"""`nigaoe worker`: one worker, for one device."""
+
+import sys
+from typing import Final
+
+CELERY_ARGUMENTS: Final = (
+    "--quiet",  # No banner; our log says what is worth saying.
+    "worker",
+    "--pool=threads",
+    # Gossip, mingling and events talk to other workers through Redis, one more thing to break when it comes back.
+    "--without-gossip",
+    "--without-mingle",
+    "--without-heartbeat",
+)
+
+
+def worker() -> None:
+    """Run a worker for the Redis in NIGAOE_REDIS_URL, until SIGTERM; it is `celery -A worker.app worker -P threads`."""
+    from core.settings import load_settings
+    from worker.app import app, celery_settings
+
+    celery_settings(load_settings())  # Raises what is wrong with the settings before Celery wraps it in a traceback.
+    app.start(argv=list(CELERY_ARGUMENTS))
+    sys.exit(0)

@@ -1,0 +1,155 @@
+"""A whole Nigaoe as one process tree: Valkey, worker and API below one supervisor.
+
+The same code path as a deployment on many machines; only the supervisor is different. Children are on a leash, so
+that nothing is left behind even by ``kill -9`` of this process; jobs survive it in the journal and the blob folder.
+"""
+
+import http
+import os
+import signal
+import socket
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Final
+
+import structlog
+
+from core.errors import InvalidSettings, StoreUnavailable, UsageError
+from core.settings import Settings
+from nigaoe.child_process import ChildProcess
+from nigaoe.embedded_redis import EmbeddedRedis
+from nigaoe.exit_codes import EXIT_CODES
+from nigaoe.leash import leashed
+from nigaoe.signal_inbox import SignalInbox
+
+LOOK_SECONDS: Final = 1.0
+READY_TIMEOUT: Final = 2.0
+WORKER_GRACE: Final = 30.0
+"""Beyond the time for draining: handing back, storing, saying goodbye."""
+API_GRACE: Final = 20.0
+FATAL: Final = frozenset({EXIT_CODES[UsageError], os.EX_CONFIG})
+"""Exit statuses of a child whose settings are wrong."""
+
+_ENDS: Final = frozenset({int(signal.SIGTERM), int(signal.SIGINT), int(signal.SIGHUP)})
+
+_log = structlog.get_logger(__name__)
+
+
+class Patience(Enum):
+    """How the tree is to end: each further signal is less patient."""
+
+    FINISH = 1  # Running jobs may finish.
+    HAND_BACK = 2  # They go on at the next start.
+    KILL = 3
+
+
+class ProcessTree:
+    """Starts and supervises the children.
+
+    Args:
+        settings: Of the whole system.
+        listening: The API's bound socket; it survives a restart of the API, so clients wait instead of being refused.
+        tell: Says something to whoever started the tree.
+    """
+
+    def __init__(self, settings: Settings, listening: socket.socket, tell: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._tell = tell
+        self._redis = None if settings.redis_url else EmbeddedRedis(settings.data_dir / "redis", leashed_valkey)
+        url = settings.redis_url.get_secret_value() if settings.redis_url else None
+        environment = child_environment(settings, url or (self._redis.url if self._redis else ""))
+        self._port = int(listening.getsockname()[1])
+        self._was_ready = False
+        command = [sys.executable, "-m", "nigaoe"]
+        self._worker = ChildProcess("worker", [*command, "worker"], environment, fatal=FATAL)
+        self._api = ChildProcess(
+            "api",
+            [*command, "api", "--fd", str(listening.fileno())],
+            environment,
+            files=[listening.fileno()],
+            fatal=FATAL,
+        )
+
+    def run(self) -> None:
+        """Run until a signal ends the tree.
+
+        Raises:
+            NigaoeError: The tree cannot run.
+        """
+        with SignalInbox() as inbox:
+            try:
+                self._start()
+                while not inbox.wait(LOOK_SECONDS) & _ENDS:
+                    self._look()
+            finally:
+                self._end(inbox)
+
+    def _start(self) -> None:
+        if self._redis is not None:
+            self._redis.start()
+        self._worker.start()
+        self._api.start()
+
+    def _look(self) -> None:
+        if self._redis is not None and not self._redis.is_running:
+            _log.error("child.died", child="valkey")
+            try:
+                self._redis.start()
+            except StoreUnavailable as error:
+                _log.error("child.not_started", child="valkey", reason=error.message)
+        if not self._was_ready and is_ready(self._port, self._settings.host):
+            self._was_ready = True
+            self._tell("Ready.")
+        for child in (self._worker, self._api):
+            if not child.supervise():
+                raise InvalidSettings(f"The {child.name} cannot run with these settings: its last lines say why.")
+
+    def _end(self, inbox: SignalInbox) -> None:
+        """The worker first, while the API still answers those who wait; the store last."""
+        self._tell("Ending: running jobs may finish; again (Ctrl-C) hands them back for the next start.")
+        patience = self._end_child(self._worker, self._settings.drain_seconds + WORKER_GRACE, inbox, Patience.FINISH)
+        self._end_child(self._api, API_GRACE, inbox, patience)
+        if self._redis is not None:
+            self._redis.stop()
+
+    def _end_child(self, child: ChildProcess, seconds: float, inbox: SignalInbox, patience: Patience) -> Patience:
+        child.end()
+        give_up = time.monotonic() + seconds
+        while not child.has_ended():
+            if inbox.wait(LOOK_SECONDS) & _ENDS:
+                patience = Patience(min(patience.value + 1, Patience.KILL.value))
+                child.signal(signal.SIGUSR2)
+            if patience is Patience.KILL or time.monotonic() > give_up:
+                _log.error("child.killed", child=child.name)
+                child.kill()
+        return patience
+
+
+def child_environment(settings: Settings, redis_url: str) -> Mapping[str, str]:
+    """The children's environment: ours, with what the command line and this tree decided."""
+    decided = {
+        "NIGAOE_REDIS_URL": redis_url,
+        "NIGAOE_DATA_DIR": str(settings.data_dir.absolute()),
+        "NIGAOE_HOST": settings.host,
+        "NIGAOE_PORT": str(settings.port),
+        "PYTHONUNBUFFERED": "1",
+    }
+    return {**os.environ, **decided}
+
+
+def leashed_valkey(command: list[str]) -> list[str]:
+    """Tie the server to this process; SIGTERM lets it close its journal in order."""
+    return leashed(command, end=signal.SIGTERM)
+
+
+def is_ready(port: int, host: str) -> bool:
+    """Ask the API whether a photo sent now would be converted."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 - the address is compared, not bound.
+    try:
+        with urllib.request.urlopen(f"http://{reachable}:{port}/readyz", timeout=READY_TIMEOUT) as answer:
+            return bool(answer.status == http.HTTPStatus.OK)
+    except OSError:
+        return False
