@@ -201,6 +201,8 @@ class JobLeases(Protocol):
     def succeed(self, claim: Claim, outcome: Outcome) -> Job:
         """End the job as succeeded. Repeating it with the same claim is harmless.
 
+        A request to cancel that the worker has not seen yet comes too late: the result stands.
+
         Raises:
             LeaseLost: As in `heartbeat`; also when the job was ended by other means.
         """
