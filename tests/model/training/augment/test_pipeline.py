@@ -1,0 +1,98 @@
+"""Augmentations: nothing at p = 0, exact where a move can be checked by hand, differentiable everywhere."""
+
+import math
+
+import pytest
+import pywt
+import torch
+from torch import Tensor
+
+from model.training.augment import build_augmentation, colour, geometry
+from model.training.augment.pipeline import FULL, AdaptiveAugmentation, blit
+from model.training.augment.wavelets import SYM2, SYM6, octave_bands
+
+
+@pytest.fixture
+def pictures() -> Tensor:
+    """Six smooth pictures of 32 px."""
+    torch.manual_seed(0)
+    coarse = torch.rand(6, 3, 5, 5) * 2 - 1
+    return torch.nn.functional.interpolate(coarse, size=32, mode="bicubic", align_corners=False)
+
+
+def test_filters_are_the_published_symlets() -> None:
+    """The numbers in the source are those of a wavelet library."""
+    assert pywt.Wavelet("sym6").dec_lo == pytest.approx(SYM6)
+    assert pywt.Wavelet("sym2").dec_lo == pytest.approx(SYM2)
+
+
+def test_octaves_add_up_to_the_identity() -> None:
+    """Gains of one change nothing."""
+    total = octave_bands().sum(dim=0)
+    unit = torch.zeros_like(total)
+    unit[len(total) // 2] = 1
+    assert torch.allclose(total, unit, atol=1e-6)
+
+
+def test_nothing_happens_at_p_zero(pictures: Tensor) -> None:
+    """The very same tensor comes back."""
+    assert AdaptiveAugmentation(FULL)(pictures, 0.0) is pictures
+
+
+@pytest.mark.parametrize("group", FULL)
+def test_every_group_changes_pictures_and_passes_gradients(pictures: Tensor, group: str) -> None:
+    """At p = 1 each group does something, keeps the shape, and a gradient reaches the generator."""
+    torch.manual_seed(1)
+    image = pictures.clone().requires_grad_(True)
+    augmented = AdaptiveAugmentation((group,))(image, 1.0)
+    assert augmented.shape == pictures.shape
+    assert not torch.allclose(augmented, pictures)
+    augmented.square().sum().backward()
+    assert image.grad.abs().sum() > 0
+
+
+def test_blitting_only_moves_pixels() -> None:
+    """Far from the mirrored border the values are a permutation: mirroring and turning lose nothing."""
+    torch.manual_seed(3)
+    marked = torch.zeros(8, 3, 32, 32)
+    marked[:, :, 16, 15] = 1.0
+    moved = blit(marked, 1.0)
+    assert set(moved.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(moved.sum(dim=(1, 2, 3)), torch.full((8,), 3.0))
+
+
+def test_the_identity_warp_changes_nothing_inside(pictures: Tensor) -> None:
+    """Up, sample, down is perfect reconstruction away from the borders."""
+    warped = geometry.warp(pictures, geometry.identity(6, pictures.device))
+    assert torch.allclose(warped[:, :, 6:-6, 6:-6], pictures[:, :, 6:-6, 6:-6], atol=1e-5)
+
+
+def test_a_translation_moves_by_whole_pixels(pictures: Tensor) -> None:
+    """Four pixels to the right are 2 * 4 / 32 of the half width."""
+    right = torch.full((6,), 2 * 4 / 32)
+    moved = geometry.warp(pictures, geometry.inverse_translation(right, torch.zeros(6)))
+    assert torch.allclose(moved[:, :, 8:-8, 12:-8], pictures[:, :, 8:-8, 8:-12], atol=1e-5)
+
+
+def test_colour_moves_do_what_they_say() -> None:
+    """Brightness adds, contrast multiplies, a full hue turn is the identity, no saturation is grey."""
+    image = torch.rand(2, 3, 4, 4)
+    two = torch.full((2,), 2.0)
+    assert torch.allclose(colour.apply(image, colour.brightness(two)), image + 2, atol=1e-6)
+    assert torch.allclose(colour.apply(image, colour.contrast(two)), image * 2, atol=1e-6)
+    assert torch.allclose(colour.apply(image, colour.hue(two * math.pi)), image, atol=1e-5)
+    grey = colour.apply(image, colour.saturation(torch.zeros(2)))
+    assert torch.allclose(grey, image.mean(dim=1, keepdim=True).expand_as(image), atol=1e-6)
+    flipped = colour.apply(image, colour.luma_flip(torch.ones(2)))
+    assert torch.allclose(flipped.mean(dim=1), -image.mean(dim=1), atol=1e-6)
+
+
+def test_diff_augment_changes_every_picture_and_passes_gradients(pictures: Tensor) -> None:
+    """Colour, translation and cutout, always."""
+    torch.manual_seed(4)
+    image = pictures.clone().requires_grad_(True)
+    augmented = build_augmentation("diffaugment")(image, 0.0)
+    assert augmented.shape == pictures.shape
+    assert ((augmented - pictures).abs().amax(dim=(1, 2, 3)) > 0.05).all()
+    augmented.sum().backward()
+    assert image.grad.abs().sum() > 0

@@ -1,0 +1,193 @@
+"""The training step: reproducible, resumable, and unable to thaw what is frozen."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from faces.align import DEMO
+from model.architecture import Architecture
+from model.checkpoint import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
+from model.discriminator import Discriminator
+from model.generator import Generator
+from model.latent_statistics import measure_latents
+from model.training.config import TrainingConfig
+from model.training.dataset import PackedDataset
+from model.training.distributed import Team
+from model.training.export import describe_run, slim_generator
+from model.training.losses import r1_penalty
+from model.training.networks import Starts, build_child, build_networks
+from model.training.run_state import load_state, save_state
+from model.training.trainer import Trainer
+
+ALONE = Team(0, 1, torch.device("cpu"))
+
+
+def base_trainer(config: TrainingConfig, dataset: PackedDataset, *, seed: int = 0) -> Trainer:
+    config = config.model_copy(update={"compute": config.compute.model_copy(update={"seed": seed})})
+    return Trainer(config, dataset, build_networks(config.architecture, Starts(), ALONE.device, seed=seed), ALONE)
+
+
+@pytest.fixture(scope="session")
+def parent(tiny_architecture: Architecture, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """A slim generator on disk, as a fine-tune finds it."""
+    torch.manual_seed(7)
+    generator = Generator(tiny_architecture)
+    generator.mapping.w_avg.normal_()
+    state = {name: t.half() for name, t in generator.state_dict().items()}
+    card = CheckpointCard(name="g_ori", architecture=tiny_architecture, alignment=DEMO, domain="human")
+    path = tmp_path_factory.mktemp("parent") / "g_ori.safetensors"
+    save_checkpoint(Checkpoint(card, state, statistics=measure_latents(generator, samples=100)), path)
+    return load_checkpoint(path)
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_a_seed_gives_the_same_first_ten_steps_twice(
+    tiny_config: TrainingConfig, tiny_dataset: PackedDataset, seed: int
+) -> None:
+    """Losses and weights agree in every bit."""
+    first, second = (base_trainer(tiny_config, tiny_dataset, seed=seed) for _ in range(2))
+    assert [first.step() for _ in range(10)] == [second.step() for _ in range(10)]
+    for name, tensor in first.tensors().items():
+        assert torch.equal(tensor, second.tensors()[name]), name
+
+
+def test_two_seeds_differ(tiny_config: TrainingConfig, tiny_dataset: PackedDataset) -> None:
+    """The seed is no ornament."""
+    first, second = (base_trainer(tiny_config, tiny_dataset, seed=seed) for seed in (0, 5))
+    assert first.step() != second.step()
+
+
+def test_a_resumed_run_makes_the_steps_of_an_uninterrupted_one(
+    tiny_config: TrainingConfig, tiny_dataset: PackedDataset, tmp_path: Path
+) -> None:
+    """State saved after four steps, restored into new networks: steps five to eight agree in every bit."""
+    whole = base_trainer(tiny_config, tiny_dataset)
+    for _ in range(4):
+        whole.step()
+    save_state(tmp_path, whole.progress, whole.tensors())
+    expected = [whole.step() for _ in range(4)]
+    resumed = base_trainer(tiny_config, tiny_dataset, seed=0)
+    resumed.restore(*load_state(tmp_path))
+    assert [resumed.step() for _ in range(4)] == expected
+    for name, tensor in whole.tensors().items():
+        assert torch.equal(tensor, resumed.tensors()[name]), name
+
+
+def test_everything_of_a_base_run_learns(tiny_config: TrainingConfig, tiny_dataset: PackedDataset) -> None:
+    """After a few steps no parameter of either network is what it was."""
+    trainer = base_trainer(tiny_config, tiny_dataset)
+    before = copy.deepcopy(trainer.tensors())
+    for _ in range(3):
+        trainer.step()
+    same = [n for n, _ in trainer.networks.generator.named_parameters() if _unmoved(trainer, before, "generator.", n)]
+    same += [
+        n
+        for n, _ in trainer.networks.discriminator.named_parameters()
+        if _unmoved(trainer, before, "discriminator.", n)
+    ]
+    assert same == []
+
+
+def _unmoved(trainer: Trainer, before: dict[str, Tensor], prefix: str, name: str) -> bool:
+    return torch.equal(trainer.tensors()[prefix + name], before[prefix + name])
+
+
+@pytest.mark.parametrize("trainable_blocks", [0, 1, 2, 3])
+@pytest.mark.parametrize("freeze_d", [0, 2])
+def test_frozen_tensors_keep_every_bit(
+    tiny_config: TrainingConfig,
+    tiny_dataset: PackedDataset,
+    parent: Checkpoint,
+    tmp_path: Path,
+    trainable_blocks: int,
+    freeze_d: int,
+) -> None:
+    """Whatever the depth, tensors outside the last blocks equal the parent's, in memory and on disk."""
+    networks = build_child(parent, Starts(), ALONE.device, trainable_blocks=trainable_blocks, freeze_d=freeze_d, seed=1)
+    frozen_d = {
+        n: p.clone() for n, p in networks.discriminator.named_parameters() if n not in networks.discriminator_parameters
+    }
+    if trainable_blocks == 0:
+        assert networks.generator_parameters == {}
+        return
+    freeze = {"freeze": {"trainable_blocks": trainable_blocks, "freeze_d": freeze_d}}
+    config = type(tiny_config).model_validate(tiny_config.model_dump() | freeze)
+    trainer = Trainer(config, tiny_dataset, networks, ALONE)
+    for _ in range(7):
+        trainer.step()
+    card = describe_run(config, tiny_dataset, networks.average, images_seen=28, metrics={}, parent=parent)
+    save_checkpoint(slim_generator(card, networks, parent), tmp_path / "child.safetensors")
+    child = load_checkpoint(tmp_path / "child.safetensors")
+
+    learning = {f"b{r}" for r in parent.card.architecture.trainable_resolutions(trainable_blocks)}
+    for name, tensor in parent.generator.items():
+        learns = name.startswith("synthesis.") and name.split(".")[2] in learning and "noise_const" not in name
+        for state in (networks.generator.state_dict(), networks.average.state_dict()):
+            assert torch.equal(state[name], tensor.float()) is not learns, name
+        assert torch.equal(child.generator[name], tensor) is not learns, name
+    for name, tensor in frozen_d.items():
+        assert torch.equal(dict(networks.discriminator.named_parameters())[name], tensor), name
+    assert bool(frozen_d) is bool(freeze_d)
+    assert child.card.parent_sha256 == parent.digest
+    assert child.card.trainable_blocks == trainable_blocks
+
+
+def test_a_child_may_take_its_last_blocks_from_another(
+    parent: Checkpoint, tiny_architecture: Architecture, tmp_path: Path
+) -> None:
+    """Only what learns comes from the start; the trunk is the parent's."""
+    torch.manual_seed(11)
+    other = Checkpoint(parent.card, {n: t.half() for n, t in Generator(tiny_architecture).state_dict().items()})
+    save_checkpoint(other, tmp_path / "other.safetensors")
+    networks = build_child(
+        parent, Starts(tmp_path / "other.safetensors"), ALONE.device, trainable_blocks=1, freeze_d=0, seed=0
+    )
+    state = networks.generator.state_dict()
+    last, frozen = "synthesis.blocks.b16.conv1.conv.weight", "synthesis.blocks.b8.conv1.conv.weight"
+    assert torch.equal(state[last], other.generator[last].float())
+    assert torch.equal(state[frozen], parent.generator[frozen].float())
+
+
+def test_the_r1_step_descends_half_gamma_times_the_interval(
+    tiny_config: TrainingConfig, tiny_dataset: PackedDataset
+) -> None:
+    """The gradient of the lazy step is that of gamma / 2 * R1 * r1_every, computed here in float64."""
+    trainer = base_trainer(tiny_config, tiny_dataset)
+    real = tiny_dataset.pictures(trainer.schedule.indices(0, 4))
+    judge = Discriminator(tiny_config.architecture).double()
+    judge.load_state_dict(trainer.networks.discriminator.state_dict())
+    shown = real.double().requires_grad_(True)
+    settings = tiny_config.regularisation
+    expected = r1_penalty(judge(shown), shown) * settings.r1_gamma / 2 * settings.r1_every
+    expected.backward()
+
+    trainer._r1_step(real)
+    pairs = zip(trainer.networks.discriminator.parameters(), judge.parameters(), strict=True)
+    found, wanted = zip(*((p.grad, q.grad) for p, q in pairs if p.grad is not None and q.grad is not None), strict=True)
+    found, wanted = (torch.cat([g.double().flatten() for g in gradients]) for gradients in (found, wanted))
+    assert float((found - wanted).norm() / wanted.norm()) < 1e-3
+
+
+def test_real_and_drawn_pictures_share_no_minibatch_statistic(
+    tiny_config: TrainingConfig, tiny_dataset: PackedDataset
+) -> None:
+    """One joint pass of the discriminator answers as two passes do."""
+    trainer = base_trainer(tiny_config, tiny_dataset)
+    real = tiny_dataset.pictures(trainer.schedule.indices(0, 4))
+    fake = torch.randn_like(real)
+    both = trainer._judge_both(real, fake)
+    for joint, alone in zip(both, (trainer._judge(real), trainer._judge(fake)), strict=True):
+        assert torch.allclose(joint, alone, atol=1e-5)
+
+
+def test_bf16_steps_stay_near_fp32(tiny_config: TrainingConfig, tiny_dataset: PackedDataset) -> None:
+    """Reduced precision changes the first losses by less than a hundredth or so."""
+    compute = tiny_config.compute.model_copy(update={"precision": "bf16"})
+    exact = base_trainer(tiny_config, tiny_dataset).step()
+    reduced = base_trainer(tiny_config.model_copy(update={"compute": compute}), tiny_dataset).step()
+    assert reduced["d_loss"] == pytest.approx(exact["d_loss"], abs=0.03)
+    assert reduced["g_loss"] == pytest.approx(exact["g_loss"], abs=0.03)
+    assert reduced["r1"] == pytest.approx(exact["r1"], rel=0.05)

@@ -1,0 +1,179 @@
+"""From pictures to a fine-tuned generator on the command line, as a user does it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from model.checkpoint import load_checkpoint
+from model.training.dataset import PackedDataset
+from model.training.run_log import read_log
+from nigaoe.cli import app
+
+TOY = """
+name = "toy"
+batch = 8
+total_images = 96
+
+[architecture]
+resolution = 32
+channels = { 4 = 16, 8 = 16, 16 = 8, 32 = 8 }
+z_dim = 16
+w_dim = 16
+mapping_layers = 2
+
+[regularisation]
+r1_gamma = 0.1
+path_length_every = 4
+
+[moments]
+weight = 1.0
+samples = 64
+
+[cadence]
+log_images = 32
+grid_images = 64
+score_images = 64
+score_samples = 32
+save_seconds = 0.01
+
+[compute]
+device = "cpu"
+precision = "fp32"
+threads = 1
+"""
+
+
+def draw_face(random: np.random.Generator, style: str) -> bytes:
+    """A head, two eyes and a mouth of random colours and places, as PNG."""
+    y, x = np.mgrid[0:48, 0:48] / 48
+    picture = np.ones((48, 48, 3)) * random.uniform(0, 1, 3)
+    cx, cy = 0.5 + random.uniform(-0.08, 0.08), 0.55 + random.uniform(-0.05, 0.05)
+    picture[((x - cx) / 0.3) ** 2 + ((y - cy) / 0.38) ** 2 < 1] = random.uniform(0.5, 1, 3)
+    eye = 0.09 if style == "drawn" else 0.04
+    for side in (-0.12, 0.12):
+        picture[(x - cx - side) ** 2 + (y - cy + 0.08) ** 2 < eye**2] = random.uniform(0, 0.4, 3)
+    picture[(abs(x - cx) < 0.1) & (abs(y - cy - 0.18) < 0.03)] = (0.7, 0.2, 0.2)
+    picture += random.normal(0, 0.03, picture.shape)
+    file = BytesIO()
+    Image.fromarray((np.clip(picture, 0, 1) * 255).astype(np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+def run(*arguments: str | Path) -> str:
+    """Run the command in this process; it must succeed."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 100 photos, a zip of 100 drawings, and both packed by the command."""
+    folder = tmp_path_factory.mktemp("toy")
+    random = np.random.default_rng(0)
+    (folder / "photos").mkdir()
+    for number in range(100):
+        (folder / "photos" / f"{number:03}.png").write_bytes(draw_face(random, "photo"))
+    (folder / "photos" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    (folder / "photos" / "tiny.png").write_bytes(_blank(12))
+    (folder / "photos" / "zz-again.png").write_bytes((folder / "photos" / "000.png").read_bytes())
+    with zipfile.ZipFile(folder / "drawings.zip", "w") as archive:
+        for number in range(100):
+            archive.writestr(f"{number:03}.png", draw_face(random, "drawn"))
+    (folder / "toy.toml").write_text(TOY)
+    as_is = ("--as-is", "--alignment", "demo", "--resolution", "32", "--workers", "1", "--duplicate-distance", "0")
+    run("data", "prepare", folder / "photos", "-o", folder / "faces", *as_is)
+    run("data", "prepare", folder / "drawings.zip", "-o", folder / "anime", *as_is)
+    return folder
+
+
+def _blank(side: int) -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (side, side)).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_prepare_counts_what_it_leaves_out(toy: Path) -> None:
+    """Broken, tiny and repeated pictures are named, the rest is packed with its provenance."""
+    dataset = PackedDataset(toy / "faces")
+    assert dataset.card.dropped["broken"] == 1
+    assert dataset.card.dropped["too_small"] == 1
+    assert dataset.card.dropped["duplicate"] >= 1
+    assert dataset.card.sources == {"photos": 103}
+    assert len(dataset) == 103 - sum(dataset.card.dropped.values())
+    lines = [json.loads(line) for line in (toy / "faces" / "items.jsonl").read_text().splitlines()]
+    assert [line["name"] for line in lines if line.get("dropped") == "broken"] == ["broken.png"]
+
+
+@pytest.mark.slow
+def test_a_toy_pair_from_pictures_alone(toy: Path) -> None:
+    """Prepare, train, fine-tune: two checkpoints that belong together, scores, sheets and a log."""
+    run("train", toy / "faces", "--config", toy / "toy.toml", "-o", toy / "g_ori")
+    g_ori = load_checkpoint(toy / "g_ori" / "latest.safetensors")
+    assert g_ori.card.training.images_seen == 96
+    assert load_checkpoint(toy / "g_ori" / "latest-discriminator.safetensors").discriminator
+    assert list((toy / "g_ori" / "grids").glob("*.png"))
+    assert any("fd_effnet" in line for line in read_log(toy / "g_ori"))
+
+    run("finetune", toy / "g_ori" / "latest.safetensors", toy / "anime", "--config", toy / "toy.toml",
+        "--set", "freeze.freeze_d=1", "--set", "name=toy-anime", "--set", "domain=anime", "--trainable-blocks", "2",
+        "-o", toy / "g_fin")  # fmt: skip
+    g_fin = load_checkpoint(toy / "g_fin" / "best.safetensors")
+    assert g_fin.card.parent_sha256 == g_ori.digest
+    assert (g_fin.card.trainable_blocks, g_fin.card.domain) == (2, "anime")
+    learned = {name for name, tensor in g_fin.generator.items() if not torch.equal(tensor, g_ori.generator[name])}
+    assert learned
+    assert all(".b16." in name or ".b32." in name for name in learned)
+    assert "noise_const" not in " ".join(learned)
+
+
+def test_dry_run_prints_the_resolved_config(toy: Path) -> None:
+    """Nothing is trained, every setting is shown."""
+    output = run("train", toy / "faces", "--config", "tiny64", "--set", "regularisation.r1_gamma=0.3", "--dry-run")
+    assert json.loads(output)["regularisation"]["r1_gamma"] == 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_a_killed_run_goes_on(toy: Path) -> None:
+    """kill -9 in the middle; the resumed run's curve goes on where the saved state stands, to the end."""
+    folder = toy / "killed"
+    command = [sys.executable, "-m", "nigaoe", "train", str(toy / "faces"), "--config", str(toy / "toy.toml"),
+               "-o", str(folder), "--set", "cadence.score_images=0", "--set", "total_images=100000"]  # fmt: skip
+    with (toy / "killed.log").open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+    deadline = time.monotonic() + 200
+    while not (folder / "state.safetensors").is_file() or len(read_log(folder)) < 2:
+        assert time.monotonic() < deadline
+        assert process.poll() is None, (toy / "killed.log").read_text()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = read_log(folder)[-1]["images"]
+    run("train", "--resume-from", folder, "--set", f"total_images={int(before) + 96}")
+    after = read_log(folder)
+    assert after[-1]["images"] > before
+    assert load_checkpoint(folder / "latest.safetensors").card.training.images_seen == before + 96
+
+
+def test_errors_name_the_way_out(toy: Path, tmp_path: Path) -> None:
+    """A wrong resolution, an unknown setting and a finished target end in sentences, not in tracebacks."""
+    from core.errors import DatasetError, TrainingError
+
+    with pytest.raises(TrainingError, match="--resolution 64"):
+        run("train", toy / "faces", "--config", "tiny64", "-o", tmp_path / "run")
+    with pytest.raises(TrainingError, match="r1_gama"):
+        run("train", toy / "faces", "--set", "regularisation.r1_gama=1", "--dry-run")
+    with pytest.raises(DatasetError, match="finished"):
+        run("data", "prepare", toy / "photos", "-o", toy / "faces", "--as-is", "--alignment", "demo")
