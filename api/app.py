@@ -110,6 +110,7 @@ def _lifespan(facilities: Facilities) -> Callable[[FastAPI], AbstractAsyncContex
                 for task in tasks:
                     with suppress(asyncio.CancelledError):
                         await task
+                await facilities.limits.close()
 
     return lifespan
 

@@ -27,7 +27,6 @@ from core.errors import (
     QuotaExceeded,
     RateLimited,
     RequestTimeout,
-    RequestTooLarge,
     StoreUnavailable,
     Unauthorized,
     UnknownAddress,
@@ -41,7 +40,6 @@ RETRY_SECONDS: Final = 5
 
 _HIDDEN: Final = "Something went wrong on our side; please try again, and report the request id if it persists."
 _PASSING: Final = (QueueFull, QuotaExceeded, RateLimited, StoreUnavailable)
-_CLOSING: Final = (RequestTimeout, RequestTooLarge)
 _BY_STATUS: Final[dict[int, type[NigaoeError]]] = {
     HTTPStatus.BAD_REQUEST: MalformedRequest,
     HTTPStatus.NOT_FOUND: UnknownAddress,
@@ -78,8 +76,10 @@ def problem_response(error: NigaoeError, scope: Scope) -> Response:
         headers["Retry-After"] = str(problem.retry_after)
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = 'Bearer realm="nigaoe"'
-    if isinstance(error, _CLOSING):
-        headers["Connection"] = "close"  # The rest of the body is not wanted.
+    if isinstance(error, RequestTimeout):
+        # Not after other early answers: closing while the client sends would reset the connection, and the answer with
+        # it. The server reads on and throws away.
+        headers["Connection"] = "close"
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = error.details.get("allow", "")
     content = problem.model_dump(mode="json", exclude_none=True)

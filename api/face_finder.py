@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -17,9 +17,11 @@ from core.errors import InvalidRequest, MultipleFaces
 from core.jobs import FoundFace
 from core.settings import Settings
 from faces.align import align_face
-from faces.detect import Face, FaceChoice, FaceDetector, choose_face
 from faces.encoding import encode_png
 from faces.images import ImageLimits, read_photo
+
+if TYPE_CHECKING:
+    from faces.detect import Face, FaceChoice, FaceDetector
 
 T = TypeVar("T")
 
@@ -59,8 +61,10 @@ class FaceFinder:
         """Whether the detector is loaded."""
         return self._detector is not None
 
-    def load(self) -> FaceDetector:
-        """Load the detector if nobody did yet (it takes about a second)."""
+    def load(self) -> "FaceDetector":
+        """Load the detector if nobody did yet. It takes seconds, so the process answers before it is done."""
+        from faces.detect import FaceDetector
+
         with self._loading:
             if self._detector is None:
                 self._detector = FaceDetector()
@@ -101,7 +105,9 @@ class FaceFinder:
         found = [_found(face) for face in self.load().detect(pixels)]
         return FacesView(width=pixels.shape[1], height=pixels.shape[0], faces=self._choosable(found, photo))
 
-    def _prepare(self, photo: bytes, choice: FaceChoice, framing: Framing) -> PreparedPhoto:
+    def _prepare(self, photo: bytes, choice: "FaceChoice", framing: Framing) -> PreparedPhoto:
+        from faces.detect import choose_face
+
         pixels = read_photo(photo, self._limits)
         faces = self.load().detect(pixels)
         found = tuple(_found(face) for face in faces)
@@ -119,7 +125,7 @@ class FaceFinder:
             for index, face in enumerate(faces)
         ]
 
-    def _choice(self, choice: str | int, photo: bytes) -> FaceChoice:
+    def _choice(self, choice: str | int, photo: bytes) -> "FaceChoice":
         if isinstance(choice, int) or choice in ("largest", "only"):
             return choice  # type: ignore[return-value]  # mypy does not narrow by `in`.
         if choice.isdecimal() and len(choice) < 6:
@@ -129,7 +135,7 @@ class FaceFinder:
         raise InvalidRequest("`face` is `largest`, `only`, an index from 0, or a token from POST /faces.")
 
 
-def _found(face: Face) -> FoundFace:
+def _found(face: "Face") -> FoundFace:
     left, top, right, bottom = (round(edge, 2) for edge in face.box)
     return FoundFace(
         box=(left, top, right, bottom),

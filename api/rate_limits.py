@@ -11,6 +11,7 @@ from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
+from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -36,7 +37,13 @@ class RateLimits:
     def __init__(self, settings: Settings) -> None:
         self._requests = parse_limit(settings.rate_limit)
         self._photos = parse_limit(settings.convert_rate_limit)
-        self._limiter = SlidingWindowCounterRateLimiter(_storage(settings))
+        self._pool = _pool(settings)
+        self._limiter = SlidingWindowCounterRateLimiter(_storage(self._pool))
+
+    async def close(self) -> None:
+        """Give connections back."""
+        if self._pool is not None:
+            await self._pool.aclose()
 
     async def count_request(self, caller: Caller) -> None:
         """Count one request.
@@ -80,15 +87,21 @@ def parse_limit(text: str) -> RateLimitItem:
         raise InvalidSettings(f"`{text}` is no rate limit; write for example 120/minute.") from error
 
 
-def _storage(settings: Settings) -> MemoryStorage | RedisStorage:
-    if settings.redis_url is None:
+def _storage(pool: ConnectionPool | None) -> MemoryStorage | RedisStorage:
+    if pool is None:
         return MemoryStorage()
-    url = settings.redis_url.get_secret_value()
-    scheme, _, rest = url.partition("://")
-    options: dict[str, Any] = {
-        "socket_timeout": _ANSWER_SECONDS,
-        "socket_connect_timeout": _ANSWER_SECONDS,
-        "retry": Retry(NoBackoff(), 1),  # One more try for connections that died in the pool.
-    }
-    uri = f"async+{'redis+unix' if scheme == 'unix' else scheme}://{rest}"
-    return RedisStorage(uri, wrap_exceptions=True, implementation="redispy", key_prefix="{nigaoe}:limits", **options)
+    options: dict[str, Any] = {"connection_pool": pool}
+    return RedisStorage(
+        "async+redis://", wrap_exceptions=True, implementation="redispy", key_prefix="{nigaoe}:limits", **options
+    )
+
+
+def _pool(settings: Settings) -> ConnectionPool | None:
+    if settings.redis_url is None:
+        return None
+    return ConnectionPool.from_url(
+        settings.redis_url.get_secret_value(),
+        socket_timeout=_ANSWER_SECONDS,
+        socket_connect_timeout=_ANSWER_SECONDS,
+        retry=Retry(NoBackoff(), 1),  # One more try for connections that died in the pool.
+    )

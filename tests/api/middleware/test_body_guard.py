@@ -1,0 +1,118 @@
+"""Bodies are counted and timed while they arrive."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Api
+
+HEAD = b"POST /convert HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+PART = b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a.jpg"\r\n\r\n'
+
+
+@pytest.fixture
+def small_api(special_api: Callable[..., "Api"]) -> "Api":
+    """A service that takes little and waits little."""
+    return special_api(
+        max_upload_bytes=64 * 1024, max_request_bytes=2**20, max_photos_per_request=1000, body_timeout_seconds=1
+    )
+
+
+def test_a_large_body_is_refused_by_its_own_word(small_api: "Api", exchange: Callable[..., bytes]) -> None:
+    """Nothing of it is read."""
+    answer = exchange(small_api.url, HEAD + b"Connection: close\r\nContent-Length: 1048577\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b'"code":"request_too_large"' in answer
+
+
+def test_a_large_photo_is_refused_while_it_arrives(small_api: "Api") -> None:
+    """413 comes although the client would go on for ever."""
+    with socket.create_connection(_address(small_api), timeout=60) as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        _send_chunk(connection, PART)
+        sent = _send_until_answered(connection, b"x" * 8192)
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b'"code":"image_too_large"' in answer
+    assert sent < 2**22
+
+
+def test_a_large_body_in_small_parts_is_refused_too(small_api: "Api") -> None:
+    """Parts that are small by themselves add up."""
+    with socket.create_connection(_address(small_api), timeout=60) as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        _send_until_answered(connection, PART + b"x" * 60_000 + b"\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413")
+
+
+def test_a_slow_body_runs_out_of_time(small_api: "Api") -> None:
+    """However alive the connection looks."""
+    with socket.create_connection(_address(small_api), timeout=60) as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        _send_chunk(connection, PART)
+        _send_until_answered(connection, b"x", pause=0.05)
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"connection: close" in answer.lower()
+
+
+def test_a_client_that_goes_away_leaves_nothing(small_api: "Api", eventually: Callable[..., bool]) -> None:
+    """No job, no error, no request under way."""
+    with socket.create_connection(_address(small_api), timeout=60) as connection:
+        connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n" + PART)
+        eventually(lambda: _in_progress(small_api) == 1)
+    eventually(lambda: _in_progress(small_api) == 0)
+    assert small_api.services.store.queue().queued == 0
+
+
+def test_waiting_is_no_slow_body(small_api: "Api") -> None:
+    """The clock of the body stops when it is there; a long poll may take longer."""
+    answer = small_api.client().get("/jobs/x", params={"wait": 1})
+    assert answer.status_code == 404
+
+
+def _address(api: "Api") -> tuple[str, int]:
+    host, _, port = api.url.removeprefix("http://").partition(":")
+    return host, int(port)
+
+
+def _in_progress(api: "Api") -> float:
+    return float(api.facilities.meters.in_progress._value.get())
+
+
+def _send_chunk(connection: socket.socket, data: bytes) -> None:
+    connection.sendall(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+
+def _send_until_answered(connection: socket.socket, data: bytes, pause: float = 0.0) -> int:
+    """Send chunk after chunk until the server has something to say; return how many bytes that took."""
+    sent = 0
+    for _ in _until_readable(connection, pause):
+        try:
+            _send_chunk(connection, data)
+        except (BrokenPipeError, ConnectionResetError):
+            break
+        sent += len(data)
+    return sent
+
+
+def _until_readable(connection: socket.socket, pause: float) -> Iterator[None]:
+    give_up = time.monotonic() + 60
+    connection.setblocking(False)
+    try:
+        while time.monotonic() < give_up:
+            try:
+                connection.recv(1, socket.MSG_PEEK)
+            except BlockingIOError:
+                connection.setblocking(True)
+                yield
+                time.sleep(pause)
+                connection.setblocking(False)
+            else:
+                return
+    finally:
+        connection.settimeout(60)

@@ -1,0 +1,125 @@
+"""Another look of a face that was found before."""
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from core.blob_store import LATENT
+from core.jobs import ANONYMOUS, Job, JobKind, JobOptions, Outcome, new_job
+
+if TYPE_CHECKING:
+    from conftest import Api
+
+
+@pytest.fixture
+def open_api(special_api: Callable[..., "Api"]) -> "Api":
+    """A service without keys."""
+    return special_api()
+
+
+def converted(api: "Api", **options: Any) -> Job:
+    """A finished conversion."""
+    job = api.services.store.submit([new_job(JobOptions(**options), tenant=ANONYMOUS)]).jobs[0]
+    return api.worker.do(job.id)
+
+
+def test_a_restyle_is_an_urgent_job_of_its_own(open_api: "Api") -> None:
+    """It keeps what is not changed, uses the parent's latent, and overtakes conversions."""
+    parent = converted(open_api, seed=5, degree=0.8, priority=2, webhook_url="https://example.org/")
+    answer = open_api.client().post(f"/jobs/{parent.id}/restyle", json={"truncation": 0.7})
+    view = answer.json()
+    assert (answer.status_code, view["kind"], view["parent_id"]) == (202, "restyle", parent.id)
+    assert answer.headers["Location"] == view["links"]["self"]
+    job = open_api.services.store.get(view["id"])
+    assert job.kind is JobKind.RESTYLE
+    assert (job.options.seed, job.options.degree, job.options.truncation) == (5, 0.8, 0.7)
+    assert (job.options.priority, job.options.webhook_url) == (9, None)
+    assert job.blobs[LATENT] == parent.blobs[LATENT]
+
+
+def test_waiting_gets_the_picture_in_one_call(open_api: "Api") -> None:
+    """`Prefer: wait` answers 200 with links."""
+    parent, client = converted(open_api), open_api.client()
+    with ThreadPoolExecutor() as pool:
+        pending = pool.submit(
+            client.post, f"/jobs/{parent.id}/restyle", json={"degree": 0.1}, headers={"Prefer": "wait=60"}
+        )
+        doorbell = open_api.services.dispatcher.rung.get(timeout=60)  # type: ignore[attr-defined]  # The memory twin's.
+        open_api.worker.do(doorbell.job_id)
+        answer = pending.result()
+    assert (answer.status_code, answer.json()["links"]["result"] is not None) == (200, True)
+
+
+def test_a_restyle_of_a_restyle_has_the_same_root(open_api: "Api") -> None:
+    """The latent stays where it was found."""
+    parent, client = converted(open_api), open_api.client()
+    child = client.post(f"/jobs/{parent.id}/restyle", json={"degree": 0.5}).json()
+    claim = open_api.worker.claim(child["id"])
+    open_api.services.store.succeed(claim, Outcome(blobs={}))
+    grandchild = client.post(f"/jobs/{child['id']}/restyle", json={"degree": 0.2}).json()
+    assert grandchild["parent_id"] == parent.id
+
+
+def test_only_a_finished_job_can_be_restyled(open_api: "Api") -> None:
+    """409 before, 404 when its latent is gone."""
+    client = open_api.client()
+    job = open_api.services.store.submit([new_job(JobOptions(), tenant=ANONYMOUS)]).jobs[0]
+    assert client.post(f"/jobs/{job.id}/restyle", json={}).json()["code"] == "no_result"
+    done = open_api.worker.do(job.id)
+    open_api.services.blobs.delete(done.blobs[LATENT])
+    assert client.post(f"/jobs/{job.id}/restyle", json={}).json()["code"] == "no_such_result"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'{"style": "nonsense"}', "unknown_style"),
+        (b'{"degree": 2}', "invalid_request"),
+        (b'{"colour": "red"}', "invalid_request"),
+        (b'{"degree": ', "malformed_request"),
+        (b"[]", "invalid_request"),
+    ],
+)
+def test_wrong_changes_are_named(open_api: "Api", body: bytes, code: str) -> None:
+    """With a code each."""
+    parent = converted(open_api)
+    headers = {"Content-Type": "application/json"}
+    answer = open_api.client().post(f"/jobs/{parent.id}/restyle", content=body, headers=headers)
+    assert (answer.status_code // 100, answer.json()["code"]) == (4, code)
+
+
+def test_a_style_of_another_generator_is_refused(
+    special_api: Callable[..., "Api"], weights: Path, tmp_path: Path
+) -> None:
+    """Its latents mean something else."""
+    registry = tmp_path / "registry"
+    registry.mkdir()
+    for name in ("g_ori", "anime"):
+        shutil.copy(weights / f"{name}.safetensors", registry / f"other_{name}.safetensors")
+    (registry / "manifest.toml").write_text(
+        'format_version = 1\n[generators.other]\nfile = "other_g_ori.safetensors"\n'
+        '[styles.other-anime]\nfile = "other_anime.safetensors"\nparent = "other"\n'
+    )
+    api = special_api(registry_dir=registry)
+    parent = converted(api)
+    answer = api.client().post(f"/jobs/{parent.id}/restyle", json={"style": "other-anime"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "parent_mismatch")
+
+
+def test_a_key_makes_a_restyle_repeatable(open_api: "Api") -> None:
+    """The same key and change is the same job."""
+    parent, client = converted(open_api), open_api.client()
+
+    def restyle(degree: float) -> httpx.Response:
+        return client.post(
+            f"/jobs/{parent.id}/restyle", json={"degree": degree}, headers={"Idempotency-Key": "slider-1"}
+        )
+
+    first = restyle(0.3)
+    assert restyle(0.3).json()["id"] == first.json()["id"]
+    assert restyle(0.4).json()["code"] == "idempotency_conflict"
