@@ -44,6 +44,8 @@ def owner(folder: Path) -> Iterator[subprocess.Popen[str]]:
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()
+    # Its server may have outlived it: the next owner ends it.
+    EmbeddedRedis(folder).start().stop()
 
 
 def client(server: EmbeddedRedis) -> redis.Redis:
