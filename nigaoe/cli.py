@@ -12,6 +12,8 @@ from nigaoe.commands.convert import convert
 from nigaoe.commands.data import app as data
 from nigaoe.commands.demo import demo
 from nigaoe.commands.doctor import doctor
+from nigaoe.commands.keys import app as keys
+from nigaoe.commands.metrics import metrics
 from nigaoe.commands.sample import sample
 from nigaoe.commands.serve import serve
 from nigaoe.commands.styles import styles
@@ -31,6 +33,7 @@ app.command()(demo)
 app.command()(sample)
 app.command()(train)
 app.command()(finetune)
+app.command()(metrics)
 app.command()(doctor)
 app.command()(styles)
 app.command()(serve)
@@ -38,6 +41,7 @@ app.command()(api)
 app.command()(worker)
 app.add_typer(weights)
 app.add_typer(data)
+app.add_typer(keys)
 
 
 def main() -> None:
