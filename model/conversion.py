@@ -16,6 +16,7 @@ from core.jobs import Method
 from model.inversion.engine import SlotEngine
 from model.inversion.objective import Objective
 from model.inversion.request import InversionResult
+from model.inversion.score import in_betweens, likeness_scores
 from model.pair import LoadedGenerator, Pair
 from model.perceptual import STRIDES, shared_features
 from model.portrait import Look, Portrait, draw_portraits
@@ -118,12 +119,12 @@ def _choose(
     if method is not Method.BEST:
         result = results[ROLES[method][0]]
         return result.w_plus, result.noise, float(method is Method.DIRECT)
-    from model.inversion.score import Candidate, best_candidate
-
-    cross, direct = results["g_ori"].w_plus, results["g_fin"].w_plus
-    shares = (0.0, *IN_BETWEENS, 1.0)
-    candidates = [Candidate(share, torch.lerp(cross, direct, share)) for share in shares]
-    chosen = best_candidate(pair, candidates, target)
+    candidates = in_betweens(results["g_ori"].w_plus, results["g_fin"].w_plus, IN_BETWEENS)
+    latents = torch.stack([candidate.w_plus for candidate in candidates])
+    drawings = torch.stack([p.drawing for p in draw_portraits(pair, latents, Look(), None)])
+    device = str(next(pair.g_ori.generator.parameters()).device)
+    scores = likeness_scores(target, drawings, latents, pair.g_ori.statistics, device=device)
+    chosen = candidates[int(scores.argmax())]
     return chosen.w_plus, None, chosen.share
 
 

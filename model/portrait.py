@@ -12,6 +12,7 @@ from torch import Tensor
 
 from core.errors import UsageError
 from model.blend import Degree, blend
+from model.generator import Noise
 from model.pair import Pair, draw_styles
 from model.upscale import Upscaler
 
@@ -74,7 +75,7 @@ def draw_portraits(
     """
     device = next(pair.g_ori.generator.parameters()).device
     ws = pair.g_ori.generator.mapping.truncate(w_plus.to(device), look.truncation_psi)
-    maps = "fixed" if noise is None else [m.to(device) for m in noise]
+    maps: Noise = "fixed" if noise is None else [m.to(device) for m in noise]
     people, (drawings,) = draw_styles([pair], ws, noise=maps, g_fins=[blend(pair, look.degree)])
     people, drawings = people.clamp(-1, 1), drawings.clamp(-1, 1)
     pictures = enlarge(drawings, upscaler)

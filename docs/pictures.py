@@ -1,0 +1,89 @@
+"""Draw the pictures of the documentation with the weights that are in the checkout: `python docs/pictures.py`.
+
+Nothing is chosen by hand: the samples are all photos of `samples/`, the drawn faces are the first of one seed.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.jobs import Preset
+from core.registry import Registry
+from faces.align import align_face
+from faces.detect import FaceDetector, choose_face
+from faces.encoding import encode_png
+from faces.images import read_photo
+from faces.sheet import grid, resized, side_by_side
+from model.conversion import Conversion
+from model.device import prepare_device
+from model.inversion.presets import PRESETS
+from model.latent_statistics import sample_w
+from model.pipeline import Order, Pipeline, Subject
+from model.pixels import to_rgb
+from model.portrait import Look, draw_portraits, enlarge
+
+ROOT = Path(__file__).resolve().parent.parent
+IMAGES = ROOT / "docs" / "images"
+SIDE = 192
+DRAWN_FACES = 24
+COLUMNS = 8
+SEED = 24
+
+Picture = NDArray[np.uint8]
+
+
+def main() -> None:
+    """Write the hero picture and a sheet of drawn faces for every style."""
+    prepare_device("cpu")
+    registry = Registry.load(ROOT / "weights")
+    pipeline = Pipeline(registry)
+    IMAGES.mkdir(exist_ok=True)
+    styles = [style.name for style in registry.styles()]
+    rows = [sample_row(pipeline, styles, photo) for photo in sorted((ROOT / "samples").glob("*.jpg"))]
+    write("samples.png", np.concatenate(rows))
+    for style in styles:
+        write(f"drawn-{style}.png", drawn_faces(pipeline, style))
+
+
+def sample_row(pipeline: Pipeline, styles: list[str], path: Path) -> Picture:
+    """Photo, reconstruction and every style's drawing of one sample."""
+    photo = read_photo(path.read_bytes())
+    face = choose_face(FaceDetector().detect(photo))
+    pictures: list[Picture] = []
+    for style in styles:
+        template, resolution = pipeline.framing(style)
+        crop, _ = align_face(photo, face.landmarks, template, resolution)
+        large, _ = align_face(photo, face.landmarks, template, SIDE)
+        ((_, outcome),) = pipeline.convert(Order(style, settings=PRESETS[Preset.STANDARD]), [Subject(crop)])
+        if not isinstance(outcome, Conversion):
+            raise outcome
+        if not pictures:
+            pictures += [large, resized(to_rgb(outcome.portrait.person), SIDE)]
+        pictures.append(resized(to_rgb(outcome.portrait.picture), SIDE))
+    return side_by_side(pictures, height=SIDE, gap=6)
+
+
+@torch.no_grad()
+def drawn_faces(pipeline: Pipeline, style: str) -> Picture:
+    """People that `g_ori` draws, each above its drawing in the style."""
+    pair = pipeline.pair(style)
+    mapping = pair.g_ori.generator.mapping
+    ws = mapping.broadcast(sample_w(mapping, DRAWN_FACES, seed=SEED))
+    pictures: list[Picture] = []
+    for row in ws.split(COLUMNS):
+        portraits = draw_portraits(pair, row, Look(truncation_psi=0.8), pipeline.upscaler)
+        people = enlarge(torch.stack([portrait.person for portrait in portraits]), pipeline.upscaler)
+        pictures += [resized(to_rgb(person), SIDE // 2) for person in people]
+        pictures += [resized(to_rgb(portrait.picture), SIDE // 2) for portrait in portraits]
+    return grid(pictures, columns=COLUMNS)
+
+
+def write(name: str, picture: Picture) -> None:
+    """Write one picture of the documentation."""
+    (IMAGES / name).write_bytes(encode_png(picture))
+
+
+if __name__ == "__main__":
+    main()
