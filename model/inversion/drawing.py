@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Self
 
 import torch
 from torch import Tensor
 
+from model.inversion.frozen.linear_maps import sample_sum
 from model.inversion.frozen.synthesis import FrozenSynthesis
 from model.inversion.objective import Iterate, Objective, WeightColumns
 from model.inversion.slot import Slot
@@ -54,11 +57,11 @@ def draw(
     noise = None if table.noise is None else [adam.parameters[rows].clone().requires_grad_() for adam in table.noise]
     image = synthesis(w_plus, noise)
     iterate = Iterate(w_plus, image, noise)
-    weights = WeightColumns([slot.settings.weights for slot in slots], like=w_plus)
+    weights = WeightColumns([slot.weights for slot in slots], like=w_plus)
     measured = objective.measure(iterate, table.targets(rows), weights)
     # Samples share nothing, so the gradient of the sum holds each sample's own gradient.
     gradients = torch.autograd.grad(measured.loss.sum(), [w_plus, *(noise or [])])
-    slope = torch.stack([gradient.flatten(1).square().sum(dim=1) for gradient in gradients]).sum(dim=0)
+    slope = reduce(add, (sample_sum(gradient.square()) for gradient in gradients))
     verdicts = torch.stack([measured.distance, measured.loss.detach(), slope], dim=1)
     return Drawn(iterate.map(Tensor.detach), verdicts, gradients)
 

@@ -5,8 +5,9 @@ feature vectors, squared differences, weighted a channel, averaged over position
 """
 
 from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import add
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -62,7 +63,7 @@ class FeatureEye(nn.Module):
             sample_sum((a - b).square().sum(dim=1, keepdim=True) * weight)
             for a, b, weight in zip(first, second, region, strict=True)
         ]
-        total = torch.stack(levels).sum(dim=0)
+        total = reduce(add, levels)
         return total / len(levels) if self.average_levels else total
 
 

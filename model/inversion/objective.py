@@ -8,6 +8,8 @@ Every term is a vector # [N]: one number a sample, which no neighbour in the bat
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor, nn
@@ -158,7 +160,7 @@ class Objective(nn.Module):
         """
         terms = {name: self._look(name, iterate, target) for name in self.eyes if name in weights}
         terms |= {name: term(iterate, target) for name, term in self._plain_terms(iterate).items() if name in weights}
-        loss = torch.stack([weights[name] * term for name, term in terms.items()]).sum(dim=0)
+        loss = reduce(add, (weights[name] * term for name, term in terms.items()))
         return Measurement(distance=terms[REPORTED].detach(), loss=loss)
 
     def _look(self, name: str, iterate: Iterate, target: Target) -> Tensor:

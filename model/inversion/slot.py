@@ -13,7 +13,7 @@ from torch import Tensor
 from core.errors import InversionError, NigaoeError, NumericalFailure
 from model.inversion.request import Progress, StopReason, Ticket
 from model.inversion.schedule import learning_rate_at, w_noise_at
-from model.inversion.settings import InversionSettings
+from model.inversion.settings import InversionSettings, LossWeights
 from model.inversion.slot_table import Move
 
 
@@ -51,6 +51,12 @@ class Slot:
     def optimises_noise(self) -> bool:
         """Whether the noise maps move with the latent."""
         return self.settings.noise_maps == "optimised"
+
+    @property
+    def weights(self) -> LossWeights:
+        """Terms that steer this slot; noise maps that do not move need no regularisation."""
+        weights = self.settings.weights
+        return weights if self.optimises_noise else weights.model_copy(update={"noise": 0.0})
 
     @property
     def move(self) -> Move:

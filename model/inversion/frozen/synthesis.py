@@ -45,6 +45,7 @@ class _Layer:
     bias: Tensor  # With the rectifier's gain. [1, O, 1, 1]
     noise_strength: Tensor  # With the rectifier's gain. []
     fixed_shift: Tensor  # Bias and the generator's own noise. [1, O, R, R]
+    layout: torch.memory_format
     clamp: float | None
 
     @classmethod
@@ -59,15 +60,19 @@ class _Layer:
         strength = layer.noise_strength * LEAKY_GAIN
         shift = (bias + layer.noise_const * strength).contiguous(memory_format=memory_format)
         energy = weight.square().sum(dim=(2, 3)).t().contiguous()
-        return cls(_Affine.of(layer.conv), linear, energy, bias, strength, shift, layer.clamp)
+        return cls(_Affine.of(layer.conv), linear, energy, bias, strength, shift, memory_format, layer.clamp)
 
     def __call__(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         style = self.affine(w)
         energy = rows_times(style.square()[:, None], self.energy)[:, 0]  # [N, O]
         demodulation = torch.rsqrt(energy + DEMODULATION_EPSILON) * LEAKY_GAIN
-        shift = self.fixed_shift if noise is None else self.bias + noise * self.noise_strength
-        out = styled_layer(x, style, demodulation, shift, self.linear)
+        out = styled_layer(x, style, demodulation, self._shift(noise), self.linear)
         return out if self.clamp is None else out.clamp(-self.clamp, self.clamp)
+
+    def _shift(self, noise: Tensor | None) -> Tensor:
+        if noise is None:
+            return self.fixed_shift
+        return (self.bias + noise * self.noise_strength).contiguous(memory_format=self.layout)  # [N, O, R, R]
 
 
 @dataclass(frozen=True, slots=True)
