@@ -1,0 +1,123 @@
+"""While a portrait is drawn: what the visitor sees of it, and what happens when something goes wrong."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Route, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+RED = (255, 0, 0)
+BLUE = (0, 0, 255)
+
+
+def test_the_search_is_watched_live(visitor: Any, studio: Any) -> None:
+    """Numbers, a bar and the sketches themselves come as they are made."""
+    visitor.order()
+    claim = studio.painter.next_job()
+    studio.painter.sketch(claim, 40, "red")
+    expect(visitor.page.locator("#drawing-numbers")).to_have_text(
+        "Sketch 40 of at most 100 · 20 % nearer to you than the first"
+    )
+    expect(visitor.page.get_by_role("progressbar")).to_have_js_property("value", 0.4)
+    visitor.sees_colour("#preview-layer img:not([hidden])", RED)
+    expect(visitor.page.locator('[data-stage="inverting"]')).to_have_attribute("aria-current", "step")
+    studio.painter.finish(claim, "blue")
+    visitor.at("finished")
+    visitor.sees_colour("img[slot=second]", BLUE)
+
+
+def test_without_events_the_page_asks(visitor: Any, studio: Any) -> None:
+    """Some proxies hold streams back; the portrait arrives all the same."""
+    visitor.page.route("**/events", lambda route: route.abort())
+    visitor.order()
+    claim = studio.painter.next_job()
+    studio.painter.sketch(claim, 40, "red")
+    expect(visitor.page.locator("#drawing-numbers")).to_contain_text("Sketch 40")
+    studio.painter.finish(claim, "blue")
+    visitor.at("finished")
+
+
+def test_a_broken_stream_goes_on_where_it_was(visitor: Any, studio: Any) -> None:
+    """The first stream ends after one sketch; the next one begins behind it."""
+
+    def cut_first(route: Route) -> None:
+        if route.request.header_value("last-event-id"):
+            return route.continue_()
+        events = 'id: 0-1\nevent: progress\ndata: {"stage": "inverting", "step": 3, "total": 100}\n\n'
+        return route.fulfill(status=200, content_type="text/event-stream", body=events)
+
+    visitor.page.route("**/events", cut_first)
+    with visitor.page.expect_request(lambda request: request.headers.get("last-event-id") == "0-1"):
+        visitor.order()
+    studio.painter.sketch(studio.painter.next_job(), 50, "red")
+    visitor.sees_colour("#preview-layer img:not([hidden])", RED)
+
+
+def test_a_reload_finds_the_drawing_again(visitor: Any, studio: Any) -> None:
+    """The page's address names the job."""
+    visitor.order()
+    claim = studio.painter.next_job()
+    visitor.page.wait_for_url(re.compile(claim.job_id))
+    visitor.page.reload()
+    visitor.at("drawing")
+    studio.painter.sketch(claim, 70, "red")
+    expect(visitor.page.locator("#drawing-numbers")).to_contain_text("Sketch 70")
+
+
+def test_stopping_erases(visitor: Any, studio: Any) -> None:
+    """Nothing of a drawing that was stopped is left."""
+    visitor.order()
+    claim = studio.painter.next_job()
+    with visitor.page.expect_response(lambda response: response.request.method == "DELETE") as erased:
+        visitor.page.get_by_role("button", name="Stop and erase").click()
+    assert erased.value.status == 204
+    expect(visitor.page.get_by_role("heading", name="Your face, drawn as anime.")).to_be_visible()
+    assert claim.job_id not in {job.id for job in studio.services.store.list_jobs("public").jobs}
+    expect(visitor.page.locator("#history-count")).to_be_hidden()
+
+
+def test_a_failed_drawing_can_be_tried_again(visitor: Any, studio: Any) -> None:
+    """The photo is still here: only the order is given again."""
+    visitor.order()
+    studio.painter.fail(studio.painter.next_job(), "worker_lost")
+    visitor.at("trouble")
+    expect(visitor.page.get_by_role("heading", name="The brush was dropped")).to_be_focused()
+    visitor.page.get_by_role("button", name="Try again").click()
+    visitor.at("style")
+
+
+def test_a_full_studio_counts_down_and_tries_by_itself(
+    welcome: Callable[..., Any], open_studio: Callable[..., Any]
+) -> None:
+    """With Retry-After as the server says; the photo stays in the page meanwhile."""
+    studio = open_studio(max_queued_jobs=1)
+    first, second = welcome(studio.url), welcome(studio.url)
+    first.order()
+    expect(first.page.locator("#drawing-left")).to_have_text("You are next.")
+    second.give()
+    second.at("style")
+    second.page.get_by_role("button", name="Draw my likeness").click()
+    second.at("trouble")
+    expect(second.page.get_by_role("heading", name="The studio is full")).to_be_visible()
+    expect(second.page.locator("#trouble-countdown")).to_have_text(re.compile(r"Next try in \d+ s"))
+    studio.painter.next_job()
+    second.at("drawing")
+    studio.painter.next_job()
+
+
+def test_a_photo_waits_out_a_lost_connection(visitor: Any, studio: Any) -> None:
+    """Offline at the moment of the order: sent when the network is back, once."""
+    visitor.give()
+    visitor.at("style")
+    visitor.page.context.set_offline(True)
+    expect(visitor.page.locator("#banner")).to_contain_text("You are offline")
+    visitor.page.get_by_role("button", name="Draw my likeness").click()
+    visitor.at("trouble")
+    visitor.page.context.set_offline(False)
+    visitor.at("drawing")
+    studio.painter.next_job()
+    expect(visitor.page.locator("#banner")).to_be_hidden()
+    assert len(studio.services.store.list_jobs("public").jobs) == 1

@@ -1,0 +1,141 @@
+"""What surrounds the drawing: history, colours, keys, size, and access for everyone."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from api.api_keys import create_key
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+BLUE = (0, 0, 255)
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+def violations(page: Page) -> str:
+    """What axe-core finds wrong with the page as it is now, by day and by night; empty: nothing."""
+    reports = []
+    for shade in ("light", "dark"):
+        page.emulate_media(color_scheme=shade, reduced_motion="reduce")
+        result = Axe().run(page, options=RULES)
+        reports += [result.generate_report()] if result.violations_count else []
+    return "".join(reports)
+
+
+def test_every_step_is_accessible(welcome: Callable[..., Any], studio: Any, group_photo: Any, landscape: Any) -> None:
+    """Names, roles, contrast: axe-core finds no fault in any state."""
+    guest = welcome(studio.url)
+    assert violations(guest.page) == ""
+    guest.give(landscape)
+    guest.at("trouble")
+    assert violations(guest.page) == ""
+    guest.page.get_by_role("button", name="Another photo").click()
+    guest.give(group_photo)
+    guest.at("faces")
+    assert violations(guest.page) == ""
+    guest.page.get_by_role("button", name="This one").click()
+    guest.at("style")
+    assert violations(guest.page) == ""
+    guest.page.get_by_role("button", name="Draw my likeness").click()
+    claim = studio.painter.next_job()
+    studio.painter.sketch(claim, 40, "red")
+    expect(guest.page.locator("#drawing-numbers")).to_contain_text("Sketch 40")
+    assert violations(guest.page) == ""
+    studio.painter.finish(claim, "blue")
+    guest.at("finished")
+    assert violations(guest.page) == ""
+    guest.page.get_by_role("button", name="My prints").click()
+    expect(guest.page.locator(".history__open span")).to_contain_text("Erased in")
+    assert violations(guest.page) == ""
+
+
+def overflow(page: Page) -> list[int]:
+    """By how many pixels the page is wider than a small and a usual phone."""
+    over = []
+    for width in (320, 390):
+        page.set_viewport_size({"width": width, "height": 700})
+        root = "document.documentElement"
+        over.append(page.evaluate(f"Math.max(0, {root}.scrollWidth - {root}.clientWidth)"))
+    return over
+
+
+def test_nothing_is_wider_than_a_phone(welcome: Callable[..., Any], studio: Any) -> None:
+    """No step scrolls sideways."""
+    guest = welcome(studio.url, has_touch=True)
+    assert overflow(guest.page) == [0, 0]
+    guest.order()
+    assert overflow(guest.page) == [0, 0]
+    studio.painter.finish(studio.painter.next_job(), "blue")
+    guest.at("finished")
+    assert overflow(guest.page) == [0, 0]
+
+
+def test_prints_hang_in_this_browser(visitor: Any, studio: Any) -> None:
+    """After a reload, too; and only their numbers are kept here."""
+    visitor.order()
+    job = studio.painter.finish(studio.painter.next_job(), "blue")
+    visitor.at("finished")
+    visitor.page.goto(studio.url)
+    visitor.page.get_by_role("button", name=re.compile("My prints")).click()
+    visitor.sees_colour("#history-list img", BLUE)
+    assert visitor.page.evaluate("Object.entries(localStorage)") == [
+        ["nigaoe.prints", f'[{{"id":"{job.id}","kin":[]}}]']
+    ]
+    visitor.page.get_by_role("button", name="Delete print 1").click()
+    expect(visitor.page.locator("#history-empty")).to_be_visible()
+    assert studio.services.store.list_jobs("public").jobs == ()
+
+
+def test_an_expired_print_leaves_the_history(visitor: Any, studio: Any) -> None:
+    """What the server has erased is forgotten here."""
+    visitor.order()
+    job = studio.painter.finish(studio.painter.next_job(), "blue")
+    visitor.at("finished")
+    studio.services.store.delete(job.id)
+    visitor.page.goto(studio.url)
+    expect(visitor.page.locator("#history-count")).to_have_text("1")
+    visitor.page.get_by_role("button", name=re.compile("My prints")).click()
+    expect(visitor.page.locator("#history-list li")).to_have_count(0)
+    expect(visitor.page.locator("#history-count")).to_be_hidden()
+
+
+def test_the_visitor_may_choose_the_night(welcome: Callable[..., Any], studio: Any) -> None:
+    """Against the system's wish, and for the next visit, too."""
+    guest = welcome(studio.url, color_scheme="light")
+    paper = "getComputedStyle(document.body).backgroundColor"
+    assert guest.page.evaluate(paper) == "rgb(243, 234, 216)"
+    guest.page.get_by_role("button", name="Dark colours").click()
+    guest.page.reload()
+    expect(guest.page.get_by_role("button", name="Dark colours")).to_have_attribute("aria-pressed", "true")
+    assert guest.page.evaluate(paper) == "rgb(16, 20, 31)"
+
+
+def test_a_studio_with_a_lock_asks_for_the_key(
+    welcome: Callable[..., Any], open_studio: Callable[..., Any], tmp_path: Any
+) -> None:
+    """Once for a visit; a wrong one is asked for again."""
+    keys = tmp_path / "keys.json"
+    key, _ = create_key(keys, "a friend", "friends")
+    guest = welcome(open_studio(api_keys_file=keys).url)
+    guest.give()
+    for attempt in ("wrong", key):
+        guest.page.get_by_label("The key that its keeper gave you").fill(attempt)
+        guest.page.get_by_role("button", name="Enter").click()
+    guest.at("style")
+    guest.page.get_by_role("button", name="Draw my likeness").click()
+    expect(guest.page.locator("#drawing-left")).to_have_text("You are next.")
+
+
+def test_the_page_says_when_nobody_paints_yet(welcome: Callable[..., Any], studio: Any) -> None:
+    """A worker that warms up is no error; the line goes when one is ready."""
+    guest = welcome(studio.url)
+    expect(guest.page.locator("#banner")).to_be_hidden()
+    guest.page.route("**/readyz", lambda route: route.fulfill(status=503, json={"ready": False}))
+    guest.page.reload()
+    expect(guest.page.locator("#banner")).to_contain_text("laying out its brushes")
+    guest.page.unroute("**/readyz")
+    expect(guest.page.locator("#banner")).to_be_hidden()
