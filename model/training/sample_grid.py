@@ -26,12 +26,11 @@ def draw_pictures(generator: Generator, z: Tensor, *, truncation_psi: float = 1.
     return torch.cat(parts)
 
 
-def save_grid(pictures: Tensor, path: Path, *, columns: int = 8, scale: int = 1) -> None:
-    """Write pictures as one PNG.
+def sheet_image(pictures: Tensor, *, columns: int = 8, scale: int = 1) -> Image.Image:
+    """Lay pictures out as one.
 
     Args:
         pictures: Bytes. # [N, 3, R, R].
-        path: Target.
         columns: Pictures a row.
         scale: Enlarge by this factor without smoothing.
     """
@@ -41,5 +40,10 @@ def save_grid(pictures: Tensor, path: Path, *, columns: int = 8, scale: int = 1)
     sheet[:count] = pictures
     sheet = sheet.reshape(rows, columns, 3, height, width).permute(0, 3, 1, 4, 2)
     image = Image.fromarray(sheet.reshape(rows * height, columns * width, 3).contiguous().numpy())
+    return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+
+
+def save_grid(pictures: Tensor, path: Path, *, columns: int = 8, scale: int = 1) -> None:
+    """Write pictures # [N, 3, R, R] (bytes) as one PNG; see :func:`sheet_image`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST).save(path)
+    sheet_image(pictures, columns=columns, scale=scale).save(path)
