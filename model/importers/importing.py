@@ -4,9 +4,6 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from core.errors import CheckpointMismatch, ParentMismatch, StorageError, UsageError
 from core.manifest import GeneratorRow, Manifest, StyleRow
 from core.manifest_editor import edit_manifest
@@ -182,13 +179,10 @@ def _write_pictures(self_test: SelfTest, name: str, folder: Path, *, is_style: b
     if is_style:
         samples = folder / "samples" / name
         samples.mkdir(parents=True, exist_ok=True)
-        for number, picture in enumerate(self_test.pictures, start=1):
-            _write_picture(samples / f"{number}.webp", picture)
+        for number, (picture, before) in enumerate(zip(self_test.pictures, self_test.before, strict=True), start=1):
+            (samples / f"{number}.webp").write_bytes(encode_webp(picture))
+            (samples / f"{number}.before.webp").write_bytes(encode_webp(before))
     return sheet
-
-
-def _write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
-    path.write_bytes(encode_webp(picture))
 
 
 def _register(

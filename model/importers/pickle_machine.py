@@ -8,6 +8,7 @@ Pickle's opcodes: PEP 3154 and `pickletools`.
 """
 
 import pickletools
+import warnings
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any, cast
@@ -16,7 +17,7 @@ from core.errors import BrokenCheckpoint, UnsafeCheckpoint
 from model.importers.records import Call, GlobalName, PersistentId
 from model.importers.window import Window
 
-MAX_OPERATIONS = 5_000_000
+MAX_OPERATIONS = 2_000_000
 _MARK = object()
 
 
@@ -49,8 +50,9 @@ def run_pickle(window: Window, trace: Trace) -> Any:
     """
     machine = _Machine(trace)
     try:
-        for operation, argument in _operations(window):
-            machine.step(operation, argument)
+        with warnings.catch_warnings(action="ignore"):  # `pickletools` warns of odd escapes in texts.
+            for operation, argument in _operations(window):
+                machine.step(operation, argument)
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, AssertionError) as error:
         raise BrokenCheckpoint(f"The pickle is damaged ({type(error).__name__}: {error}).") from error
     return machine.result()

@@ -32,7 +32,8 @@ class SelfTest:
         variety: Mean standard deviation of a colour from picture to picture.
         warnings: What looks wrong, as sentences; empty for a sound generator.
         pictures: What it drew. # COLUMNS x [S, S, 3].
-        sheet: The same as one picture, a row for each generator.
+        before: What the parent drew from the same latents; empty without a parent.
+        sheet: Both as one picture, the parent's row above.
     """
 
     mean: float
@@ -41,6 +42,7 @@ class SelfTest:
     variety: float
     warnings: tuple[str, ...]
     pictures: tuple[NDArray[np.uint8], ...]
+    before: tuple[NDArray[np.uint8], ...]
     sheet: NDArray[np.uint8]
 
 
@@ -60,13 +62,14 @@ def run_self_test(generator: Generator, parent: Generator | None = None) -> Self
     if not all(bool(image.isfinite().all()) for image in images):
         raise BrokenCheckpoint("The imported generator draws infinite or undefined colours: its numbers are damaged.")
     numbers = _statistics(images)
-    above = [] if parent is None else _draw(parent, ws)
-    pictures = [to_rgb(image) for image in images]
+    before = tuple(to_rgb(image) for image in (_draw(parent, ws) if parent is not None else []))
+    pictures = tuple(to_rgb(image) for image in images)
     return SelfTest(
         **numbers,
         warnings=_warnings(**numbers),
-        pictures=tuple(pictures),
-        sheet=grid([resized(p, SHEET_SIDE) for p in [*map(to_rgb, above), *pictures]], columns=COLUMNS, gap=4),
+        pictures=pictures,
+        before=before,
+        sheet=grid([resized(picture, SHEET_SIDE) for picture in (*before, *pictures)], columns=COLUMNS, gap=4),
     )
 
 

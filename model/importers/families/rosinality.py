@@ -56,14 +56,8 @@ def _recognised(
     kernel = generator.get("convs.0.conv.blur.kernel")
     switches = {} if kernel is None else {"resample_filter": taps_of(kernel)}
     architecture = layout.infer_architecture(generator, **switches)
-    notes = (
-        []
-        if name.lower().endswith("ema") or is_decoder or not name
-        else [f"There is no moving average; `{name}` was taken."]
-    )
+    notes = _notes(name, generator)
     _refuse_variants(architecture, generator)
-    if "noises.noise_0" not in generator:
-        notes.append("The file has no noise maps; fixed ones were drawn.")
     discriminator = next((tensors_of(value.get(key)) for key in _DISCRIMINATOR_KEYS if value.get(key)), {})
     arguments = value.get("args")
     depth = arguments.get("finetune_loc") if isinstance(arguments, dict) else None
@@ -80,6 +74,15 @@ def _recognised(
         card=value["nigaoe"] if isinstance(value.get("nigaoe"), str) else "",
         notes=tuple(notes),
     )
+
+
+def _notes(name: str, generator: Tensors) -> list[str]:
+    notes = []
+    if name in ("g", "G"):
+        notes.append(f"There is no moving average; `{name}` was taken.")
+    if "noises.noise_0" not in generator:
+        notes.append("The file has no noise maps; fixed ones were drawn.")
+    return notes
 
 
 def _title(*, is_decoder: bool, is_freezeg: bool) -> str:
