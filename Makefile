@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format constraints clean
+.PHONY: help demo serve test check format documents constraints clean
 
 help: ## List these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -29,6 +29,9 @@ check: $(VENV)/.ready-dev ## What CI runs: ruff, mypy, import-linter, tests
 format: $(VENV)/.ready-dev ## Sort imports and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+documents: $(VENV)/.ready-dev ## Write the parts of the documentation that come from the code
+	$(BIN)/python -m nigaoe.documents
 
 constraints: $(VENV)/.ready-dev ## Write down the versions that are installed and tested now
 	$(BIN)/python -m pip freeze --exclude-editable | LC_ALL=C sort --ignore-case > constraints.txt
