@@ -6,6 +6,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from core.errors import TrainingError
+
 LOG = "log.jsonl"
 
 
@@ -64,6 +66,9 @@ def _rounded(value: float) -> float:
 
 
 def _tensorboard_writer(folder: Path) -> Any:
-    from torch.utils.tensorboard.writer import SummaryWriter
+    try:
+        from torch.utils.tensorboard.writer import SummaryWriter
+    except ImportError as error:
+        raise TrainingError("TensorBoard is not installed; run `pip install nigaoe[tensorboard]`.") from error
 
     return SummaryWriter(folder / "tensorboard")

@@ -66,6 +66,7 @@ class Trainer:
         self.discriminator_adam = _adam(networks.discriminator_parameters, config, "discriminator")
         precision = resolve_precision(config.compute.precision, team.device, config.compute.reduced_from)
         precision.apply(networks.generator.synthesis, networks.discriminator, networks.average.synthesis)
+        self.precision = precision
         self.memory_format = resolve_memory_format(config.compute.channels_last, team.device, precision)
         for network in (networks.generator, networks.discriminator, networks.average, *([moments] if moments else [])):
             network.to(memory_format=self.memory_format)

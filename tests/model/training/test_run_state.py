@@ -1,0 +1,52 @@
+"""The state on disk and the log."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.errors import TrainingError
+from model.training.run_log import RunLog, read_log
+from model.training.run_state import STATE, Progress, load_state, save_state
+
+
+def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
+    """Numbers and tensors, bit by bit, and no scraps beside the file."""
+    progress = Progress(images_seen=48, steps=3, mean_path_length=1.25, best_score=7.5)
+    save_state(tmp_path, progress, {"a": torch.arange(5.0), "b": torch.ones(2, 2, dtype=torch.bfloat16)})
+    found = load_state(tmp_path)
+    assert found is not None
+    assert found[0] == progress
+    assert torch.equal(found[1]["a"], torch.arange(5.0))
+    assert [p.name for p in tmp_path.iterdir()] == [STATE]
+
+
+def test_no_state_is_no_error_and_a_damaged_one_is(tmp_path: Path) -> None:
+    """A new run starts; a torn file is never taken for a new run."""
+    assert load_state(tmp_path) is None
+    (tmp_path / STATE).write_bytes(b"torn")
+    with pytest.raises(TrainingError, match="damaged"):
+        load_state(tmp_path)
+
+
+def test_the_log_averages_between_lines_and_survives_a_torn_one(tmp_path: Path) -> None:
+    """Means of what was collected; half a last line is left out."""
+    log = RunLog(tmp_path)
+    log.collect(loss=1.0)
+    log.collect(loss=3.0)
+    log.write(16, speed=2.0)
+    log.collect(loss=5.0)
+    log.write(32)
+    with log.path.open("a") as file:
+        file.write('{"images": 4')
+    lines = read_log(tmp_path)
+    assert [(line["images"], line["loss"]) for line in lines] == [(16, 2.0), (32, 5.0)]
+
+
+def test_tensorboard_events_are_written(tmp_path: Path) -> None:
+    """The extra's events lie below the run."""
+    pytest.importorskip("tensorboard")
+    log = RunLog(tmp_path, tensorboard=True)
+    log.collect(loss=1.0)
+    log.write(16)
+    assert list((tmp_path / "tensorboard").glob("events.*"))
