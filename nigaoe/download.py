@@ -10,7 +10,9 @@ import requests
 
 from core.errors import BrokenCheckpoint, DownloadFailed, StorageError, UsageError
 
-CHUNK = 2**20
+CHUNK = 2**16
+"""Bytes of one piece; at most so much is lost when the connection breaks."""
+
 MAX_REDIRECTS = 5
 TIMEOUT_SECONDS = (10, 60)
 """To connect, and between two pieces."""
