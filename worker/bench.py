@@ -34,11 +34,15 @@ class Bench:
         loaded: The generator that is inverted here.
         engine: Its slots.
         is_quarantine: Orders here already spoilt a step of others; they run one at a time, and failing is final.
+
+    Attributes:
+        is_spoilt: A step broke off in the middle; nothing more may be run here.
     """
 
     def __init__(self, loaded: LoadedGenerator, engine: SlotEngine, *, is_quarantine: bool = False) -> None:
         self.loaded = loaded
         self.is_quarantine = is_quarantine
+        self.is_spoilt = False
         self._engine = engine
         self._orders: dict[Ticket, InversionOrder] = {}
         self._calm = 0
@@ -87,15 +91,19 @@ class Bench:
             return self._recover(error)
         self._grow_calm()
         for ended in finished:
-            self._orders.pop(ended.ticket).future.set_result(ended)
+            order = self._orders.pop(ended.ticket, None)
+            if order is not None:
+                order.future.set_result(ended)
         return []
 
     def _recover(self, error: Exception) -> list[InversionOrder]:
         if is_out_of_memory(error) and self._narrow():
+            self._let_go()
             return []
         if isinstance(error, torch.AcceleratorError):
             raise DeviceLost from error
         _log.exception("engine.step_failed", slots=self.occupied, exc_info=error)
+        self.is_spoilt = True
         orders, self._orders = self.orders, {}
         if self.is_quarantine or len(orders) == 1:
             for order in orders:
@@ -104,6 +112,13 @@ class Bench:
         for order in orders:
             order.is_suspect = True
         return orders
+
+    def _let_go(self) -> None:
+        """Answer cancelled orders: a step that broke off may have retired them without a word."""
+        for ticket, order in list(self._orders.items()):
+            if order.is_cancelled:
+                order.future.cancel()
+                del self._orders[ticket]
 
     def _narrow(self) -> bool:
         """Halve the batch of one pass; False: one sample alone is too much already."""

@@ -184,10 +184,10 @@ class Engine:
             start = time.perf_counter()
             suspects = bench.step()
             self._observer.observe_step(time.perf_counter() - start, occupied)
-            if suspects:
-                del self._benches[key]  # Its table may hold half a step.
-                with self._work:
-                    self._line += suspects
+            if bench.is_spoilt:
+                del self._benches[key]
+            with self._work:
+                self._line += suspects
 
     def _fail_all(self, error: BaseException) -> None:
         with self._work:

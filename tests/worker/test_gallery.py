@@ -1,0 +1,82 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.errors import CheckpointError, UnknownStyle
+from core.settings import Settings
+from worker.gallery import Gallery
+
+Installed = Callable[..., Path]
+
+
+@pytest.fixture
+def own(tmp_path: Path, settings: Settings, installed: Installed) -> tuple[Path, Gallery]:
+    """A folder of weights that a story may change, and the gallery that shows it."""
+    folder = installed(tmp_path / "weights", "anime")
+    return folder, Gallery(settings.model_copy(update={"weights_dir": folder}), "cpu")
+
+
+def test_styles_share_their_parent(gallery: Gallery) -> None:
+    """Two styles, one g_ori in memory."""
+    anime, ink = gallery.pair("anime"), gallery.pair("ink")
+    assert gallery.styles == ("anime", "ink")
+    assert anime.g_ori is ink.g_ori
+    assert anime.g_fin.digest != ink.g_fin.digest
+
+
+def test_an_operator_may_choose(settings: Settings) -> None:
+    """Only what is named is loaded; anything else is unknown here."""
+    gallery = Gallery(settings.model_copy(update={"styles": " ink "}), "cpu")
+    gallery.load()
+    assert gallery.styles == ("ink",)
+    with pytest.raises(UnknownStyle, match="ink"):
+        gallery.pair("anime")
+
+
+def test_a_new_style_appears_and_the_old_stay_the_same(own: tuple[Path, Gallery], installed: Installed) -> None:
+    """Hot reload: what did not change keeps its generators, so running slots and caches stay valid."""
+    folder, gallery = own
+    gallery.load()
+    before = gallery.pair("anime")
+    assert not gallery.is_outdated()
+    installed(folder, "anime", "ink")
+    assert gallery.is_outdated()
+    gallery.load()
+    assert gallery.styles == ("anime", "ink")
+    assert gallery.pair("anime") is before
+    assert not gallery.is_outdated()
+
+
+def test_a_damaged_style_is_left_out(own: tuple[Path, Gallery], installed: Installed) -> None:
+    """The others are served."""
+    folder, gallery = own
+    installed(folder, "anime", "ink")
+    (folder / "ink.safetensors").write_bytes(b"damaged")
+    gallery.load()
+    assert gallery.styles == ("anime",)
+
+
+def test_nothing_at_all_is_an_error_and_changes_nothing(own: tuple[Path, Gallery]) -> None:
+    """A worker without a style is of no use; one that had some keeps them."""
+    folder, gallery = own
+    gallery.load()
+    shutil.rmtree(folder)
+    with pytest.raises(CheckpointError):
+        gallery.load()
+    assert gallery.styles == ("anime",)
+
+
+def test_fine_blocks_may_compute_in_sixteen_bits(settings: Settings) -> None:
+    """Only from 32 pixels on, and the pictures stay close."""
+    pictures = {}
+    for precision in ("float32", "bfloat16"):
+        gallery = Gallery(settings.model_copy(update={"precision": precision}), "cpu")
+        gallery.load()
+        generator = gallery.pair("anime").g_ori.generator
+        pictures[precision] = generator.draw_image(generator.mapping.w_avg[None])
+    difference = (pictures["float32"] - pictures["bfloat16"]).abs().max()
+    assert 0 < difference < 0.1
+    assert pictures["bfloat16"].dtype == torch.float32

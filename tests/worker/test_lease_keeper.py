@@ -1,0 +1,108 @@
+import base64
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from core.events import EventKind
+from core.job_store import Claim
+from core.jobs import JobState, Outcome, Progress
+from core.services import Services
+from core.settings import Settings
+from worker.hold import Preview, StopCause
+from worker.lease_keeper import LeaseKeeper
+
+Until = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture
+def keeper(services: Services, settings: Settings) -> Iterator[LeaseKeeper]:
+    """A running keeper."""
+    made = LeaseKeeper(services.store, services.events, settings)
+    made.start()
+    yield made
+    made.close()
+
+
+def lease_end(desk: Any, claim: Claim) -> float:
+    lease = desk.services.store.get(claim.job_id).lease
+    assert lease is not None
+    return float(lease.deadline)
+
+
+def test_a_held_lease_is_renewed_whatever_the_holder_does(desk: Any, keeper: LeaseKeeper, until: Until) -> None:
+    """The holder says nothing at all, and the lease moves on."""
+    claim = desk.claim(desk.order())
+    first = lease_end(desk, claim)
+    with keeper.holding(claim):
+        until(lambda: lease_end(desk, claim) > first + 0.3)
+        assert keeper.held == 1
+    assert keeper.held == 0
+
+
+def test_progress_and_previews_reach_those_who_watch(desk: Any, keeper: LeaseKeeper, until: Until) -> None:
+    """Both are in the job's events; a preview is encoded only when it is sent."""
+    claim = desk.claim(desk.order())
+    with keeper.holding(claim) as hold:
+        hold.tell(progress=Progress(step=7, total=30), preview=Preview(7, lambda: b"picture"))
+        until(lambda: not hold.has_progress and not hold.has_preview)
+        until(lambda: len(desk.services.events.read(claim.job_id)) >= 4)
+    events = {event.kind: event.data for event in desk.services.events.read(claim.job_id)}
+    assert events[EventKind.PROGRESS]["step"] == 7
+    assert base64.b64decode(events[EventKind.PREVIEW]["image"]) == b"picture"
+
+
+def test_progress_is_sent_at_most_so_often(desk: Any, services: Services, settings: Settings, until: Until) -> None:
+    """Of hundreds of steps a second only a few are told."""
+    keeper = LeaseKeeper(services.store, services.events, settings.model_copy(update={"progress_seconds": 0.5}))
+    keeper.start()
+    claim = desk.claim(desk.order())
+    start = time.monotonic()
+    with keeper.holding(claim) as hold:
+        for step in range(200):
+            hold.tell(progress=Progress(step=step, total=200))
+            hold.wait(0.005)
+        until(lambda: not hold.has_progress)
+    told = [event for event in services.events.read(claim.job_id) if event.kind is EventKind.PROGRESS]
+    keeper.close()
+    assert 1 <= len(told) <= 1 + (time.monotonic() - start) / 0.5
+
+
+def test_a_cancelled_job_is_stopped(desk: Any, keeper: LeaseKeeper, until: Until) -> None:
+    """The wish of its owner comes back with the next sign of life."""
+    claim = desk.claim(desk.order())
+    with keeper.holding(claim) as hold:
+        desk.services.store.cancel(claim.job_id)
+        until(lambda: hold.stop_cause is StopCause.CANCELLED)
+
+
+def test_a_lost_lease_is_noticed(desk: Any, keeper: LeaseKeeper, until: Until) -> None:
+    """The job was deleted: there is nothing to hold any more."""
+    claim = desk.claim(desk.order())
+    with keeper.holding(claim) as hold:
+        desk.services.store.delete(claim.job_id)
+        until(lambda: hold.stop_cause is StopCause.LEASE_LOST)
+
+
+def test_an_ended_job_is_not_renewed(desk: Any, keeper: LeaseKeeper, until: Until) -> None:
+    """A beat that comes after the end changes nothing."""
+    claim = desk.claim(desk.order())
+    with keeper.holding(claim) as hold:
+        desk.services.store.succeed(claim, Outcome(blobs={}))
+        until(lambda: hold.is_stopped)
+    assert desk.services.store.get(claim.job_id).state is JobState.SUCCEEDED
+
+
+def test_the_deadline_is_the_stores(desk: Any, keeper: LeaseKeeper, settings: Settings) -> None:
+    """The time left is counted from the claim by the store's own stamps."""
+    with keeper.holding(desk.claim(desk.order())) as hold:
+        left = hold.deadline - time.monotonic()
+    assert settings.job_deadline_seconds - 60 < left <= settings.job_deadline_seconds
+
+
+def test_all_can_be_stopped_at_once(desk: Any, keeper: LeaseKeeper) -> None:
+    """A drain whose time is over."""
+    with keeper.holding(desk.claim(desk.order())) as one, keeper.holding(desk.claim(desk.order())) as other:
+        keeper.stop_all(StopCause.DRAINED)
+        assert (one.stop_cause, other.stop_cause) == (StopCause.DRAINED, StopCause.DRAINED)

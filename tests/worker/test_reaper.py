@@ -1,0 +1,131 @@
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typing_extensions import override
+
+from core.blob_store import CROP, new_folder
+from core.dispatch import Dispatcher
+from core.errors import StoreUnavailable
+from core.job_store import Doorbell
+from core.jobs import JobState, Outcome
+from core.retention import Retention
+from core.services import Services, connect_in_memory
+from core.settings import Settings
+from worker.reaper import Reaper
+
+Until = Callable[[Callable[[], object]], None]
+
+HASTY = {"lease_seconds": 1.0, "doorbell_seconds": 1.0, "retention_hours": 0.3 / 3600, "orphan_hours": 0.5 / 3600}
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Everything is due within a second."""
+    return settings.model_copy(update=HASTY)
+
+
+@pytest.fixture
+def services(settings: Settings) -> Iterator[Services]:
+    """Stores with that policy."""
+    opened = connect_in_memory(settings)
+    yield opened
+    opened.close()
+
+
+def reaper(services: Services, settings: Settings, dispatcher: Dispatcher | None = None) -> Reaper:
+    return Reaper(services.store, services.retention, dispatcher or services.dispatcher, settings)
+
+
+@pytest.fixture
+def running(services: Services, settings: Settings) -> Iterator[Reaper]:
+    """A reaper at work."""
+    made = reaper(services, settings)
+    made.start()
+    yield made
+    made.close()
+
+
+def test_a_lost_workers_job_is_announced_again(running: Reaper, desk: Any, until: Until) -> None:
+    """The lease ends, the job waits at its next attempt, and somebody is told."""
+    job = desk.order()
+    desk.claim(job, "vanished")
+    until(lambda: desk.get(job).state is JobState.QUEUED)
+    running.close()
+    assert (desk.get(job).attempt, desk.get(job).losses) == (2, 1)
+    assert (job.id, 2) in desk.rung()
+
+
+@pytest.mark.usefixtures("running")
+def test_the_third_lost_worker_is_the_last(desk: Any, until: Until) -> None:
+    """A photo that kills its workers does not kill them for ever."""
+    job = desk.order()
+    for losses in (1, 2, 3):
+        desk.claim(desk.get(job), f"victim-{losses}")
+        until(lambda losses=losses: desk.get(job).losses == losses)
+    assert (desk.get(job).state, desk.get(job).error.code) == (JobState.FAILED, "worker_lost")
+
+
+@pytest.mark.usefixtures("running")
+def test_a_lost_message_is_sent_again(desk: Any, until: Until) -> None:
+    """A queued job that nobody claims is announced once more."""
+    job = desk.order()
+    desk.rung()
+    bells: list[tuple[str, int]] = []
+    until(lambda: bells.extend(desk.rung()) or bells)
+    assert set(bells) == {(job.id, 1)}
+
+
+@pytest.mark.usefixtures("running")
+def test_an_ended_job_is_forgotten_in_its_time(desk: Any, services: Services, until: Until) -> None:
+    """Record and pictures go together."""
+    job = desk.order()
+    services.store.succeed(desk.claim(job), Outcome(blobs={}))
+    until(lambda: not services.store.known([job.id]))
+    until(lambda: not list(services.blobs.list_blobs()))
+
+
+def test_blobs_without_a_job_are_found(services: Services, settings: Settings, until: Until) -> None:
+    """An upload whose process died before it submitted the job; what is fresh is left alone."""
+    key = new_folder("public") + "/" + CROP
+    services.blobs.put(key, b"face")
+    path = Path(services.blobs.root) / key
+    os.utime(path, (time.time() - 60, time.time() - 60))
+    fresh = new_folder("public") + "/" + CROP
+    lenient = Retention(services.store, services.blobs, orphan_seconds=30)
+    made = Reaper(services.store, lenient, services.dispatcher, settings)
+    until(lambda: made.round() or not services.blobs.exists(key))
+    services.blobs.put(fresh, b"face")
+    made._orphans_at = 0.0
+    made.round()
+    assert services.blobs.exists(fresh)
+
+
+class Silent(Dispatcher):
+    """A queue that is away."""
+
+    @override
+    def ring(self, doorbell: Doorbell) -> None:
+        raise StoreUnavailable
+
+    @override
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def test_one_duty_that_fails_does_not_hinder_the_others(
+    services: Services, settings: Settings, desk: Any, until: Until
+) -> None:
+    """The queue is away: jobs are still repaired and forgotten, and rung for when it is back."""
+    lost, old = desk.order(), desk.order()
+    desk.claim(lost)
+    services.store.succeed(desk.claim(old), Outcome(blobs={}))
+    silent = reaper(services, settings, Silent())
+    until(lambda: silent.round() or (desk.get(lost).attempt == 2 and not services.store.known([old.id])))
+    desk.rung()
+    loud, bells = reaper(services, settings), []
+    until(lambda: loud.round() or bells.extend(desk.rung()) or bells)
+    assert (lost.id, 2) in bells

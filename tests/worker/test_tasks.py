@@ -1,0 +1,299 @@
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from typing_extensions import override
+
+from core.blob_store import CROP, PHOTO, RESULT_PNG
+from core.errors import NigaoeError, NoFace, StoreUnavailable
+from core.job_store.ledger_store import LedgerJobStore
+from core.jobs import Job, JobState, Outcome
+from core.services import Services
+from core.settings import Settings
+from worker.bench import DeviceLost
+from worker.engine import Engine
+from worker.gallery import Gallery
+from worker.gate import Gate
+from worker.hold import Hold, StopCause
+from worker.lease_keeper import LeaseKeeper
+from worker.metrics import Metrics
+from worker.shelf import Shelf
+from worker.tasks import JobTasks
+from worker.work import Workbench
+
+Until = Callable[[Callable[[], object]], None]
+Script = Callable[[Hold, Shelf], Outcome]
+
+
+class Scripted:
+    """Work that does what a story says."""
+
+    def __init__(self) -> None:
+        self.script: Script = lambda _hold, _shelf: Outcome(blobs={})
+
+    def run(self, hold: Hold, shelf: Shelf) -> Outcome:
+        return self.script(hold, shelf)
+
+
+@pytest.fixture
+def work() -> Scripted:
+    """What a job does."""
+    return Scripted()
+
+
+@pytest.fixture
+def keeper(services: Services, settings: Settings) -> Iterator[LeaseKeeper]:
+    """A running keeper."""
+    made = LeaseKeeper(services.store, services.events, settings)
+    made.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def gate() -> Gate:
+    """Room for two."""
+    return Gate(2)
+
+
+@pytest.fixture
+def tasks(services: Services, keeper: LeaseKeeper, gate: Gate, work: Scripted, metrics: Metrics) -> JobTasks:
+    """A worker's answering machine."""
+    return JobTasks(services, keeper, gate, work, metrics, "w1")
+
+
+def stored(shelf: Shelf) -> Outcome:
+    shelf.put(RESULT_PNG, b"picture")
+    return Outcome(blobs=shelf.stored)
+
+
+def all_keys(services: Services) -> set[str]:
+    return {blob.key for blob in services.blobs.list_blobs()}
+
+
+def test_a_photo_becomes_a_portrait(
+    services: Services, keeper: LeaseKeeper, engine: Engine, gallery: Gallery, settings: Settings, desk: Any,
+    metrics: Metrics, crop: bytes,
+) -> None:  # fmt: skip
+    """With the real work: claimed, searched, drawn, stored, ended, and the photo is gone when it has ended."""
+    tasks = JobTasks(services, keeper, Gate(2), Workbench(engine, gallery, settings), metrics, "w1")
+    job = desk.order(paste_back=True, blobs={PHOTO: crop})
+    tasks.answer(job.id, 1)
+    ended = desk.get(job)
+    assert ended.state is JobState.SUCCEEDED
+    assert PHOTO not in ended.blobs
+    assert not services.blobs.exists(job.blobs[PHOTO])
+    assert all_keys(services) == set(ended.blobs.values())
+    assert metrics.job_seconds.value is not None
+
+
+def test_the_same_message_ten_times_is_one_run(
+    tasks: JobTasks, work: Scripted, desk: Any, in_thread: Callable[..., threading.Thread]
+) -> None:
+    """Together or one after the other: one claim, one run."""
+    runs: list[str] = []
+
+    def script(hold: Hold, shelf: Shelf) -> Outcome:
+        runs.append(hold.job_id)
+        return stored(shelf)
+
+    work.script = script
+    job = desk.order()
+    threads = [in_thread(tasks.answer, job.id, 1) for _ in range(10)]
+    for thread in threads:
+        thread.join(60)
+    tasks.answer(job.id, 1)
+    assert runs == [job.id]
+    assert desk.get(job).state is JobState.SUCCEEDED
+
+
+@pytest.mark.parametrize(("job_id", "attempt"), [("no-such-job", 1), (None, 2)])
+def test_a_stray_message_does_nothing(tasks: JobTasks, desk: Any, job_id: str | None, attempt: int) -> None:
+    """A job that was deleted, and one that is at another attempt."""
+    job = desk.order()
+    tasks.answer(job_id or job.id, attempt)
+    assert desk.get(job).state is JobState.QUEUED
+
+
+def test_a_jobs_own_fault_fails_it_by_name(tasks: JobTasks, work: Scripted, desk: Any, services: Services) -> None:
+    """With the code that people look up; nothing of the photo stays."""
+
+    def script(_hold: Hold, shelf: Shelf) -> Outcome:
+        stored(shelf)
+        raise NoFace("There is no face in this photo.")
+
+    work.script = script
+    job = desk.order()
+    tasks.answer(job.id, 1)
+    ended = desk.get(job)
+    assert ended.state is JobState.FAILED
+    assert (ended.error.code, ended.error.message) == ("no_face", "There is no face in this photo.")
+    assert all_keys(services) == set()
+
+
+def test_our_own_fault_fails_it_without_details(tasks: JobTasks, work: Scripted, desk: Any) -> None:
+    """A bug ends the job, says nothing of its insides, and the worker goes on."""
+
+    def script(_hold: Hold, _shelf: Shelf) -> Outcome:
+        raise KeyError("/home/secret/photo.jpg")
+
+    work.script = script
+    job = desk.order()
+    tasks.answer(job.id, 1)
+    ended = desk.get(job)
+    assert (ended.state, ended.error.code) == (JobState.FAILED, NigaoeError.code)
+    assert "secret" not in ended.error.message
+
+
+@pytest.mark.parametrize(
+    ("cause", "state"),
+    [
+        (StopCause.CANCELLED, JobState.CANCELLED),
+        (StopCause.EXPIRED, JobState.EXPIRED),
+        (StopCause.DRAINED, JobState.QUEUED),
+    ],
+)
+def test_a_stopped_job_ends_as_it_was_stopped(
+    tasks: JobTasks, work: Scripted, desk: Any, services: Services, cause: StopCause, state: JobState
+) -> None:
+    """What it stored until then is cleared; a drained job keeps its crop and waits at its next attempt."""
+
+    def script(hold: Hold, shelf: Shelf) -> Outcome:
+        outcome = stored(shelf)
+        hold.stop(cause)
+        return outcome
+
+    work.script = script
+    job = desk.order()
+    tasks.answer(job.id, 1)
+    ended = desk.get(job)
+    assert ended.state is state
+    assert all_keys(services) == ({job.blobs[CROP]} if state is JobState.QUEUED else set())
+    assert ended.attempt == (2 if state is JobState.QUEUED else 1)
+    assert ended.losses == 0
+
+
+def test_a_drained_job_is_announced_again(tasks: JobTasks, work: Scripted, desk: Any) -> None:
+    """Another worker hears of it at once, not when the reaper wonders."""
+    job = desk.order()
+    desk.rung()
+
+    def script(hold: Hold, _shelf: Shelf) -> Outcome:
+        hold.stop(StopCause.DRAINED)
+        return Outcome(blobs={})
+
+    work.script = script
+    tasks.answer(job.id, 1)
+    assert desk.rung() == [(job.id, 2)]
+
+
+def test_a_lost_device_hands_the_job_back(tasks: JobTasks, work: Scripted, desk: Any) -> None:
+    """It is not the job's fault, and another worker may do it."""
+
+    def script(_hold: Hold, _shelf: Shelf) -> Outcome:
+        raise DeviceLost("gone")
+
+    work.script = script
+    job = desk.order()
+    tasks.answer(job.id, 1)
+    assert (desk.get(job).state, desk.get(job).attempt) == (JobState.QUEUED, 2)
+
+
+def test_a_zombie_writes_nothing(tasks: JobTasks, work: Scripted, desk: Any, services: Services) -> None:
+    """It lost its lease while it slept: the next holder's result stands, the zombie's blobs go."""
+    results: dict[str, str] = {}
+
+    def script(hold: Hold, shelf: Shelf) -> Outcome:
+        outcome = stored(shelf)
+        second = services.store.claim(hold.job_id, services.store.hand_back(hold.claim).attempt, "w2")
+        key = f"{hold.claim.job.folder}/2-{RESULT_PNG}"
+        services.blobs.put(key, b"the other's")
+        services.store.succeed(second, Outcome(blobs={RESULT_PNG: key}))
+        results.update(zombie=outcome.blobs[RESULT_PNG], other=key)
+        return outcome
+
+    work.script = script
+    job = desk.order()
+    tasks.answer(job.id, 1)
+    ended = desk.get(job)
+    assert (ended.state, ended.blobs[RESULT_PNG]) == (JobState.SUCCEEDED, results["other"])
+    assert services.blobs.get(results["other"]) == b"the other's"
+    assert not services.blobs.exists(results["zombie"])
+
+
+class Fading(LedgerJobStore):
+    """A job store that is away for the first few ends."""
+
+    away = 0
+
+    @override
+    def succeed(self, claim: Any, outcome: Outcome) -> Job:
+        if self.away:
+            self.away -= 1
+            raise StoreUnavailable
+        return super().succeed(claim, outcome)
+
+
+def test_the_end_is_written_when_the_store_is_back(
+    services: Services, keeper: LeaseKeeper, gate: Gate, work: Scripted, metrics: Metrics, desk: Any
+) -> None:
+    """Minutes of work are not thrown away because Redis restarts."""
+    fading = Fading(services.store.table, services.store.policy)
+    fading.away = 2
+    tasks = JobTasks(Services(**{**vars(services), "store": fading}), keeper, gate, work, metrics, "w1")
+    job = desk.order()
+    tasks.answer(job.id, 1)
+    assert desk.get(job).state is JobState.SUCCEEDED
+    assert fading.away == 0
+
+
+def test_a_process_that_ends_stops_insisting(
+    services: Services, keeper: LeaseKeeper, gate: Gate, work: Scripted, metrics: Metrics, desk: Any
+) -> None:
+    """The lease runs out instead, and the job is done elsewhere."""
+    fading = Fading(services.store.table, services.store.policy)
+    fading.away = 10_000
+    tasks = JobTasks(Services(**{**vars(services), "store": fading}), keeper, gate, work, metrics, "w1")
+    tasks.give_up()
+    job = desk.order()
+    tasks.answer(job.id, 1)
+    assert desk.get(job).state is JobState.RUNNING
+    assert tasks.in_flight == 0
+
+
+def test_a_restyle_passes_the_gate_by(
+    tasks: JobTasks, work: Scripted, desk: Any, gate: Gate, in_thread: Callable[..., threading.Thread], until: Until
+) -> None:
+    """All rooms are taken by conversions, and somebody looks at the screen."""
+    is_over = threading.Event()
+
+    def script(hold: Hold, _shelf: Shelf) -> Outcome:
+        if hold.claim.job.parent_id is None:
+            assert is_over.wait(60)
+        return Outcome(blobs={})
+
+    work.script = script
+    jobs = [desk.order() for _ in range(3)]
+    for job in jobs:
+        in_thread(tasks.answer, job.id, 1)
+    until(lambda: gate.waiting == 1)
+    restyle = desk.restyle(jobs[0])
+    tasks.answer(restyle.id, 1)
+    assert desk.get(restyle).state is JobState.SUCCEEDED
+    assert [desk.get(job).state for job in jobs].count(JobState.QUEUED) == 1  # It waits unclaimed.
+    is_over.set()
+    assert tasks.wait_until_idle(60)
+
+
+def test_draining_passes_messages_on(tasks: JobTasks, desk: Any, gate: Gate) -> None:
+    """What comes after SIGTERM is left queued and rung for again; restyles, too."""
+    job = desk.order()
+    restyle = desk.restyle(job)
+    desk.rung()
+    gate.close()
+    tasks.answer(job.id, 1)
+    tasks.answer(restyle.id, 1)
+    assert desk.rung() == [(job.id, 1), (restyle.id, 1)]
+    assert {desk.get(job).state, desk.get(restyle).state} == {JobState.QUEUED}
+    assert tasks.answered == 2
