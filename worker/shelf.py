@@ -10,12 +10,22 @@ from typing import Final, TypeVar
 
 import structlog
 
-from core.blob_store import BlobStore
+from core.blob_store import (
+    ANIMATION,
+    COMPARE,
+    LATENT,
+    PASTED,
+    RESULT_PNG,
+    RESULT_WEBP,
+    BlobStore,
+)
 from core.errors import BlobStoreUnavailable, StorageError, StorageFull
 from core.jobs import Seconds
 from worker.hold import Hold
 
 PAUSE: Final[Seconds] = 0.5
+RESULTS: Final = (RESULT_PNG, RESULT_WEBP, COMPARE, ANIMATION, LATENT, PASTED)
+"""All that a job may leave."""
 
 T = TypeVar("T")
 
@@ -64,18 +74,30 @@ class Shelf:
             StorageFull: There was no room for as long as patience lasts.
             BlobStoreUnavailable: The store did not answer for as long.
         """
-        key = f"{self._hold.claim.job.folder}/{self._hold.claim.token}-{name}"
+        key = self._key(name, self._hold.claim.token)
         self._stored[name] = key  # Before the attempt: a put whose answer is lost may have stored it.
         self._patiently(lambda: self._blobs.put(key, data))
+
+    def clear_predecessors(self) -> None:
+        """Erase what earlier holders of this job stored before they vanished."""
+        for token in range(1, self._hold.claim.token):
+            for name in RESULTS:
+                self._erase(self._key(name, token))
 
     def clear(self) -> None:
         """Erase what was stored here; what cannot be erased now goes with the job's folder."""
         for key in self._stored.values():
-            try:
-                self._blobs.delete(key)
-            except StorageError as error:
-                _log.warning("shelf.not_cleared", code=error.code)
+            self._erase(key)
         self._stored.clear()
+
+    def _key(self, name: str, token: int) -> str:
+        return f"{self._hold.claim.job.folder}/{token}-{name}"
+
+    def _erase(self, key: str) -> None:
+        try:
+            self._blobs.delete(key)
+        except StorageError as error:
+            _log.warning("shelf.not_cleared", code=error.code)
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
         give_up = time.monotonic() + self._patience

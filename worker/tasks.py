@@ -125,6 +125,7 @@ class JobTasks:
         _log.info("job.claimed", kind=job.kind.value, token=claim.token)
         with self._keeper.holding(claim) as hold, span("job", job_id=job.id):
             shelf = Shelf(self._services.blobs, hold, self._services.settings.blob_patience_seconds)
+            shelf.clear_predecessors()
             ended = self._settle(hold, self._run(hold, shelf))
             if ended is None or ended.state is not JobState.SUCCEEDED:
                 shelf.clear()

@@ -48,6 +48,16 @@ def test_keys_are_this_claims_own(desk: Any) -> None:
     assert first.stored == {}
 
 
+def test_what_a_vanished_holder_stored_is_cleared(desk: Any) -> None:
+    """Its process was killed between storing and ending; the next holder tidies up."""
+    job = desk.order()
+    killed = Shelf(desk.services.blobs, desk.hold(job), 0)
+    killed.put(RESULT_PNG, b"half a job")
+    heir = Shelf(desk.services.blobs, desk.hold(desk.services.store.hand_back(killed._hold.claim)), 0)
+    heir.clear_predecessors()
+    assert [blob.key for blob in desk.services.blobs.list_blobs()] == [job.blobs[CROP]]
+
+
 def test_a_store_that_comes_back_is_waited_for(desk: Any, broken: BrokenFolder) -> None:
     """Two refusals, then it works: the job never hears of it."""
     broken.refusals = [BlobStoreUnavailable(), StorageFull()]
