@@ -104,6 +104,7 @@ async def show_result(
 
 def _add_route(path: str, blob: str, summary: str) -> None:
     async def show(job_id: JobId, links: LinksDep, *, download: Download = False) -> RedirectResponse:
+        """Only jobs that have succeeded have it; their `links` say which pictures there are."""
         return await links.to(job_id, blob, download=download)
 
     router.add_api_route(

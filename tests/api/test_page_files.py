@@ -1,0 +1,79 @@
+"""The page is served with a strict policy, and beside the API."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from api.page_files import FOLDER, content_policy
+from core.settings import Settings
+
+if TYPE_CHECKING:
+    from conftest import Api
+
+
+TYPES = {
+    ".html": {"text/html"},
+    ".css": {"text/css"},
+    ".js": {"text/javascript", "application/javascript"},
+    ".svg": {"image/svg+xml"},
+    ".png": {"image/png"},
+    ".jpg": {"image/jpeg"},
+}
+"""What browsers insist on under nosniff."""
+
+
+def test_the_page_loads_only_what_is_its_own(client: httpx.Client) -> None:
+    """No inline script, no other site, no frame around it."""
+    answer = client.get("/")
+    policy = answer.headers["Content-Security-Policy"]
+    assert answer.headers["Content-Type"].startswith("text/html")
+    assert "script-src 'self';" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert answer.headers["Cache-Control"] == "no-cache"
+
+
+def test_every_file_of_the_page_is_served(client: httpx.Client) -> None:
+    """With a type that browsers accept under nosniff."""
+    for path in FOLDER.rglob("*"):
+        if path.suffix in TYPES:
+            answer = client.get(f"/{path.relative_to(FOLDER).as_posix()}")
+            assert answer.status_code == 200, path
+            assert answer.headers["Content-Type"].partition(";")[0] in TYPES[path.suffix], path
+
+
+def test_an_unchanged_file_is_not_sent_again(client: httpx.Client) -> None:
+    """Browsers ask each time; the answer is short."""
+    tag = client.get("/index.html").headers["ETag"]
+    assert client.get("/index.html", headers={"If-None-Match": tag}).status_code == 304
+
+
+@pytest.mark.parametrize("path", ["/js/../../app.py", "/js/%2e%2e/%2e%2e/app.py", "/js/nothing.js", "/app.py"])
+def test_nothing_beside_the_page_is_served(client: httpx.Client, path: str) -> None:
+    """The source is public, but not from here."""
+    assert client.get(path).status_code == 404
+
+
+def test_a_service_may_have_no_page(special_api: Callable[..., "Api"]) -> None:
+    """Only the interface, then."""
+    client = special_api(page=False).client()
+    assert client.get("/").status_code == 404
+    assert client.get("/livez").status_code == 200
+
+
+def test_pictures_may_come_from_the_bucket(tmp_path: Path) -> None:
+    """Where presigned links lead."""
+
+    def policy(**changes: str) -> str:
+        return content_policy(Settings(data_dir=tmp_path, _env_file=None, **changes))  # type: ignore[call-arg, arg-type]  # pydantic-settings' own.
+
+    assert "img-src 'self' blob: data:;" in policy()
+    assert "img-src 'self' blob: data: https://*.amazonaws.com;" in policy(blob_store="s3://b/p")
+    bucket = policy(
+        blob_store="s3://b/p", s3_endpoint_url="http://s3:8333", s3_public_endpoint_url="https://p.example/x"
+    )
+    assert "img-src 'self' blob: data: https://p.example;" in bucket
+    assert "connect-src 'self' https://p.example;" in bucket
