@@ -137,6 +137,29 @@ def test_a_toy_pair_from_pictures_alone(toy: Path) -> None:
     assert all(".b16." in name or ".b32." in name for name in learned)
     assert "noise_const" not in " ".join(learned)
 
+    report = toy / "report.html"
+    output = run("metrics", toy / "g_fin" / "best.safetensors", toy / "anime", "--samples", "16", "--faces", "4",
+                 "--steps", "2", "--parent", toy / "g_ori" / "latest.safetensors", "--run", toy / "g_fin",
+                 "--html", report, "--json")  # fmt: skip
+    tables = json.loads(output)
+    assert tables["generator"]["fd_effnet"] > 0
+    assert tables["pair"]["retrieval.candidates"] == 4
+    assert report.read_text().count("data:image/png;base64,") == 3
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(toy: Path) -> None:
+    """Under torchrun the batch is shared, one process writes, and the run ends with the images it was asked for."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "nigaoe",
+               "train", str(toy / "faces"), "--config", str(toy / "toy.toml"), "-o", str(toy / "team"),
+               "--set", "total_images=32", "--set", "cadence.score_images=0", "--set", "cadence.grid_images=0",
+               "--set", "moments.weight=0"]  # fmt: skip
+    finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.count("Stopped after") == 1
+    assert [line["images"] for line in read_log(toy / "team")] == [32]
+    assert load_checkpoint(toy / "team" / "latest.safetensors").card.training.images_seen == 32
+
 
 def test_dry_run_prints_the_resolved_config(toy: Path) -> None:
     """Nothing is trained, every setting is shown."""

@@ -1,0 +1,126 @@
+"""The numbers and pictures of docs/results.md, for any pair.
+
+    python benchmarks/results.py anime --data data/anime --heldout data/heldout --runs runs/g_ori runs/anime
+
+Writes `<style>-truth.png` (faces that g_ori drew, their known drawings, and what conversion made of the faces),
+`training-curves.png`, and prints the measures as JSON. Held-out photos give numbers only: no picture of them is kept.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from model.inversion.settings import InversionSettings
+from model.pair import Pair, load_generator, load_pair
+from model.training.dataset import PackedDataset
+from model.training.face_regions import tint_background
+from model.training.pair_conversion import cross_conversion
+from model.training.pair_metrics import (
+    Convert,
+    colour_leak,
+    correspond,
+    diversity,
+    draw_truth,
+    identity_vectors,
+    measure_pair,
+    retrieve,
+)
+from model.training.run_log import read_log
+from model.training.sample_grid import save_grid
+
+SHEET_FACES = 24
+
+
+def main() -> None:
+    """Measure, draw, print."""
+    arguments = _arguments()
+    torch.set_num_threads(arguments.threads)
+    torch.set_flush_denormal(True)
+    weights, out = arguments.weights, arguments.out
+    pair = load_pair(
+        arguments.style, load_generator(weights / "g_ori.safetensors"), weights / f"{arguments.style}.safetensors"
+    )
+    convert = cross_conversion(pair, InversionSettings(steps=arguments.steps))
+    _truth_sheet(pair, convert, out / f"{arguments.style}-truth.png")
+    if arguments.runs:
+        _curves(arguments.runs, out / "training-curves.png")
+    results: dict[str, dict[str, float]] = {}
+    if arguments.data is not None:
+        style_pictures = _pixels(PackedDataset(arguments.data), arguments.faces)
+        report = measure_pair(
+            pair.g_ori.generator, pair.g_fin.generator, style_pictures, convert, count=arguments.faces
+        )
+        results["drawn faces"] = report.flat()
+        print(json.dumps(results), flush=True)
+    if arguments.heldout is not None:
+        results["held-out photos"] = _held_out(_pixels(PackedDataset(arguments.heldout), arguments.photos), convert)
+    print(json.dumps(results, indent=2))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("style")
+    parser.add_argument("--weights", type=Path, default=Path("weights"))
+    parser.add_argument("--data", type=Path, help="Packed data set of the style.")
+    parser.add_argument("--heldout", type=Path, help="Packed data set of photos that nothing was trained on.")
+    parser.add_argument("--runs", type=Path, nargs="*", default=[], help="Folders of runs, for the curves.")
+    parser.add_argument("--out", type=Path, default=Path("docs/images"))
+    parser.add_argument("--faces", type=int, default=100)
+    parser.add_argument("--photos", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--threads", type=int, default=1)
+    return parser.parse_args()
+
+
+def _pixels(dataset: PackedDataset, count: int) -> torch.Tensor:
+    return torch.from_numpy(np.array(dataset.pixels[:count]))
+
+
+def _truth_sheet(pair: Pair, convert: Convert, path: Path) -> None:
+    faces, answers = draw_truth(pair.g_ori.generator, pair.g_fin.generator, SHEET_FACES, seed=0)
+    converted = convert(faces)
+    half = SHEET_FACES // 2
+    rows = [part[start : start + half] for start in (0, half) for part in (faces, answers, converted)]
+    save_grid(torch.cat(rows), path, columns=half, scale=1)
+
+
+def _curves(runs: list[Path], path: Path) -> None:
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    for axes, folder in zip(figure.subplots(1, len(runs), squeeze=False)[0], runs, strict=True):
+        points = [(line["images"] / 1000, line["fd_effnet"]) for line in read_log(folder) if "fd_effnet" in line]
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=3, color="#3567a8")
+        axes.set_title(folder.name)
+        axes.set_xlabel("thousand images of this run")
+        axes.set_ylabel("FD-effnet")
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)
+
+
+def _held_out(photos: torch.Tensor, convert: Convert) -> dict[str, float]:
+    """Measure what needs no known answer."""
+    drawings, tinted = convert(photos), tint_background(photos)
+    retrieval, correspondence = (
+        retrieve(identity_vectors(drawings), identity_vectors(photos)),
+        correspond(photos, drawings),
+    )
+    return {
+        "retrieval.top1": retrieval.top1,
+        "retrieval.top5": retrieval.top5,
+        "retrieval.mrr": retrieval.mrr,
+        "retrieval.candidates": retrieval.candidates,
+        "correspondence.pose": correspondence.pose,
+        "correspondence.mouth": correspondence.mouth,
+        "correspondence.hair_lightness": correspondence.hair_lightness,
+        "correspondence.hair_hue": correspondence.hair_hue,
+        "diversity": diversity(drawings),
+        "colour_leak": colour_leak(photos, tinted, drawings, convert(tinted)),
+    }
+
+
+if __name__ == "__main__":
+    main()
