@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 import uvicorn
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from api.app import create_app
 from core.blob_store import LATENT, RESULT_PNG
@@ -60,6 +60,7 @@ def browser() -> Iterator[Browser]:
     if path is None:
         pytest.skip("No Chromium in PATH or where systems put it: apt-get install chromium")
     with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE_MS)
         chromium = playwright.chromium.launch(executable_path=path, args=list(CHROMIUM_ARGUMENTS))
         yield chromium
         chromium.close()
@@ -165,7 +166,7 @@ class Studio:
 def serving(folder: Path, **changes: Any) -> Iterator[Studio]:
     """The real API over stores in memory, until the block ends."""
     values = {"rate_limit": "100000/minute", "convert_rate_limit": "100000/minute"} | changes
-    settings = Settings(data_dir=folder, _env_file=None, **values)  # type: ignore[call-arg]  # pydantic-settings' own argument.
+    settings = Settings(data_dir=folder, _env_file=None, **values)
     services = connect_in_memory(settings)
     services.store.report_worker(WORKER, seconds=3600)
     config = uvicorn.Config(
@@ -192,7 +193,7 @@ def serving(folder: Path, **changes: Any) -> Iterator[Studio]:
 
 
 WORKER = WorkerReport(
-    worker="painter", ready=True, slots=4, busy=0, styles=("anime",), job_seconds=10.0, step_seconds=0.1
+    worker="painter", ready=True, slots=4, busy=0, styles=("anime",), job_seconds=2.0, step_seconds=0.02
 )
 
 

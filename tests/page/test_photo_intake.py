@@ -1,6 +1,7 @@
 """How a photo gets in, and which face of it is drawn."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,17 @@ def test_the_camera_takes_a_photo(visitor: Any) -> None:
     visitor.at("trouble")
     expect(visitor.page.get_by_role("heading", name="No face to be seen")).to_be_focused()
     assert visitor.page.evaluate("document.getElementById('camera-view').srcObject") is None
+
+
+def test_without_a_camera_the_page_says_so(welcome: Callable[..., Any], studio: Any) -> None:
+    """And points to the other way."""
+    guest = welcome(studio.url)
+    guest.page.evaluate("""() => {
+        navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("none", "NotFoundError"));
+    }""")
+    guest.page.get_by_role("button", name="Take a photo").click()
+    expect(guest.page.get_by_text("The camera cannot be used.")).to_be_visible()
+    expect(guest.page.get_by_role("button", name="Choose a photo")).to_be_focused()
 
 
 def test_among_several_faces_one_is_chosen_by_keyboard(visitor: Any, studio: Any, group_photo: Path) -> None:

@@ -1,6 +1,7 @@
 // @ts-check
 // Cutting a face out of the photo as the generators are fed with it (faces/align.py), so that photo and drawing lie on
-// each other in the comparison. The photo itself never comes back from the server: this cut is made from the user's file.
+// each other in the comparison. The photo itself never comes back from the server: the cut is made from the user's
+// file.
 
 /**
  * Where the five landmarks stand in a style's pictures.
@@ -13,7 +14,13 @@
 
 /** FFHQ's own framing: near enough for a thumbnail, whatever the style's. @type {Alignment} */
 export const PORTRAIT = {
-  landmarks: [[0.3769, 0.4686], [0.623, 0.4691], [0.5012, 0.6133], [0.3931, 0.7254], [0.6115, 0.7249]],
+  landmarks: [
+    [0.3769, 0.4686],
+    [0.623, 0.4691],
+    [0.5012, 0.6133],
+    [0.3931, 0.7254],
+    [0.6115, 0.7249],
+  ],
   zoom: 1,
   shift_y: 0,
 };
@@ -25,7 +32,7 @@ export const PORTRAIT = {
  *
  * @param {[number, number][]} landmarks In photo pixels.
  * @param {Alignment} alignment
- * @returns {{cos: number, sin: number, x: number, y: number}} Photo pixels to the unit square; cos and sin hold the scale.
+ * @returns {{cos: number, sin: number, x: number, y: number}} Photo pixels to the unit square; cos, sin hold the scale.
  */
 export function fitToTemplate(landmarks, { landmarks: template, zoom, shift_y }) {
   const targets = template.map(([x, y]) => [(x - 0.5) * zoom + 0.5, (y - 0.5) * zoom + 0.5 + shift_y]);

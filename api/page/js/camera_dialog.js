@@ -10,8 +10,11 @@ export function watchCamera(onPhoto) {
   const view = byId("camera-view", HTMLVideoElement);
 
   byId("take-photo").addEventListener("click", async () => {
+    // Pages without https have no camera; phones then bring their own camera application.
+    if (!navigator.mediaDevices) return byId("capture-input").click();
     const stream = await openCamera();
-    if (!stream) return byId("capture-input").click();
+    byId("camera-notice").hidden = stream !== null;
+    if (!stream) return byId("choose-photo").focus();
     view.srcObject = stream;
     await view.play();
     dialog.showModal();
@@ -31,7 +34,7 @@ export function watchCamera(onPhoto) {
   });
 }
 
-/** @returns {Promise<MediaStream | null>} Null: no camera, no permission, or no https. */
+/** @returns {Promise<MediaStream | null>} Null: no camera, or no permission. */
 async function openCamera() {
   try {
     return await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: { ideal: 1280 } } });

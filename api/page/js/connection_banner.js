@@ -4,7 +4,7 @@
 import { address } from "./api_client.js";
 import { byId } from "./elements.js";
 
-const LOOK_AGAIN_SECONDS = 5;
+const LOOK_AGAIN_SECONDS = 3;
 
 /** Watch the network, and the studio until it is ready. */
 export function watchConnection() {

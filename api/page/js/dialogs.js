@@ -7,7 +7,8 @@ import { byId } from "./elements.js";
 /** Close a dialog by its buttons and by a press beside it; Escape the browser does by itself. */
 export function watchDialogs() {
   for (const dialog of document.querySelectorAll("dialog")) {
-    for (const button of dialog.querySelectorAll("[data-close]")) button.addEventListener("click", () => dialog.close());
+    for (const button of dialog.querySelectorAll("[data-close]"))
+      button.addEventListener("click", () => dialog.close());
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   }
   setKeyPrompt(askForKey);

@@ -54,7 +54,9 @@ export class DrawingPanel {
     byId("drawing-numbers").textContent = [
       total && `Sketch ${step} of at most ${total}`,
       distance != null && distance_start && `${nearer(distance, distance_start)} % nearer to you than the first`,
-    ].filter(Boolean).join(" · ");
+    ]
+      .filter(Boolean)
+      .join(" · ");
     if (fraction >= this.told + TOLD_SHARE && fraction < 1) {
       this.told = Math.floor(fraction / TOLD_SHARE) * TOLD_SHARE;
       announce(`${Math.round(fraction * 100)} per cent`);

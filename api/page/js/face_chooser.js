@@ -15,7 +15,9 @@ export function offerFaces(photo, found, onChoose) {
   const boxes = byId("face-boxes");
   const thumbs = byId("face-thumbs");
   const choose = (/** @type {import("./types.js").Face} */ face) => {
-    thumbs.querySelectorAll("label").forEach((thumb, index) => thumb.classList.toggle("is-chosen", index === face.index));
+    thumbs
+      .querySelectorAll("label")
+      .forEach((thumb, index) => thumb.classList.toggle("is-chosen", index === face.index));
     onChoose(face);
   };
   // In the order of reading, so that arrow keys go from left to right.

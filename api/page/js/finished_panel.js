@@ -27,6 +27,7 @@ export class FinishedPanel {
     this.restyler = null;
     /** @type {string | null} The photo's cut-out, or what the person looks like in the generator's eyes. */
     this.beforeUrl = null;
+    byId("style-change").hidden = styles.length < 2; // With one there is nothing to change to.
     showStyleCards(byId("style-change"), styles, { chosen: "", onChoose: (name) => this.change({ style: name }) });
     this.degree.addEventListener("input", () => this.change({ degree: this.degree.valueAsNumber / 100 }));
     this.truncation.addEventListener("input", () => this.change({ truncation: this.truncation.valueAsNumber / 100 }));
@@ -52,6 +53,7 @@ export class FinishedPanel {
     this.tell("");
     const first = { job, picture: await fetchResult(job) };
     const origin = await originOf(job);
+    this.report = origin.report;
     this.kin = new Set([origin.id, job.id]);
     this.restyler = new Restyler({ ...first, job: { ...job, links: origin.links, id: origin.id } }, (id) => {
       this.kin?.add(id);
@@ -61,16 +63,20 @@ export class FinishedPanel {
     this.put(first);
     this.beforeUrl = cropUrl;
     if (cropUrl) this.frame.comparison.showBefore(cropUrl, "photo");
-    else await this.showReconstruction();
+    else this.showReconstruction(this.restyler, first);
   }
 
-  /** Without the photo, compare with the same face before it became anime. */
-  async showReconstruction() {
-    const { picture } = this.drawing();
-    this.frame.comparison.showBefore(picture.url, "portrait");
+  /**
+   * Without the photo, compare with the same face before it became anime, as soon as that is drawn.
+   *
+   * @param {Restyler} restyler
+   * @param {import("./restyling.js").Drawing} first
+   */
+  async showReconstruction(restyler, first) {
+    this.frame.comparison.showBefore(first.picture.url, "portrait");
     try {
-      const person = await this.restyler?.make({ ...lookOf(this.drawing().job), degree: 0 });
-      if (person) this.frame.comparison.showBefore(person.picture.url, "as a person");
+      const person = await restyler.make({ ...lookOf(first.job), degree: 0 });
+      if (this.restyler === restyler) this.frame.comparison.showBefore(person.picture.url, "as a person");
     } catch {
       // The comparison is a gift here; without it the portrait itself is shown, whole.
     }
@@ -103,9 +109,14 @@ export class FinishedPanel {
     this.look = lookOf(drawing.job);
     this.showLook(this.look);
     this.frame.comparison.showAfter(drawing.picture.url);
-    const title = this.styles.find(({ name }) => name === drawing.job.options.style)?.title ?? drawing.job.options.style;
-    this.frame.showComparison(title);
-    byId("finished-facts").textContent = factsOf(drawing.job);
+    const title =
+      this.styles.find(({ name }) => name === drawing.job.options.style)?.title ?? drawing.job.options.style;
+    const share = Math.round(drawing.job.options.degree * 100);
+    this.frame.showComparison(share === 100 ? title : `${title} · ${share} %`);
+    byId("finished-facts").textContent = factsOf({
+      ...drawing.job,
+      report: drawing.job.report?.steps ? drawing.job.report : (this.report ?? null),
+    });
   }
 
   /** @param {import("./restyling.js").Look} look */
@@ -168,7 +179,10 @@ function setLabel(button, text) {
 /** @param {import("./types.js").Job} job */
 function factsOf({ report, expires_at }) {
   const steps = report?.steps ? `${report.steps} sketches` : "";
-  const gain = report?.distance_start && report.distance_end !== null ? nearer(report.distance_end, report.distance_start) : 0;
-  const kept = expires_at ? `This print is erased ${until(expires_at)}; your photo already is.` : "Your photo is erased already.";
+  const gain =
+    report?.distance_start && report.distance_end !== null ? nearer(report.distance_end, report.distance_start) : 0;
+  const kept = expires_at
+    ? `This print is erased ${until(expires_at)}; your photo already is.`
+    : "Your photo is erased already.";
   return [steps && gain ? `${steps} brought it ${gain} % nearer to you.` : "", kept].filter(Boolean).join(" ");
 }

@@ -10,7 +10,9 @@ const LONGEST = 24;
 export function remembered() {
   try {
     const entries = JSON.parse(localStorage.getItem(STORED_AS) ?? "[]");
-    return Array.isArray(entries) ? entries.filter((entry) => typeof entry?.id === "string" && Array.isArray(entry.kin)) : [];
+    return Array.isArray(entries)
+      ? entries.filter((entry) => typeof entry?.id === "string" && Array.isArray(entry.kin))
+      : [];
   } catch {
     return []; // Storage is forbidden, or something else wrote there.
   }

@@ -32,7 +32,7 @@ export function hasEnded(job) {
  */
 export async function followJob(id, watch, signal) {
   const follower = new Follower(id, watch, signal);
-  for (let failures = 0; ; ) {
+  for (let failures = 0; ;) {
     try {
       const job = failures < STREAM_TRIES ? await follower.stream(() => (failures = 0)) : await follower.poll();
       if (job) return job;
@@ -119,7 +119,7 @@ class Follower {
    * @returns {Promise<import("./types.js").Job>}
    */
   async poll() {
-    for (let etag = ""; ; ) {
+    for (let etag = ""; ;) {
       const response = await request(etag ? `${this.path}?wait=${LONG_POLL_SECONDS}` : this.path, {
         signal: this.signal,
         headers: etag ? { "If-None-Match": etag } : {},

@@ -9,7 +9,7 @@ import { watchDialogs } from "./dialogs.js";
 import { byId } from "./elements.js";
 import { watchHistoryDrawer } from "./history_drawer.js";
 import { watchIntake } from "./photo_intake.js";
-import { currentStep } from "./steps.js";
+import { currentStep, showWelcome } from "./steps.js";
 import { Studio } from "./studio.js";
 import { tryAgainAfter } from "./trouble_panel.js";
 import { hangPrints } from "./welcome_prints.js";
@@ -22,7 +22,9 @@ const BUSY_STEPS = ["reading", "drawing"];
 async function fetchStyles() {
   for (;;) {
     try {
-      return await getStyles();
+      const shelf = await getStyles();
+      if (currentStep() === "trouble") showWelcome();
+      return shelf;
     } catch (error) {
       await tryAgainAfter(error, new AbortController().signal);
     }

@@ -1,5 +1,5 @@
 // @ts-check
-// What went wrong in words for the person at the page. Codes are stable (core/errors.py), sentences here are for people.
+// What went wrong, in words for the person at the page. The codes are stable: they are those of core/errors.py.
 
 /**
  * @typedef {object} Trouble
@@ -12,8 +12,14 @@
 const PHOTO = {
   no_face: ["No face to be seen", "Choose a photo in which one face looks at you, well lit and not too small."],
   empty_image: ["An empty file", "There is nothing in this file. Choose the photo again."],
-  unsupported_format: ["Not a photo we can open", "JPEG, PNG, WebP, AVIF and HEIC work. Save it as one of these, or take a screenshot of it."],
-  unsupported_media_type: ["Not a photo we can open", "JPEG, PNG, WebP, AVIF and HEIC work. Save it as one of these, or take a screenshot of it."],
+  unsupported_format: [
+    "Not a photo we can open",
+    "JPEG, PNG, WebP, AVIF and HEIC work. Save it as one of these, or take a screenshot of it.",
+  ],
+  unsupported_media_type: [
+    "Not a photo we can open",
+    "JPEG, PNG, WebP, AVIF and HEIC work. Save it as one of these, or take a screenshot of it.",
+  ],
   image_too_large: ["Too large a photo", "Make it smaller, or crop it to the face."],
   request_too_large: ["Too large a photo", "Make it smaller, or crop it to the face."],
   image_too_small: ["Too small a photo", "There are too few dots to find a face in. Choose a larger one."],
@@ -28,7 +34,10 @@ const PHOTO = {
 const MOMENT = {
   network: ["The studio is out of reach", "Check your connection. As soon as you are online, try again."],
   queue_full: ["The studio is full", "Many people are waiting. Your photo stays here and is sent when there is room."],
-  quota_exceeded: ["One at a time, please", "You have as many drawings under way as you may. It goes on when one is ready."],
+  quota_exceeded: [
+    "One at a time, please",
+    "You have as many drawings under way as you may. It goes on when one is ready.",
+  ],
   rate_limited: ["A little slower, please", "You have asked very often. It goes on in a moment."],
   not_ready: ["The studio is still opening", "The brushes are being laid out. It goes on in a moment."],
   store_unavailable: ["A short break", "The studio's order book cannot be reached. It goes on in a moment."],
@@ -36,12 +45,18 @@ const MOMENT = {
   storage_full: ["No paper left", "The server's disk is full. Whoever runs this studio has to make room."],
   request_timeout: ["Too slow a connection", "The photo did not arrive in time. Try again where the signal is better."],
   worker_lost: ["The brush was dropped", "The drawing was interrupted several times. Send the photo once more."],
-  deadline_exceeded: ["It took too long", "The drawing was not ready in time. Try once more, or choose the quick sketch."],
+  deadline_exceeded: [
+    "It took too long",
+    "The drawing was not ready in time. Try once more, or choose the quick sketch.",
+  ],
   inversion_failed: ["No likeness was found", "The search went astray. Try once more, or another photo."],
   numerical_failure: ["No likeness was found", "The search went astray. Try once more, or another photo."],
   invalid_face_token: ["Please choose the face again", "The choice belongs to another photo or is too old."],
   unknown_style: ["This style is gone", "It was taken off the shelf. Choose another."],
-  parent_mismatch: ["This style needs its own search", "It was made by another hand. Draw the photo anew to have it in this style."],
+  parent_mismatch: [
+    "This style needs its own search",
+    "It was made by another hand. Draw the photo anew to have it in this style.",
+  ],
   no_such_result: ["The sketches are gone", "What this print was made from has been erased. Draw the photo anew."],
   unauthorized: ["This studio needs a key", "Ask whoever runs it for one."],
 };

@@ -1,15 +1,18 @@
 // @ts-check
-// Other styles and degrees of a finished drawing, decoded again from its latent: asked for when the hand rests, kept once
-// made.
+// Other styles and degrees of a finished drawing, decoded again from its latent: asked for when the hand rests, kept
+// once made.
 
 import { Problem, getJob, request } from "./api_client.js";
-import { followJob } from "./job_follower.js";
+import { followJob, hasEnded } from "./job_follower.js";
 import { pause } from "./pause.js";
 import { fetchResult, release } from "./pictures.js";
 
 const REST_SECONDS = 0.22;
 const LONGEST_REST_SECONDS = 10;
 const WAIT_SECONDS = 20;
+
+/** Nobody watches a restyle. @type {import("./job_follower.js").Watch} */
+const DEAF = { job() {}, progress() {}, preview() {} };
 
 /** @typedef {{style: string, degree: number, truncation: number}} Look */
 
@@ -30,6 +33,7 @@ export class Restyler {
     /** @type {Map<string, Drawing>} */
     this.made = new Map([[nameOf(lookOf(first.job)), first]]);
     this.turn = new AbortController();
+    this.failures = 0;
   }
 
   /**
@@ -44,7 +48,7 @@ export class Restyler {
     const { signal } = this.turn;
     const known = this.made.get(nameOf(look));
     if (known) return known;
-    for (let rest = REST_SECONDS; ; ) {
+    for (let rest = REST_SECONDS; ;) {
       try {
         await pause(rest, signal);
         const drawing = await this.make(look, signal);
@@ -69,13 +73,22 @@ export class Restyler {
     if (known) return known;
     const response = await request(this.parent.links.restyle ?? `jobs/${this.parent.id}/restyle`, {
       method: "POST",
-      headers: { "Content-Type": "application/json", Prefer: `wait=${WAIT_SECONDS}` },
+      headers: {
+        "Content-Type": "application/json",
+        Prefer: `wait=${WAIT_SECONDS}`,
+        // The same look of the same drawing is the same order: a visitor who comes back finds it made.
+        "Idempotency-Key": `${this.parent.id} ${nameOf(look)} ${this.failures}`,
+      },
       body: JSON.stringify(look),
     });
     /** @type {import("./types.js").Job} */
     let job = await response.json();
     this.onMade(job.id);
-    if (job.state !== "succeeded") job = await finished(job.id, signal);
+    if (!hasEnded(job)) job = await followJob(job.id, DEAF, signal);
+    if (job.state !== "succeeded") {
+      this.failures += 1; // Or the next order would be answered with this failure again.
+      throw Object.assign(new Error(job.error?.message ?? job.state), { code: job.error?.code ?? job.state });
+    }
     const drawing = { job, picture: await fetchResult(job) };
     this.made.set(nameOf(look), drawing);
     return drawing;
@@ -110,17 +123,6 @@ export function lookOf({ options: { style, degree, truncation } }) {
 /** @param {Look} look */
 function nameOf({ style, degree, truncation }) {
   return [style, degree.toFixed(2), truncation.toFixed(2)].join(" ");
-}
-
-/**
- * @param {string} id
- * @param {AbortSignal} signal
- */
-async function finished(id, signal) {
-  const deaf = { job() {}, progress() {}, preview() {} };
-  const job = await followJob(id, deaf, signal);
-  if (job.state === "succeeded") return job;
-  throw Object.assign(new Error(job.error?.message ?? job.state), { code: job.error?.code ?? job.state });
 }
 
 /** The job that a drawing can be restyled from: a restyle's latent is its parent's.

@@ -55,7 +55,9 @@ export async function share(drawing) {
  */
 function sharedData(drawing) {
   const text = "Drawn by Nigaoe 似顔絵";
-  const files = drawing.picture.blob ? [new File([drawing.picture.blob], fileName(drawing), { type: "image/png" })] : [];
+  const files = drawing.picture.blob
+    ? [new File([drawing.picture.blob], fileName(drawing), { type: "image/png" })]
+    : [];
   if (files.length && navigator.canShare?.({ files })) return { files, text };
   return { text, url: linkTo(drawing.job.id) };
 }

@@ -1,6 +1,6 @@
 // @ts-check
-// The visit from photo to portrait. One visit at a time: a new photo, a print from the history or "another photo" ends the
-// one before, and whatever it was waiting for.
+// The visit from photo to portrait. One visit at a time: a new photo, a print from the history or "another photo" ends
+// the one before, and whatever it was waiting for.
 
 import { announce } from "./announcer.js";
 import { eraseJobs } from "./api_client.js";
@@ -30,8 +30,10 @@ export class Studio {
     /** @type {string | null} */
     this.jobId = null;
     showStyleCards(byId("style-choice"), shelf.styles, { chosen: this.style, onChoose: (name) => (this.style = name) });
+    document.addEventListener("visibilitychange", () => document.hidden || (document.title = TITLE));
     byId("cancel-job").addEventListener("click", () => this.cancel());
-    for (const button of document.querySelectorAll('[data-do="restart"]')) button.addEventListener("click", () => this.restart());
+    for (const button of document.querySelectorAll('[data-do="restart"]'))
+      button.addEventListener("click", () => this.restart());
   }
 
   /** @param {Blob} file A new photo. */
@@ -186,6 +188,10 @@ export class Studio {
 
 /** @param {import("./types.js").Job} job An ended one without a picture. */
 function failureOf(job) {
-  const { code, title, message } = job.error ?? { code: job.state === "cancelled" ? "unknown_job" : job.state, title: "", message: "" };
+  const { code, title, message } = job.error ?? {
+    code: job.state === "cancelled" ? "unknown_job" : job.state,
+    title: "",
+    message: "",
+  };
   return Object.assign(new Error(message), { code, title });
 }

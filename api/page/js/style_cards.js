@@ -24,7 +24,7 @@ export function showStyleCards(container, styles, { chosen, onChoose }) {
       within(card, "small", HTMLElement).textContent = style.description;
       const picture = within(card, "img", HTMLImageElement);
       if (style.samples.length) picture.src = address(style.samples[0].after);
-      else picture.remove();
+      else picture.parentElement?.remove();
       return card;
     }),
   );

@@ -9,8 +9,8 @@ import { troubleOf } from "./problem_text.js";
 import { showStep } from "./steps.js";
 
 /**
- * Show an error and wait until the same may be tried again: after the server's Retry-After, when the connection is back,
- * or at once when the user says so.
+ * Show an error and wait until the same may be tried again: after the server's Retry-After, when the connection is
+ * back, or at once when the user says so.
  *
  * @param {unknown} error
  * @param {AbortSignal} signal Aborted when the user goes on to something else.

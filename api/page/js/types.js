@@ -50,7 +50,7 @@
  * @property {{code: string, title: string, message: string} | null} error
  * @property {string | null} expires_at
  * @property {string | null} parent_id
- * @property {{self: string, events: string, result: string | null, result_png: string | null, restyle: string | null}} links
+ * @property {{result: string | null, result_png: string | null, restyle: string | null}} links
  */
 
 /**

@@ -28,7 +28,8 @@ function send(path, photo, { fields = {}, headers = {}, onProgress = () => {}, s
     const request = new XMLHttpRequest();
     request.open("POST", address(path));
     request.responseType = "json";
-    for (const [name, value] of Object.entries({ ...authorization(), ...headers })) request.setRequestHeader(name, value);
+    for (const [name, value] of Object.entries({ ...authorization(), ...headers }))
+      request.setRequestHeader(name, value);
     request.upload.addEventListener("progress", (event) => onProgress(event.loaded / (event.total || 1)));
     request.addEventListener("load", () => {
       if (request.status < 300) resolve(request.response);
