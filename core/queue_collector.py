@@ -12,8 +12,10 @@ from core.jobs import JobState
 
 
 class QueueCollector(Collector):
-    """Asks the job store at every scrape; its figures are absent while it does not answer. Its registry must not describe by itself
-    (``auto_describe=False``), or registering would ask a store that may not be up yet.
+    """Asks the job store at every scrape; its figures are absent while it does not answer.
+
+    Its registry must not describe by itself (``auto_describe=False``), or registering would ask a store that may not
+    be up yet.
 
     Args:
         store: Whom to ask.

@@ -3,6 +3,10 @@
 ``python -m nigaoe.documents`` (or ``make documents``) writes them; a test compares them with what is committed.
 """
 
+import html
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +21,8 @@ from core.settings import PREFIX, SECTIONS, Settings
 
 _BEGIN: Final = "<!-- {name}: written by `make documents` -->"
 _END: Final = "<!-- end of {name} -->"
+
+_PLAIN_TERMINAL: Final = {"TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "100"}
 
 _FRIENDLY_DEFAULTS: Final = {
     "data_dir": "`~/.local/share/nigaoe`",
@@ -36,6 +42,24 @@ def settings_table() -> str:
     return "\n\n".join(f"### {_title(section)}\n\n{_section_table(section)}" for section in SECTIONS)
 
 
+def commands_reference() -> str:
+    """Every command with its arguments and options, as typer describes them."""
+    command = [
+        sys.executable,
+        "-m",
+        "typer",
+        "nigaoe.cli",
+        "utils",
+        "docs",
+        "--name",
+        "nigaoe",
+        "--title",
+        "The commands",
+    ]
+    described = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | _PLAIN_TERMINAL)
+    return html.unescape(described.stdout).strip() + "\n"
+
+
 def documents(repository: Path) -> dict[Path, str]:
     """What every generated file should hold now."""
     inserted: Mapping[str, tuple[str, Callable[[], str]]] = {
@@ -46,7 +70,11 @@ def documents(repository: Path) -> dict[Path, str]:
         repository / name: _inserted((repository / name).read_text("utf-8"), part, write())
         for name, (part, write) in inserted.items()
     }
-    return {**made, repository / "openapi.json": as_text(document_of_defaults())}
+    written = {
+        repository / "openapi.json": as_text(document_of_defaults()),
+        repository / "docs" / "commands.md": commands_reference(),
+    }
+    return {**made, **written}
 
 
 def main() -> None:

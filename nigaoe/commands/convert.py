@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 
 def convert(
-    photos: Annotated[
-        list[str], typer.Argument(help="Photos, folders of photos, or glob patterns.", metavar="PHOTO")
-    ],
+    photos: Annotated[list[str], typer.Argument(help="Photos, folders of photos, or glob patterns.", metavar="PHOTO")],
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("out"),
     style: Annotated[str, typer.Option(help="Style to draw in; see `nigaoe styles`.")] = "anime",

@@ -9,7 +9,7 @@ from core.settings import Settings
 from nigaoe.documents import codes_table, documents, settings_table
 
 
-@pytest.mark.parametrize("name", ["openapi.json", "docs/api.md", "docs/operations.md"])
+@pytest.mark.parametrize("name", ["openapi.json", "docs/api.md", "docs/commands.md", "docs/operations.md"])
 def test_generated_documents_are_current(repository: Path, name: str) -> None:
     """`make documents` writes them."""
     path = repository / name
