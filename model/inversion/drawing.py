@@ -11,7 +11,7 @@ from torch import Tensor
 
 from model.inversion.frozen.linear_maps import sample_sum
 from model.inversion.frozen.synthesis import FrozenSynthesis
-from model.inversion.objective import Iterate, Objective, WeightColumns
+from model.inversion.objective import Iterate, Objective, weight_columns
 from model.inversion.slot import Slot
 from model.inversion.slot_table import SlotTable
 
@@ -57,7 +57,7 @@ def draw(
     noise = None if table.noise is None else [adam.parameters[rows].clone().requires_grad_() for adam in table.noise]
     image = synthesis(w_plus, noise)
     iterate = Iterate(w_plus, image, noise)
-    weights = WeightColumns([slot.weights for slot in slots], like=w_plus)
+    weights = weight_columns(tuple(slot.weights for slot in slots), w_plus.device)
     measured = objective.measure(iterate, table.targets(rows), weights)
     # Samples share nothing, so the gradient of the sum holds each sample's own gradient.
     gradients = torch.autograd.grad(measured.loss.sum(), [w_plus, *(noise or [])])
@@ -69,8 +69,7 @@ def draw(
 def _w_noise(slots: Sequence[Slot], objective: Objective) -> Tensor:
     """Return each slot's own noise on w, the same for all layers. # [n, 1, w_dim]."""
     prior = objective.prior
-    noise = torch.zeros(len(slots), 1, prior.mean.shape[1])
-    for row, slot in enumerate(slots):
-        if scale := slot.w_noise:
-            noise[row].normal_(generator=slot.random).mul_(scale * prior.spread)
-    return noise.to(prior.mean.device)
+    w_dim = prior.mean.shape[1]
+    silence = torch.zeros(1, w_dim)
+    noises = [slot.w_noise(w_dim) for slot in slots]
+    return torch.stack([silence if noise is None else noise * prior.spread for noise in noises]).to(prior.mean.device)

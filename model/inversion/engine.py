@@ -55,6 +55,7 @@ class SlotEngine:
         self._clock = clock
         self._table = SlotTable(generator.synthesis, width)
         self._slots: list[Slot] = []
+        self._ended: list[Finished] = []  # Retired, and not yet handed out.
         self._admissions = 0
 
     @property
@@ -84,16 +85,20 @@ class SlotEngine:
         return slot.ticket
 
     def step(self) -> list[Finished]:
-        """Advance every occupied slot by one step, as one batch; return the slots that ended."""
+        """Advance every occupied slot by one step, as one batch; return the slots that ended.
+
+        A step that raises (memory ran out while the batch was drawn) moved nobody: it may be repeated.
+        """
         for slot in self._slots:
             slot.ask_whether_cancelled()
-        finished = self._retire()
+        self._retire()
         if self._slots:
             drawn = self._draw()
             self._record(drawn)
             self._table.advance(drawn.gradients, [slot.move for slot in self._slots], self.objective.prior.unit)
             self._report()
-            finished += self._retire()
+            self._retire()
+        finished, self._ended = self._ended, []
         return finished
 
     def cancel(self, ticket: Ticket) -> None:
@@ -137,17 +142,15 @@ class SlotEngine:
             slot.advance(now)
             slot.report(self._table.best.image[row])
 
-    def _retire(self) -> list[Finished]:
+    def _retire(self) -> None:
         """Take out the slots that ended; the last rows move into their places."""
-        finished = []
         for row in reversed(range(self.occupied)):
             if self._slots[row].stop_reason is not None:
-                finished.append(self._finish(row))
+                self._ended.append(self._finish(row))
                 last = self._slots.pop()
                 if row < self.occupied:
                     self._slots[row] = last
                     self._table.relocate(self.occupied, row)
-        return finished[::-1]
 
     def _finish(self, row: int) -> Finished:
         slot = self._slots[row]

@@ -8,7 +8,7 @@ Every term is a vector # [N]: one number a sample, which no neighbour in the bat
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import add
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from model.discriminator import Discriminator
 from model.inversion.feature_eye import FeatureEye, pooled_region
-from model.inversion.frozen.features import FrozenFeatures
+from model.inversion.frozen.features import frozen_features
 from model.inversion.frozen.linear_maps import sample_sum
 from model.inversion.noise_maps import noise_autocorrelation
 from model.inversion.prior import LatentPrior
@@ -120,7 +120,7 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         self.prior = LatentPrior(statistics)
-        self.eyes = nn.ModuleDict({REPORTED: FeatureEye(FrozenFeatures(perceptual), size=perceptual_size)})
+        self.eyes = nn.ModuleDict({REPORTED: FeatureEye(frozen_features(perceptual), size=perceptual_size)})
         if discriminator is not None:
             self.eyes["discriminator"] = FeatureEye(discriminator.features)
         if lpips is not None:
@@ -150,17 +150,18 @@ class Objective(nn.Module):
         regions = {name: pooled_region(region, levels) for name, levels in features.items()}
         return Target(image, region / region.sum(dim=(1, 2, 3), keepdim=True), features, regions)
 
-    def measure(self, iterate: Iterate, target: Target, weights: "WeightColumns") -> Measurement:
+    def measure(self, iterate: Iterate, target: Target, weights: Mapping[str, Tensor]) -> Measurement:
         """Compare a batch of iterates with their targets.
 
         Args:
             iterate: What was drawn.
             target: The same number of samples.
-            weights: One row a sample.
+            weights: Of every term that steers any sample; see :func:`weight_columns`.
         """
-        terms = {name: self._look(name, iterate, target) for name in self.eyes if name in weights}
-        terms |= {name: term(iterate, target) for name, term in self._plain_terms(iterate).items() if name in weights}
-        loss = reduce(add, (weights[name] * term for name, term in terms.items()))
+        asked = weights.keys() | {REPORTED}
+        terms = {name: self._look(name, iterate, target) for name in self.eyes if name in asked}
+        terms |= {name: term(iterate, target) for name, term in self._plain_terms(iterate).items() if name in asked}
+        loss = reduce(add, (weights[name] * term for name, term in terms.items() if name in weights))
         return Measurement(distance=terms[REPORTED].detach(), loss=loss)
 
     def _look(self, name: str, iterate: Iterate, target: Target) -> Tensor:
@@ -199,26 +200,12 @@ def pixel_distance(first: Tensor, second: Tensor, region: Tensor) -> Tensor:
     return sample_sum(soft.mean(dim=1, keepdim=True) * region)
 
 
-class WeightColumns:
-    """The weights of several samples, one column # [N] a term that any of them uses.
-
-    Args:
-        weights: One a sample.
-        like: Tensor whose device and type the columns take.
-    """
-
-    def __init__(self, weights: Sequence[LossWeights], like: Tensor) -> None:
-        rows = [row.model_dump() for row in weights]
-        self._columns = {
-            name: torch.tensor([row[name] for row in rows], dtype=like.dtype, device=like.device)
-            for name in LossWeights.model_fields
-            if name == REPORTED or any(row[name] for row in rows)
-        }
-
-    def __contains__(self, name: str) -> bool:
-        """Whether any sample gives the term a weight."""
-        return name in self._columns
-
-    def __getitem__(self, name: str) -> Tensor:
-        """The term's weights. # [N]."""
-        return self._columns[name]
+@lru_cache(maxsize=16)
+def weight_columns(weights: tuple[LossWeights, ...], device: torch.device) -> Mapping[str, Tensor]:
+    """Stack the weights of several samples: one column # [N] for each term that any of them uses."""
+    rows = [row.model_dump() for row in weights]
+    return {
+        name: torch.tensor([row[name] for row in rows], device=device)
+        for name in LossWeights.model_fields
+        if any(row[name] for row in rows)
+    }

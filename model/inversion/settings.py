@@ -4,9 +4,9 @@ The vocabulary is the official projector's (Karras et al., "Analyzing and Improv
 2020, appendix D): a learning rate with warm-up and cosine ramp-down, noise on w that fades, a budget of steps.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Space = Literal["w", "w_plus"]
 NoiseMaps = Literal["fixed", "optimised"]
@@ -39,6 +39,12 @@ class LossWeights(_Frozen):
     layer_spread: _Weight = 0.02
     mahalanobis: _Weight = 0.005
     noise: _Weight = 1e5
+
+    @model_validator(mode="after")
+    def _looks_at_the_picture(self) -> Self:
+        if not (self.perceptual or self.pixel or self.discriminator or self.lpips):
+            raise ValueError("at least one of perceptual, pixel, discriminator and lpips needs a weight")
+        return self
 
 
 class Plateau(_Frozen):

@@ -23,6 +23,7 @@ class Slot:
     Attributes:
         ticket: Whose slot this is.
         steps: Steps done.
+        weights: Terms that steer this slot.
         random: Source of everything random in this slot.
         history: Reported distance of every step.
         best_step: Step that drew the best iterate; -1 before the first.
@@ -34,11 +35,14 @@ class Slot:
         self.ticket = ticket
         self.admitted_at = admitted_at
         self.steps = 0
+        self.weights = _effective(self.settings)
         self.random = torch.Generator().manual_seed(ticket.request.seed)
         self.history: list[float] = []
         self.best_step = -1
         self.best_distance = math.inf
         self._bests: list[float] = []
+        self._noise: Tensor | None = None
+        self._noise_step = -1
         self.stop_reason: StopReason | None = None
         self.error: NigaoeError | None = None
 
@@ -53,21 +57,18 @@ class Slot:
         return self.settings.noise_maps == "optimised"
 
     @property
-    def weights(self) -> LossWeights:
-        """Terms that steer this slot; noise maps that do not move need no regularisation."""
-        weights = self.settings.weights
-        return weights if self.optimises_noise else weights.model_copy(update={"noise": 0.0})
-
-    @property
     def move(self) -> Move:
         """How the optimiser takes the present step."""
         rate = learning_rate_at(self.settings, self.steps)
         return Move(self.steps, rate, tied=self.settings.space == "w", noise=self.optimises_noise)
 
-    @property
-    def w_noise(self) -> float:
-        """Standard deviation of the present step's noise on w, in units of w's spread."""
-        return w_noise_at(self.settings, self.steps)
+    def w_noise(self, w_dim: int) -> Tensor | None:
+        """Return the present step's noise on w, in units of w's spread; asked again, it is the same. # [1, w_dim]."""
+        if self._noise_step != self.steps:
+            scale = w_noise_at(self.settings, self.steps)
+            self._noise = torch.randn(1, w_dim, generator=self.random) * scale if scale else None
+            self._noise_step = self.steps
+        return self._noise
 
     def record(self, distance: float, *, finite: bool) -> bool:
         """Take in what the present step measured.
@@ -161,3 +162,10 @@ class Slot:
             failure = InversionError("The caller's own code failed while it followed the progress; see the cause.")
             failure.__cause__ = error
             self.fail(failure)
+
+
+def _effective(settings: InversionSettings) -> LossWeights:
+    """Leave out the regularisation of noise maps that do not move."""
+    if settings.noise_maps == "optimised":
+        return settings.weights
+    return settings.weights.model_copy(update={"noise": 0.0})

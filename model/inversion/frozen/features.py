@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import torch
@@ -32,9 +33,20 @@ class FrozenFeatures:
 
         Args:
             image: RGB in [-1, 1]. # [N, 3, S, S], S a multiple of 32.
+
+        Raises:
+            ValueError: The picture cannot be halved five times.
         """
+        if image.shape[-1] % 32 or image.shape[-2] % 32:
+            raise ValueError(f"the feature network needs sides that are multiples of 32, not {list(image.shape[-2:])}")
         features: list[Tensor] = self._network(image.contiguous(memory_format=self._layout))
         return features
+
+
+@lru_cache(maxsize=4)
+def frozen_features(network: EfficientNetFeatures) -> FrozenFeatures:
+    """Return one :class:`FrozenFeatures` a network, however many engines look through it."""
+    return FrozenFeatures(network)
 
 
 def _fold_batch_norms(network: nn.Module, layout: torch.memory_format) -> None:

@@ -1,0 +1,78 @@
+"""The frozen synthesis draws what the generator draws, and leads back to the same latents."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from model.architecture import Architecture
+from model.generator import Generator
+from model.inversion.frozen.layout import preferred_layout
+from model.inversion.frozen.synthesis import FrozenSynthesis
+
+
+def codes(generator: Generator, count: int) -> Tensor:
+    shape = (count, generator.architecture.num_ws, generator.architecture.w_dim)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(4))
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_pictures_and_gradients_are_the_generators(tiny_generator: Generator, layout: torch.memory_format) -> None:
+    """In float64 both agree to the last few bits, so the formulas are the same."""
+    generator = tiny_generator.double()
+    frozen = FrozenSynthesis(generator.synthesis, memory_format=layout)
+    ws = codes(generator, 3).double().requires_grad_()
+    expected = generator.draw_image(ws)
+    image = frozen(ws)
+    torch.testing.assert_close(image, expected, rtol=1e-10, atol=1e-10)
+    direction = torch.randn(image.shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    (reference,) = torch.autograd.grad(expected, ws, direction)
+    (gradient,) = torch.autograd.grad(image, ws, direction)
+    torch.testing.assert_close(gradient, reference, rtol=1e-9, atol=1e-9)
+
+
+def test_noise_maps_have_gradients_of_their_own(tiny_generator: Generator) -> None:
+    """Maps given from outside are drawn and differentiated as in the generator."""
+    generator = tiny_generator.double()
+    random = torch.Generator().manual_seed(6)
+    shapes = generator.synthesis.noise_shapes
+    maps = [torch.randn(2, 1, *s, generator=random, dtype=torch.float64).requires_grad_() for s in shapes]
+    ws = codes(generator, 2).double()
+    expected = generator.draw_image(ws, maps)
+    image = FrozenSynthesis(generator.synthesis)(ws, maps)
+    torch.testing.assert_close(image, expected, rtol=1e-10, atol=1e-10)
+    pairs = zip(
+        torch.autograd.grad(image.square().sum(), maps), torch.autograd.grad(expected.square().sum(), maps), strict=True
+    )
+    for gradient, reference in pairs:
+        torch.testing.assert_close(gradient, reference, rtol=1e-9, atol=1e-9)
+
+
+def test_clamped_generators_stay_clamped(tiny: Architecture) -> None:
+    """conv_clamp of ADA's networks bounds activations and colours here, too."""
+    torch.manual_seed(1)
+    generator = Generator(tiny.model_copy(update={"conv_clamp": 0.5})).eval().requires_grad_(requires_grad=False)
+    ws = codes(generator, 2) * 3
+    torch.testing.assert_close(FrozenSynthesis(generator.synthesis)(ws), generator.draw_image(ws), atol=1e-5, rtol=1e-4)
+
+
+def test_a_latent_alone_gives_the_same_bits(tiny_generator: Generator) -> None:
+    """Picture and gradient of one latent are exactly its part of a batch's."""
+    frozen = FrozenSynthesis(tiny_generator.synthesis)
+    ws = codes(tiny_generator, 9)
+
+    def both(part: Tensor) -> tuple[Tensor, Tensor]:
+        leaf = part.clone().requires_grad_()
+        image = frozen(leaf)
+        return image, torch.autograd.grad(image.square().sum(), leaf)[0]
+
+    image, gradient = both(ws)
+    for rows in (slice(0, 1), slice(4, 5), slice(2, 7)):
+        alone, gradient_alone = both(ws[rows])
+        assert torch.equal(alone, image[rows])
+        assert torch.equal(gradient_alone, gradient[rows])
+
+
+def test_the_layout_follows_the_device() -> None:
+    """A GPU always wants channels last; a CPU where its vectors are wide enough."""
+    assert preferred_layout(torch.device("cuda")) is torch.channels_last
+    assert preferred_layout(torch.device("cpu")) in (torch.channels_last, torch.contiguous_format)
