@@ -64,6 +64,8 @@ def _finished(document: dict[str, Any]) -> dict[str, Any]:
         # Added by FastAPI wherever there is a parameter; a text in a path can only be unknown (404), never invalid.
         if "HTTPValidationError" in json.dumps(operation["responses"].get("422", {})):
             del operation["responses"]["422"]
+        for parameter in operation.get("parameters", []):
+            parameter["schema"] = _without_null(parameter["schema"])
     for mode in ("validation", "serialization"):
         _, more = models_json_schema([(model, mode) for model in _MORE_MODELS], ref_template=REF_TEMPLATE)
         for name, schema in more["$defs"].items():
@@ -74,6 +76,14 @@ def _finished(document: dict[str, Any]) -> dict[str, Any]:
     }
     document["security"] = [{}, {"bearer": []}, {"header": []}]
     return document
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A header or query parameter may be left out, but what is sent is text and never null."""
+    choices = [choice for choice in schema.get("anyOf", []) if choice != {"type": "null"}]
+    if len(choices) != 1:
+        return schema
+    return {**choices[0], **{name: value for name, value in schema.items() if name != "anyOf"}}
 
 
 def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,9 @@ MAX_WAIT_SECONDS: Final = 60.0
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Priority = Annotated[int, Field(ge=0, le=9, description="Higher runs sooner; equal priorities run by age.")]
 StyleName = Annotated[str, Field(min_length=1, max_length=64, description="Name of an installed style.")]
-Address = Annotated[str, Field(max_length=2048)]
+_HTTPS: Final = r"^https://([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}(:[1-9][0-9]{0,3})?([/?#][!-~]*)?$"
+# Described, not checked, here: `api.outbound` judges addresses, and development allows more.
+Address = Annotated[str, Field(max_length=2048, json_schema_extra={"format": "uri", "pattern": _HTTPS})]
 FaceChoice = Annotated[str, Field(min_length=1, max_length=2048)] | Annotated[int, Field(ge=0)]
 
 

@@ -1,10 +1,13 @@
 """The OpenAPI description of bodies that `api.uploads` reads; FastAPI cannot derive it from a signature."""
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
-REF_TEMPLATE = "#/components/schemas/{model}"
+from core.settings import Settings
+
+_MAX_PHOTOS: Final[int] = Settings.model_fields["max_photos_per_request"].default
+REF_TEMPLATE: Final = "#/components/schemas/{model}"
 
 
 def upload_body(form: type[BaseModel] | None, by_url: type[BaseModel], *, several: bool) -> dict[str, Any]:
@@ -16,7 +19,7 @@ def upload_body(form: type[BaseModel] | None, by_url: type[BaseModel], *, severa
         several: Whether there may be more than one photo.
     """
     photo: dict[str, Any] = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, AVIF or HEIC."}
-    photos = {"type": "array", "items": photo, "minItems": 1, "maxItems": 1000} if several else photo
+    photos = {"type": "array", "items": photo, "minItems": 1, "maxItems": _MAX_PHOTOS} if several else photo
     options = form.model_json_schema(ref_template=REF_TEMPLATE) if form else {"properties": {}}
     fields = {
         "type": "object",

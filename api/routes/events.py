@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Response
@@ -13,8 +13,8 @@ from api.dependencies import CallerDep, JobId, ServicesDep, Tools
 from api.problem_responses import problems
 from core import errors
 from core.changes import follow_events
-from core.errors import NigaoeError, UnknownJob
-from core.events import BEGINNING, Event, EventKind, state_data
+from core.errors import NigaoeError, UnknownJob, UsageError
+from core.events import BEGINNING, Event, EventKind, EventLog, state_data
 from core.jobs import Job
 from core.services import Services
 
@@ -25,7 +25,20 @@ SEND_SECONDS: Final = 30.0
 """A client that takes nothing for so long has gone, even if nobody told."""
 PING_SECONDS: Final = 15
 
-LastEventId = Annotated[str | None, Header(max_length=64, description="Continue behind this event.")]
+LastEventId = Annotated[
+    str | None,
+    Header(description="Continue behind this event; what is no event's id begins at the start."),
+]
+_EVENT_SCHEMA: Final = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"type": "string", "enum": ["state", "progress", "preview", "gone"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "retry": {"type": "integer"},
+    },
+}
 
 
 @router.get(
@@ -36,10 +49,10 @@ LastEventId = Annotated[str | None, Header(max_length=64, description="Continue 
         200: {
             "description": "`state` (StateEvent), `progress` (ProgressView) and `preview` (PreviewEvent) events; "
             "`gone` when the job is deleted. The stream ends with the job.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": _EVENT_SCHEMA}},
         },
         204: {"description": "The job has ended, and everything behind `Last-Event-ID` was told."},
-        **problems(errors.UnknownJob, errors.UsageError, errors.InvalidRequest, guarded=True),
+        **problems(errors.UnknownJob, guarded=True),
     },
 )
 async def follow_job(
@@ -50,10 +63,9 @@ async def follow_job(
     The log of a job is short and lives for an hour after its last event; a client that comes later is told the state.
     """
     job = await run_in_threadpool(services.store.get, job_id, tenant=caller.tenant)
-    after = last_event_id or BEGINNING
-    missed = await run_in_threadpool(services.events.read, job_id, after=after)
+    after, missed = await run_in_threadpool(_missed, services.events, job_id, last_event_id)
     if job.state.is_end and not missed:
-        if last_event_id:
+        if after != BEGINNING:
             return Response(status_code=204)  # Stops an EventSource from coming back.
         return _respond(_once(job))
     return _respond(_counted(_told(services, job_id, after), tools))
@@ -61,6 +73,17 @@ async def follow_job(
 
 def _respond(events: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
     return EventSourceResponse(events, ping=PING_SECONDS, send_timeout=SEND_SECONDS, sep="\n")
+
+
+def _missed(log: EventLog, job_id: str, last_event_id: str | None) -> tuple[str, list[Event]]:
+    """Where to begin, and what is there already.
+
+    An `EventSource` gives up for ever when it is refused, so an id that is none begins at the start.
+    """
+    if last_event_id:
+        with suppress(UsageError):
+            return last_event_id, log.read(job_id, after=last_event_id)
+    return BEGINNING, log.read(job_id, after=BEGINNING)
 
 
 async def _once(job: Job) -> AsyncIterator[ServerSentEvent]:

@@ -17,7 +17,14 @@ from core.services import Services
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
-Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before.")]
+Cursor = Annotated[
+    str | None,
+    Query(
+        max_length=200,
+        description="`next_cursor` of the page before.",
+        json_schema_extra={"pattern": r"^\d{20}\.[0-9a-f-]{36}$"},
+    ),
+]
 Limit = Annotated[int, Query(ge=1, le=100, description="Jobs on a page.")]
 Wait = Annotated[float | None, Query(ge=0, le=MAX_WAIT_SECONDS, description="Wait so many seconds for news.")]
 IfNoneMatch = Annotated[
