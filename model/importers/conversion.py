@@ -13,9 +13,10 @@ from core.errors import BrokenCheckpoint, CheckpointMismatch
 from faces.align import FFHQ, AlignmentTemplate
 from model.architecture import Architecture
 from model.checkpoint import Checkpoint, CheckpointCard, TrainingRecord, load_checkpoint
+from model.generator import Mapping as MappingNetwork
 from model.importers.reader_process import DISCRIMINATOR, GENERATOR, LATENT_AVG
 from model.importers.reading import Layout, Reading
-from model.latent_statistics import DEFAULT_SAMPLES, measure_latents, sample_w
+from model.latent_statistics import DEFAULT_SAMPLES, sample_w
 from model.layouts import nvidia, rosinality, table, tensorflow
 
 State = dict[str, Tensor]
@@ -76,17 +77,6 @@ def converted_checkpoint(path: Path, reading: Reading, tensors: Path, descriptio
     return checkpoint if "mapping.w_avg" in generator else _with_mean_style(checkpoint)
 
 
-def with_statistics(checkpoint: Checkpoint) -> Checkpoint:
-    """Measure the statistics of w unless the checkpoint has them.
-
-    Raises:
-        CheckpointMismatch: The generator does not fit its architecture.
-    """
-    if checkpoint.statistics is not None:
-        return checkpoint
-    return replace(checkpoint, statistics=measure_latents(checkpoint.build_generator()))
-
-
 def _generator(layout: Layout, architecture: Architecture, tensors: Mapping[str, Tensor]) -> State:
     if layout == "tensorflow":
         return tensorflow.to_native(tensorflow.generator_entries(architecture), tensors)
@@ -119,9 +109,9 @@ def _noise_maps(architecture: Architecture) -> State:
 
 def _with_mean_style(checkpoint: Checkpoint) -> Checkpoint:
     """Recompute the mean style, which rosinality's trainer does not store."""
-    width = checkpoint.card.architecture.w_dim
-    blank = replace(checkpoint, generator={**checkpoint.generator, "mapping.w_avg": torch.zeros(width)})
-    mean = sample_w(blank.build_generator().mapping, DEFAULT_SAMPLES, seed=0).mean(dim=0)
+    mapping = MappingNetwork(checkpoint.card.architecture)
+    mapping.load_state_dict({"w_avg": mapping.w_avg} | _part(checkpoint.generator, "mapping."))
+    mean = sample_w(mapping, DEFAULT_SAMPLES, seed=0).mean(dim=0)
     return replace(checkpoint, generator={**checkpoint.generator, "mapping.w_avg": mean})
 
 

@@ -10,11 +10,12 @@ from core.manifest_editor import edit_manifest
 from core.registry import Registry
 from faces.encoding import encode_png, encode_webp
 from model.checkpoint import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
-from model.importers.conversion import Description, converted_checkpoint, native_checkpoint, with_statistics
+from model.importers.conversion import Description, converted_checkpoint, native_checkpoint
 from model.importers.parentage import Parentage, adopt, compare
 from model.importers.reading import Reading
 from model.importers.sandbox import raise_problem, read_in_sandbox
 from model.importers.self_test import SelfTest, run_self_test
+from model.latent_statistics import measure_latents
 from model.registry import file_sha256
 
 
@@ -85,8 +86,9 @@ def import_weights(request: ImportRequest, registry: Registry, folder: Path) -> 
     if parent is not None:
         parentage = compare(checkpoint, parent)
         checkpoint = adopt(checkpoint, parent, parentage)
-    checkpoint = with_statistics(checkpoint)
-    self_test = run_self_test(checkpoint.build_generator(), parent.build_generator() if parent else None)
+    generator = checkpoint.build_generator()
+    checkpoint = replace(checkpoint, statistics=checkpoint.statistics or measure_latents(generator))
+    self_test = run_self_test(generator, parent.build_generator() if parent else None)
     warnings = _warnings(checkpoint.card, parentage, self_test)
     try:
         keep = request.keep_discriminator and parent is None

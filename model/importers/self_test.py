@@ -1,23 +1,24 @@
 """The end of every import: the new generator draws, and its pictures are looked at by number and by eye."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from core.errors import BrokenCheckpoint
 from faces.sheet import grid, resized
-from model.generator import Generator
+from model.generator import Canvas, Generator
 from model.latent_statistics import sample_w
 from model.pixels import to_rgb
 
 TRUNCATION_PSI = 0.7
 COLUMNS = 4
 SHEET_SIDE = 256
+"""Pictures are looked at in this size. Larger generators are stopped there: their skips sum up to a picture at every
+resolution. Their last blocks draw the middle of one picture, to see that they work."""
+
 SEED = 1
 
 
@@ -59,10 +60,8 @@ def run_self_test(generator: Generator, parent: Generator | None = None) -> Self
     """
     ws = _latents(parent or generator)
     images = _draw(generator, ws)
-    if not all(bool(image.isfinite().all()) for image in images):
-        raise BrokenCheckpoint("The imported generator draws infinite or undefined colours: its numbers are damaged.")
     numbers = _statistics(images)
-    before = tuple(to_rgb(image) for image in (_draw(parent, ws) if parent is not None else []))
+    before = () if parent is None else tuple(to_rgb(image) for image in _draw(parent, ws))
     pictures = tuple(to_rgb(image) for image in images)
     return SelfTest(
         **numbers,
@@ -74,28 +73,54 @@ def run_self_test(generator: Generator, parent: Generator | None = None) -> Self
 
 
 def _latents(generator: Generator) -> Tensor:
+    """Return styles near the mean, where every generator is at its best. # [COLUMNS, num_ws, w_dim]."""
     w = sample_w(generator.mapping, COLUMNS, seed=SEED)
-    return generator.mapping.truncate(w, TRUNCATION_PSI)  # [COLUMNS, w_dim]
+    return generator.mapping.broadcast(generator.mapping.truncate(w, TRUNCATION_PSI))
 
 
-def _draw(generator: Generator, ws: Tensor) -> list[Tensor]:
-    """Draw one after the other: a batch at 1024 px would take four times the memory."""
-    return [_reduced(generator.draw_image(w[None])[0]) for w in ws]
+def _draw(generator: Generator, ws: Tensor) -> Tensor:
+    """Draw all up to the sheet's size, one after the other, and of the first the middle to the end.
+
+    Returns:
+        # [COLUMNS, 3, S, S].
+    """
+    resolution = generator.architecture.resolution
+    first = _draw_up_to(generator, ws[:1], min(resolution, SHEET_SIDE))
+    others = [_draw_up_to(generator, w[None], first.resolution).image for w in ws[1:]]
+    pictures = torch.cat([first.image, *others])
+    last = _draw_middle(generator, ws[:1], first) if resolution > SHEET_SIDE else pictures
+    if not bool(pictures.isfinite().all() and last.isfinite().all()):
+        raise BrokenCheckpoint("The imported generator draws infinite or undefined colours: its numbers are damaged.")
+    return pictures
 
 
-def _reduced(image: Tensor) -> Tensor:
-    """Keep only what the sheet shows. # [3, R, R] -> [3, S, S]."""
-    side = min(SHEET_SIDE, image.shape[-1])
-    return F.interpolate(image[None], size=(side, side), mode="area")[0]
+def _draw_up_to(generator: Generator, ws: Tensor, resolution: int) -> Canvas:
+    return generator.synthesis.draw(ws, noise="fixed", stop=resolution)[-1]
 
 
-def _statistics(images: Sequence[Tensor]) -> dict[str, float]:
-    stack = torch.stack(list(images))  # [COLUMNS, 3, S, S]
+def _draw_middle(generator: Generator, ws: Tensor, canvas: Canvas) -> Tensor:
+    """Go on drawing only the middle quarter of a picture: every weight is used, at a fourth of time and memory."""
+    maps = []
+    for block in (generator.synthesis.block(r) for r in generator.architecture.resolutions):
+        drawn = block.resolution <= canvas.resolution
+        maps += [conv.noise_const if drawn else _middle(conv.noise_const) for conv in block.convs]
+    start = Canvas(canvas.resolution, _middle(canvas.features), _middle(canvas.image))
+    noise = [noise_map[None, None] for noise_map in maps]
+    return generator.synthesis.draw(ws, noise=noise, start=start)[-1].image
+
+
+def _middle(x: Tensor) -> Tensor:
+    """Cut the middle out. # [..., H, W] -> [..., H / 2, W / 2]."""
+    side = x.shape[-1]
+    return x[..., side // 4 : side * 3 // 4, side // 4 : side * 3 // 4]
+
+
+def _statistics(images: Tensor) -> dict[str, float]:
     return {
-        "mean": float(stack.mean()),
-        "deviation": float(stack.flatten(1).std(dim=1).mean()),
-        "saturated": float((stack.abs() > 1.1).float().mean()),
-        "variety": float(stack.std(dim=0).mean()),
+        "mean": float(images.mean()),
+        "deviation": float(images.flatten(1).std(dim=1).mean()),
+        "saturated": float((images.abs() > 1.1).float().mean()),
+        "variety": float(images.std(dim=0).mean()),
     }
 
 

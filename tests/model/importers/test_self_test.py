@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from core.errors import BrokenCheckpoint
+from model.architecture import Architecture
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.generator import Generator
-from model.importers.self_test import COLUMNS, SHEET_SIDE, run_self_test
+from model.importers.self_test import COLUMNS, SHEET_SIDE, _draw_middle, run_self_test
 
 
 def _with(generator: Generator, name: str, value: float) -> Generator:
@@ -49,3 +50,27 @@ def test_undefined_colours_are_an_error(tiny_checkpoint: Checkpoint, value: floa
     generator = _with(tiny_checkpoint.build_generator(), "synthesis.blocks.b16.torgb.bias", value)
     with pytest.raises(BrokenCheckpoint, match="undefined"):
         run_self_test(generator)
+
+
+@torch.no_grad()
+def test_the_last_blocks_of_a_large_generator_are_tried_too() -> None:
+    """Pictures are looked at in 256 px; a number that is none in the block of 512 px is found all the same."""
+    widths = dict.fromkeys([2**k for k in range(2, 10)], 4)
+    torch.manual_seed(0)
+    generator = Generator(Architecture(resolution=512, channels=widths, z_dim=4, w_dim=4, mapping_layers=1)).eval()
+    assert run_self_test(generator).pictures[0].shape == (SHEET_SIDE, SHEET_SIDE, 3)
+    generator.synthesis.block(512).conv1.conv.weight[0] = torch.nan
+    with pytest.raises(BrokenCheckpoint, match="undefined"):
+        run_self_test(generator)
+
+
+@torch.no_grad()
+def test_the_middle_is_drawn_as_the_whole_is() -> None:
+    """Away from the cut the middle's pixels are those of the full picture, so the last blocks are truly tested."""
+    widths = dict.fromkeys([2**k for k in range(2, 10)], 4)
+    torch.manual_seed(0)
+    generator = Generator(Architecture(resolution=512, channels=widths, z_dim=4, w_dim=4, mapping_layers=1)).eval()
+    ws = torch.randn(1, generator.architecture.num_ws, 4)
+    whole = generator.synthesis(ws, "fixed")[..., 144:-144, 144:-144]
+    canvas = generator.synthesis.draw(ws, noise="fixed", stop=256)[-1]
+    torch.testing.assert_close(_draw_middle(generator, ws, canvas)[..., 16:-16, 16:-16], whole, atol=1e-4, rtol=1e-4)
