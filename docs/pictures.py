@@ -13,7 +13,7 @@ from core.jobs import Preset
 from core.registry import Registry
 from faces.align import align_face
 from faces.detect import FaceDetector, choose_face
-from faces.encoding import encode_png
+from faces.encoding import encode_png, encode_webp
 from faces.images import read_photo
 from faces.sheet import grid, resized, side_by_side
 from model.conversion import Conversion
@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 SIDE = 192
 DRAWN_FACES = 24
+SAMPLES = 4
 COLUMNS = 8
 SEED = 24
 
@@ -35,7 +36,7 @@ Picture = NDArray[np.uint8]
 
 
 def main() -> None:
-    """Write the hero picture and a sheet of drawn faces for every style."""
+    """Write the hero picture, and for every style a sheet of drawn faces and the samples that the API shows."""
     prepare_device("cpu")
     registry = Registry.load(ROOT / "weights")
     pipeline = Pipeline(registry)
@@ -45,6 +46,7 @@ def main() -> None:
     write("samples.png", np.concatenate(rows))
     for style in styles:
         write(f"drawn-{style}.png", drawn_faces(pipeline, style))
+        write_samples(pipeline, style)
 
 
 def sample_row(pipeline: Pipeline, styles: list[str], path: Path) -> Picture:
@@ -78,6 +80,20 @@ def drawn_faces(pipeline: Pipeline, style: str) -> Picture:
         pictures += [resized(to_rgb(person), SIDE // 2) for person in people]
         pictures += [resized(to_rgb(portrait.picture), SIDE // 2) for portrait in portraits]
     return grid(pictures, columns=COLUMNS)
+
+
+@torch.no_grad()
+def write_samples(pipeline: Pipeline, style: str) -> None:
+    """Write what `api.style_catalogue` looks for: drawings of a style, and the drawn people they were made from."""
+    folder = ROOT / "weights" / "samples" / style
+    folder.mkdir(parents=True, exist_ok=True)
+    pair = pipeline.pair(style)
+    mapping = pair.g_ori.generator.mapping
+    ws = mapping.broadcast(sample_w(mapping, SAMPLES, seed=SEED))
+    for number, portrait in enumerate(draw_portraits(pair, ws, Look(truncation_psi=0.7), pipeline.upscaler), start=1):
+        person = resized(to_rgb(portrait.person), portrait.picture.shape[-1])  # The upscaler is for drawings.
+        (folder / f"{number}.webp").write_bytes(encode_webp(to_rgb(portrait.picture)))
+        (folder / f"{number}.before.webp").write_bytes(encode_webp(person))
 
 
 def write(name: str, picture: Picture) -> None:
