@@ -53,9 +53,9 @@ def chromium_path() -> str | None:
     return next((path for path in (*named, *CHROMIUM_PATHS) if path and Path(path).exists()), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Not longer: in its thread nobody else can run an event loop meanwhile.
 def browser() -> Iterator[Browser]:
-    """One Chromium for all stories, with an empty profile."""
+    """A Chromium with an empty profile."""
     path = chromium_path()
     if path is None:
         pytest.skip("No Chromium in PATH or where systems put it: apt-get install chromium")

@@ -76,6 +76,7 @@ def test_among_several_faces_one_is_chosen_by_keyboard(visitor: Any, studio: Any
     expect(visitor.page.get_by_role("radio", name=re.compile("Face 2 of 2, on the right"))).to_be_checked()
     visitor.page.get_by_role("button", name="This one").click()
     visitor.at("style")
+    expect(visitor.page.get_by_role("img", name="Your face, cut out of the photo")).to_be_visible()
     visitor.page.get_by_role("button", name="Draw my likeness").click()
     assert studio.painter.next_job().job.options.face == 1
 

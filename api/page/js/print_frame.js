@@ -16,6 +16,7 @@ export class PrintFrame {
     this.inset = byId("crop-inset", HTMLCanvasElement);
     this.sketches = [byId("preview-back", HTMLImageElement), byId("preview-front", HTMLImageElement)];
     this.isTurning = false;
+    this.sitting = 0; // Counts whom sketches are of: a late one of another face is not shown.
   }
 
   /**
@@ -50,12 +51,27 @@ export class PrintFrame {
    * @param {import("./alignment.js").Alignment | null} [alignment] Of the style that will draw it.
    */
   showCrop(photo, face, alignment) {
+    this.sitting += 1;
     for (const sketch of this.sketches) sketch.hidden = true;
     this.crop.hidden = !photo?.bitmap || !face;
     if (photo?.bitmap && face) {
       for (const canvas of [this.crop, this.inset]) drawAligned(canvas, photo.bitmap, face, alignment ?? PORTRAIT);
     }
     this.show("preview", this.crop.hidden ? "" : "drawn from this photo");
+  }
+
+  /**
+   * The face that will be drawn; the whole photo where the browser cannot read it.
+   *
+   * @param {import("./types.js").Photo} photo
+   * @param {import("./types.js").Face} face
+   * @param {import("./alignment.js").Alignment | null} [alignment]
+   */
+  showSitter(photo, face, alignment) {
+    if (!photo.bitmap) return this.showPhoto(photo);
+    this.showCrop(photo, face, alignment);
+    this.inset.hidden = true;
+    byId("print-caption").textContent = "Sitting for a portrait";
   }
 
   /** @returns {Promise<string | null>} An object URL of the cut-out face. */
@@ -71,11 +87,13 @@ export class PrintFrame {
   async showSketch(picture) {
     if (this.isTurning) return;
     this.isTurning = true;
+    const { sitting } = this;
     const [back, front] = this.sketches;
     const url = URL.createObjectURL(picture);
     try {
       front.src = url;
       await front.decode();
+      if (sitting !== this.sitting) return;
       front.hidden = false;
       front.parentElement?.insertBefore(front, byId("preview-layer").querySelector(".ink"));
       await front.animate([{ opacity: 0 }, { opacity: 1 }], { duration: 450 }).finished;

@@ -41,7 +41,7 @@ export class Studio {
     return this.run(async (signal) => {
       const photo = await readPhoto(file, this.frame, signal);
       const face = await this.persist(() => chooseFace(photo, this.frame, signal), signal);
-      this.frame.showPhoto(photo);
+      this.frame.showSitter(photo, face, this.alignment());
       const fields = await chooseOptions(() => this.style, signal);
       const order = orderFor({ photo, face }, fields);
       const job = await this.persist(() => {
@@ -95,10 +95,14 @@ export class Studio {
    * @param {string} text
    */
   openDrawing(photo, face, text) {
-    const style = this.shelf.styles.find(({ name }) => name === this.style);
-    this.frame.showCrop(photo, face, style?.alignment);
+    this.frame.showCrop(photo, face, this.alignment());
     this.drawing.open(text);
     showStep("drawing");
+  }
+
+  /** Where a face stands in the chosen style's pictures. */
+  alignment() {
+    return this.shelf.styles.find(({ name }) => name === this.style)?.alignment;
   }
 
   /**
