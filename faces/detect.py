@@ -3,10 +3,11 @@
 The detector is MTCNN (Zhang et al., "Joint face detection and alignment using multitask cascaded networks",
 2016) as facenet-pytorch ships it, weights included: nothing is ever downloaded. Its networks are small, its cost grows
 with the picture's area, and it looks at faces of 12 to 48 pixels anyway, so photos are reduced before it sees them.
+What the cascade proposes is then looked at again in the photo itself (``faces.refine``).
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from PIL import Image
 
 from core.errors import FaceIndexOutOfRange, MultipleFaces, NoFace
 from faces.pose import Pose, estimate_pose
+from faces.refine import refine_landmarks
 
 with warnings.catch_warnings():  # facenet-pytorch adds a filter to the whole process when it is imported.
     from facenet_pytorch import MTCNN
@@ -27,15 +29,18 @@ FaceChoice = Literal["largest", "only"] | int
 # Photos are searched with this longer side; 20 pixels of it make the smallest face.
 _SEARCH_SIDE = 1024
 # When nothing was found, once more and finer: group photos from far away.
-_FINE_SIDE = 2048
+_FINE_SIDE = 1600
 # Tiny pictures are enlarged until the shorter side has this many pixels, at most fourfold.
 _SMALLEST_SIDE = 256
 _MOST_ENLARGED = 4.0
 _MIN_FACE = 20
-# When nothing was found upright, scans and stripped phone photos may lie on their side; 180 degrees is not tried, since
-# MTCNN finds most upside-down faces, wrongly, as upright ones.
+# When nothing was found upright, scans and stripped phone photos may lie on their side.
 _QUARTER_TURNS = (1, 3)
-_TURNED_CONFIDENCE = 0.97
+# Two finds are one face when their landmarks lie closer than this, in eye distances.
+_SAME_FACE = 0.5
+
+_Box = tuple[float, float, float, float]
+_Proposal = tuple[_Box, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +51,7 @@ class Face:
         box: Left, top, right and bottom edge; may reach over the photo's edge.
         landmarks: [5, 2] float64, read-only: left eye, right eye, nose, left and right mouth corner, left as seen in
             the picture.
-        confidence: The detector's certainty, 0 to 1.
+        confidence: The detector's certainty, 0 to 1: the mean over several looks at the upright face.
         pose: Which way the head looks, estimated from the landmarks.
     """
 
@@ -87,11 +92,12 @@ class FaceDetector:
         min_confidence: Faces of which the detector is less certain are left out, 0 to 1.
     """
 
-    def __init__(self, device: str | torch.device = "cpu", min_confidence: float = 0.9) -> None:
+    def __init__(self, device: str | torch.device = "cpu", min_confidence: float = 0.7) -> None:
         """Load the weights from the installed package onto ``device``."""
         self.min_confidence = min_confidence
+        self._device = torch.device(device)
         with torch.random.fork_rng(devices=[]):  # The networks draw initial weights before they load the real ones.
-            self._mtcnn = MTCNN(keep_all=True, min_face_size=_MIN_FACE, device=torch.device(device))
+            self._mtcnn = MTCNN(keep_all=True, min_face_size=_MIN_FACE, device=self._device)
         self._mtcnn.eval().requires_grad_(requires_grad=False)
 
     def detect(self, rgb: NDArray[np.uint8]) -> list[Face]:
@@ -103,42 +109,49 @@ class FaceDetector:
         Returns:
             The faces, the largest first; an empty list when there are none.
         """
-        scales = _search_scales(rgb.shape[1], rgb.shape[0])
-        faces: list[Face] = []
-        for scale in scales:
-            faces = faces or self._search(rgb, scale, self.min_confidence)
-        for quarters in _QUARTER_TURNS:
-            faces = faces or self._search_turned(rgb, scales[0], quarters)
-        return sorted(faces, key=lambda face: face.size, reverse=True)
+        for proposals in self._searches(rgb):
+            faces = self._confirm(rgb, proposals)
+            if faces:
+                return sorted(faces, key=lambda face: face.size, reverse=True)
+        return []
 
-    def _search(self, rgb: NDArray[np.uint8], scale: float, min_confidence: float) -> list[Face]:
-        """Look for faces in ``rgb`` resized by ``scale``."""
+    def _searches(self, rgb: NDArray[np.uint8]) -> Iterator[list[_Proposal]]:
+        """Run the cascade in several ways, the likeliest first; the next is needed only if one finds nobody."""
+        scales = _search_scales(rgb.shape[1], rgb.shape[0])
+        for scale in scales:
+            yield self._propose(rgb, scale)
+        for quarters in _QUARTER_TURNS:
+            side = rgb.shape[1] if quarters == 1 else rgb.shape[0]
+            turned = self._propose(np.rot90(rgb, quarters), scales[0])
+            yield [
+                (_box_around(_turn_back(np.reshape(box, (2, 2)), quarters, side)), _turn_back(points, quarters, side))
+                for box, points in turned
+            ]
+
+    def _propose(self, rgb: NDArray[np.uint8], scale: float) -> list[_Proposal]:
+        """Run the cascade on ``rgb`` resized by ``scale``; return boxes and landmarks in pixels of ``rgb``."""
         resized = _resize(rgb, scale)
         ratio = np.array([rgb.shape[1] / resized.shape[1], rgb.shape[0] / resized.shape[0]])
-        boxes, confidences, landmarks = self._mtcnn.detect(resized, landmarks=True)
+        boxes, _, landmarks = self._mtcnn.detect(resized, landmarks=True)
         if boxes is None:
             return []
         # MTCNN counts pixels from one; the centre of its pixel i lies at i - 0.5 in continuous coordinates.
         corners = (np.asarray(boxes, dtype=np.float64).reshape(-1, 2, 2) - 0.5) * ratio  # [N, 2, 2]
         points = (np.asarray(landmarks, dtype=np.float64).reshape(-1, 5, 2) - 0.5) * ratio  # [N, 5, 2]
-        return [
-            Face(_box_around(corner), point, float(confidence))
-            for corner, point, confidence in zip(corners, points, confidences, strict=True)
-            if confidence >= min_confidence
-        ]
+        return [(_box_around(corner), point) for corner, point in zip(corners, points, strict=True)]
 
-    def _search_turned(self, rgb: NDArray[np.uint8], scale: float, quarters: int) -> list[Face]:
-        """Look for faces in ``rgb`` turned counterclockwise, and turn what is found back."""
-        side = rgb.shape[1] if quarters == 1 else rgb.shape[0]
-        found = self._search(np.rot90(rgb, quarters), scale, max(self.min_confidence, _TURNED_CONFIDENCE))
-        return [
-            Face(
-                _box_around(_turn_back(np.reshape(face.box, (2, 2)), quarters, side)),
-                _turn_back(face.landmarks, quarters, side),
-                face.confidence,
-            )
-            for face in found
-        ]
+    def _confirm(self, rgb: NDArray[np.uint8], proposals: list[_Proposal]) -> list[Face]:
+        """Look at each proposal again; keep those that are certain, each face once."""
+        faces = []
+        for box, proposed in proposals:
+            landmarks, confidence = refine_landmarks(self._mtcnn.onet, rgb, proposed, self._device)
+            if confidence >= self.min_confidence:
+                faces.append(Face(box, landmarks, confidence))
+        distinct: list[Face] = []
+        for face in sorted(faces, key=lambda face: face.confidence, reverse=True):
+            if not any(_is_same(face, other) for other in distinct):
+                distinct.append(face)
+        return distinct
 
 
 def choose_face(faces: Sequence[Face], choice: FaceChoice = "largest") -> Face:
@@ -175,13 +188,18 @@ def largest_face(faces: Sequence[Face]) -> Face:
     return choose_face(faces, "largest")
 
 
+def _is_same(face: Face, other: Face) -> bool:
+    eyes = float(np.linalg.norm(other.landmarks[1] - other.landmarks[0]))
+    return float(np.linalg.norm(face.landmarks - other.landmarks, axis=1).mean()) < _SAME_FACE * eyes
+
+
 def _turn_back(points: NDArray[np.float64], quarters: int, side: int) -> NDArray[np.float64]:
     """Map points of a picture turned by ``quarters`` back to the picture whose width or height is ``side``."""
     x, y = points[:, 0], points[:, 1]
     return np.column_stack([side - y, x] if quarters == 1 else [y, side - x])
 
 
-def _box_around(corners: NDArray[np.float64]) -> tuple[float, float, float, float]:
+def _box_around(corners: NDArray[np.float64]) -> _Box:
     """Return left, top, right and bottom of the given points, [N, 2]."""
     left, top = corners.min(axis=0).tolist()
     right, bottom = corners.max(axis=0).tolist()
