@@ -19,9 +19,7 @@ from nigaoe.commands.weights_fetch import fetch
 from nigaoe.commands.weights_import import import_file, inspect
 from nigaoe.exit_codes import exit_code
 
-app = typer.Typer(
-    name="weights", help="Weights that people have: inspect, import, export, verify.", no_args_is_help=True
-)
+app = typer.Typer(name="weights", help="Inspect, import and export weights.", no_args_is_help=True)
 app.command()(inspect)
 app.command("import")(import_file)
 app.command()(fetch)

@@ -10,8 +10,13 @@ from pathlib import Path
 
 import pytest
 import trustme
+from typer.testing import CliRunner
 
 from core.errors import BrokenCheckpoint, DownloadFailed, UsageError
+from core.manifest import DownloadRow, Manifest
+from core.manifest_editor import edit_manifest
+from core.registry import Registry
+from nigaoe.cli import app
 from nigaoe.download import CHUNK, fetch_file
 
 CONTENT = bytes(range(256)) * 4000
@@ -28,6 +33,7 @@ class Server:
         ranges: The Range header of every request, in order.
         stop_after: Break off after so many bytes; None: never.
         resumes: Whether it understands Range.
+        content: What it sends.
     """
 
     url: str
@@ -35,6 +41,7 @@ class Server:
     ranges: list[str | None] = field(default_factory=list)
     stop_after: int | None = None
     resumes: bool = True
+    content: bytes = CONTENT
 
 
 def _answer(server: Server, request: BaseHTTPRequestHandler) -> None:
@@ -54,10 +61,10 @@ def _answer(server: Server, request: BaseHTTPRequestHandler) -> None:
         request.send_error(404)
         return
     start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and server.resumes else 0
-    if start >= len(CONTENT):
+    if start >= len(server.content):
         request.send_error(416)
         return
-    body = CONTENT[start:]
+    body = server.content[start:]
     request.send_response(206 if start else 200)
     request.send_header("Content-Length", str(len(body)))
     request.end_headers()
@@ -158,3 +165,21 @@ def test_a_stranger_is_not_trusted(server: Server, tmp_path: Path) -> None:
     """A certificate that nobody vouches for ends the connection."""
     with pytest.raises(DownloadFailed, match="SSLError"):
         fetch_file(server.url + "/weights.pkl", tmp_path / "weights.pkl", SHA256, lambda *_: None)
+
+
+def test_the_command_fetches_and_imports(
+    server: Server, tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From an entry of the manifest to a registered generator; the licence is shown, accepted and kept."""
+    server.content = (repository / "tests" / "data" / "golden" / "rosinality-64.pt").read_bytes()
+    monkeypatch.setenv("NIGAOE_DATA_DIR", str(tmp_path / "data"))
+    digest = hashlib.sha256(server.content).hexdigest()
+    row = DownloadRow(url=f"{server.url}/weights.pkl", sha256=digest, licence="CC0-1.0", title="Golden")
+    edit_manifest(tmp_path / "data" / "weights", lambda _: Manifest(downloads={"golden": row}))
+    arguments = ["weights", "fetch", "golden", "--accept-licence", "--ca-bundle", str(server.ca)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "CC0-1.0" in result.output
+    entry = Registry.load(user=tmp_path / "data" / "weights").generator("golden")
+    assert (entry.title, entry.licence, entry.source) == ("Golden", "CC0-1.0", row.url)
+    assert entry.facts is not None
