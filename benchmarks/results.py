@@ -91,12 +91,13 @@ def _truth_sheet(pair: Pair, convert: Convert, path: Path) -> None:
 def _curves(runs: list[Path], path: Path) -> None:
     figure = Figure(figsize=(9, 3), layout="constrained")
     for axes, folder in zip(figure.subplots(1, len(runs), squeeze=False)[0], runs, strict=True):
-        points = [(line["images"] / 1000, line["fd_effnet"]) for line in read_log(folder) if "fd_effnet" in line]
+        points = sorted((line["images"] / 1000, line["fd_effnet"]) for line in read_log(folder) if "fd_effnet" in line)
         axes.plot(*zip(*points, strict=True), marker="o", markersize=3, color="#3567a8")
         axes.set_title(folder.name)
         axes.set_xlabel("thousand images of this run")
         axes.set_ylabel("FD-effnet")
         axes.set_ylim(bottom=0)
+        axes.set_xlim(left=0)
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
 

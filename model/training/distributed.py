@@ -9,8 +9,10 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -51,6 +53,14 @@ class Team:
         total = value.detach().clone()
         dist.all_reduce(total)
         return total / self.size
+
+    def gather(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the rows of all processes, one process after the other. # [n, F] -> [all n, F]."""
+        if self.size == 1:
+            return rows
+        parts: list[NDArray[np.float64]] = [rows] * self.size
+        dist.all_gather_object(parts, rows)
+        return np.concatenate(parts)
 
     def agree(self, flag: bool) -> bool:  # noqa: FBT001 - the flag is the value itself
         """Return whether any process raised its flag."""

@@ -55,7 +55,7 @@ class Session:
         self.log = log
         self.report = report
         self.score: Score | None = None
-        self._examiner = Examiner(self.dataset, self.config.cadence.score_samples, self.team.device)
+        self._examiner = Examiner(self.dataset, self.config.cadence.score_samples, self.team)
         self._stop = False
 
     def resume(self) -> bool:
@@ -101,10 +101,12 @@ class Session:
             self._write_line()
         if self._due(cadence.grid_images):
             self._show()
-        if self._due(cadence.score_images):
-            self._examine()
-        if time.monotonic() - self._saved_at >= cadence.save_seconds:
+        scoring = self._due(cadence.score_images)
+        # A score takes long and may be killed, so what it judges is saved first.
+        if scoring or time.monotonic() - self._saved_at >= cadence.save_seconds:
             self._save()
+        if scoring:
+            self._examine()
 
     def _due(self, every: int) -> bool:
         """Whether this step crossed a multiple of ``every`` images."""
@@ -134,9 +136,9 @@ class Session:
 
     def _examine(self) -> None:
         """Score the average; the best one is kept as a slim checkpoint."""
+        score = self.score = self._examiner.examine(self.trainer.networks.average)
         if not self.team.leads:
             return
-        score = self.score = self._examiner.examine(self.trainer.networks.average)
         progress = self.trainer.progress
         best = progress.best_score is None or score.fd_effnet < progress.best_score
         if best:

@@ -152,12 +152,14 @@ def test_two_processes_train_one_network(toy: Path) -> None:
     """Under torchrun the batch is shared, one process writes, and the run ends with the images it was asked for."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "nigaoe",
                "train", str(toy / "faces"), "--config", str(toy / "toy.toml"), "-o", str(toy / "team"),
-               "--set", "total_images=32", "--set", "cadence.score_images=0", "--set", "cadence.grid_images=0",
+               "--set", "total_images=32", "--set", "cadence.score_images=32", "--set", "cadence.grid_images=0",
                "--set", "moments.weight=0"]  # fmt: skip
     finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.count("Stopped after") == 1
-    assert [line["images"] for line in read_log(toy / "team")] == [32]
+    lines = read_log(toy / "team")
+    assert [line["images"] for line in lines] == [32, 32]
+    assert lines[-1]["fd_effnet"] > 0
     assert load_checkpoint(toy / "team" / "latest.safetensors").card.training.images_seen == 32
 
 
