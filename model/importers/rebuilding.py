@@ -131,9 +131,7 @@ class Rebuilder:
         if call.function == PERSISTENCE:
             return self._module(call)
         if call.function == NETWORK:
-            state = dict(_expect(call.state, dict))
-            state.pop("build_module_src", None)
-            return NetworkRecord(self._rebuild(state))
+            return self._network(call)
         if call.function not in HARMLESS:
             return OpaqueRecord(call.function)
         arguments = self._rebuild(call.arguments)
@@ -147,6 +145,14 @@ class Rebuilder:
         state = dict(_expect(_expect(meta, dict)["state"], dict))
         state.pop("_orig_module_src", None)
         return ModuleRecord(str(meta["class_name"]), self._rebuild(state))
+
+    def _network(self, call: Call) -> NetworkRecord:
+        state = dict(_expect(call.state, dict))
+        state.pop("build_module_src", None)
+        state = self._rebuild(state)
+        # TensorFlow returned variables without axes, such as noise strengths, as numpy's scalars.
+        variables = [(name, _scalar_tensor(v) if isinstance(v, float) else v) for name, v in state["variables"]]
+        return NetworkRecord(state | {"variables": variables})
 
     def _mapping(self, call: Call, arguments: tuple[Any, ...]) -> dict[Any, Any]:
         result: dict[Any, Any] = {}
@@ -235,6 +241,11 @@ def row_major(shape: Sequence[int]) -> tuple[int, ...]:
         steps.append(step)
         step *= size
     return tuple(reversed(steps))
+
+
+def _scalar_tensor(value: float) -> TensorRecord:
+    content = struct.pack("<f", value)
+    return TensorRecord(StorageRecord("float32", 1, lambda: content), 0, (), ())
 
 
 def _number(dtype: str, content: bytes) -> float | None:

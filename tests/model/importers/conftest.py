@@ -165,7 +165,9 @@ def tensorflow_variables(state: State, entries: list[tensorflow.Entry]) -> dict[
         "const": lambda x: x[None],
         "noise": lambda x: x[None, None],
     }
-    return {entry.foreign: undo[entry.rule](state[entry.native]).contiguous().numpy() for entry in entries}
+    variables = {entry.foreign: undo[entry.rule](state[entry.native]).contiguous().numpy() for entry in entries}
+    # A session returns a variable without axes as a scalar of numpy, not as an array.
+    return {name: variable[()] if variable.ndim == 0 else variable for name, variable in variables.items()}
 
 
 @pytest.fixture
