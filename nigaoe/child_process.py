@@ -93,8 +93,9 @@ class ChildProcess:
     def kill(self) -> None:
         """End it by force, and everything it started."""
         self._is_ending = True
-        if self.pid is not None:
-            os.killpg(self.pid, signal.SIGKILL)
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
     def has_ended(self) -> bool:
         """Whether it does not run."""
