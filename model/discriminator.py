@@ -88,27 +88,35 @@ class Discriminator(nn.Module):
         self.fromrgb = ConvLayer(3, architecture.channels[architecture.resolution], 1, clamp=architecture.conv_clamp)
         self.blocks = nn.ModuleDict({f"b{r}": ResidualBlock(r, architecture) for r in architecture.resolutions[:0:-1]})
         self.epilogue = Epilogue(architecture)
+        # Blocks of at least `reduced_from` pixels compute in `reduced_dtype`; see `use_reduced_precision`.
+        self.reduced_from: int | None = None
+        self.reduced_dtype = torch.float32
         self._tag_parameters()
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits # [N, 1]. The minibatch statistic couples the samples of a batch."""
-        x = self.fromrgb(image)
-        for block in self.blocks.values():
-            x = block(x)
-        logits: Tensor = self.epilogue(x)
+        logits: Tensor = self.epilogue(self.features(image)[-1].to(image.dtype))
         return logits
+
+    def use_reduced_precision(self, dtype: torch.dtype, *, from_resolution: int) -> None:
+        """Compute blocks of ``from_resolution`` and more in bf16 or fp16; the epilogue stays in float32."""
+        self.reduced_from, self.reduced_dtype = from_resolution, dtype
 
     def features(self, image: Tensor) -> list[Tensor]:
         """Return the outputs of FromRGB and all residual blocks, fine to coarse.
 
         The minibatch statistic is left out: features of one picture never depend on its neighbours in the batch.
         """
-        x = self.fromrgb(image)
+        x = self.fromrgb(image.to(self._dtype(self.architecture.resolution, image.dtype)))
         taps = [x]
-        for block in self.blocks.values():
-            x = block(x)
+        for resolution, block in zip(self.architecture.resolutions[:0:-1], self.blocks.values(), strict=True):
+            x = block(x.to(self._dtype(resolution, image.dtype)))
             taps.append(x)
         return taps
+
+    def _dtype(self, resolution: int, default: torch.dtype) -> torch.dtype:
+        reduced = self.reduced_from is not None and resolution >= self.reduced_from
+        return self.reduced_dtype if reduced else default
 
     def _tag_parameters(self) -> None:
         tag(self.fromrgb, "fromrgb")
