@@ -3,20 +3,15 @@
 One registry an application, none for the module: two applications in one process (tests) do not share counters.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
-from typing_extensions import override
 
-from core.errors import StorageError
 from core.job_store import JobStore
-from core.jobs import JobState
+from core.queue_collector import QueueCollector
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -35,7 +30,7 @@ class Meters:
         self._registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
-        self._registry.register(_QueueCollector(store))
+        self._registry.register(QueueCollector(store))
         self.requests = Counter(
             "nigaoe_http_requests", "Answered requests.", ["method", "route", "status"], registry=self._registry
         )
@@ -62,44 +57,3 @@ class Meters:
     def exposition(self) -> bytes:
         """Everything in Prometheus's text format; asks the job store, so it blocks."""
         return generate_latest(self._registry)
-
-
-class _QueueCollector(Collector):
-    """The queue and the workers, the same from every replica; absent while the job store does not answer."""
-
-    def __init__(self, store: JobStore) -> None:
-        self._store = store
-
-    @override
-    def collect(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily("nigaoe_job_store_up", "Whether the job store answers.")
-        try:
-            families = [*self._queue(), *self._workers()]
-        except StorageError:
-            families = []
-        up.add_metric([], 1.0 if families else 0.0)
-        yield up
-        yield from families
-
-    def _queue(self) -> Iterator[Metric]:
-        queue = self._store.queue()
-        yield GaugeMetricFamily("nigaoe_jobs_queued", "Jobs that wait.", queue.queued)
-        yield GaugeMetricFamily("nigaoe_jobs_running", "Jobs that run.", queue.running)
-        yield GaugeMetricFamily(
-            "nigaoe_jobs_unfinished", "Waiting and running: what to scale workers by.", queue.queued + queue.running
-        )
-        yield GaugeMetricFamily(
-            "nigaoe_queue_oldest_age_seconds", "Age of the job that waits longest.", queue.oldest_age
-        )
-        states = GaugeMetricFamily("nigaoe_jobs_stored", "Stored jobs by state.", labels=["state"])
-        for state in JobState:
-            states.add_metric([state.value], queue.states.get(state, 0))
-        yield states
-
-    def _workers(self) -> Iterator[Metric]:
-        workers = self._store.workers()
-        ready = [worker for worker in workers if worker.ready]
-        yield GaugeMetricFamily("nigaoe_workers", "Workers that report.", len(workers))
-        yield GaugeMetricFamily("nigaoe_workers_ready", "Workers that take jobs.", len(ready))
-        yield GaugeMetricFamily("nigaoe_slots", "Jobs that all workers can run at once.", sum(w.slots for w in ready))
-        yield GaugeMetricFamily("nigaoe_slots_busy", "Slots in use.", sum(w.busy for w in workers))
