@@ -92,7 +92,7 @@ class _Colours:
 
     def __call__(self, x: Tensor, w: Tensor) -> Tensor:
         modulated = self.affine(w)[:, :, None] * self.matrix  # [N, I, 3]
-        positions = x.permute(0, 2, 3, 1)  # [N, R, R, I]
+        positions = x.permute(0, 2, 3, 1).contiguous()  # [N, R, R, I]
         # One product a picture row: the gradient's sum over positions is split here, not by a library's thread count.
         per_row = modulated[:, None].expand(-1, x.shape[2], -1, -1)  # [N, R, I, 3]
         rgb = torch.matmul(positions, per_row).permute(0, 3, 1, 2) + self.bias

@@ -19,7 +19,7 @@ def test_features_are_the_networks(soft_pictures: Callable[..., Tensor], layout:
         torch.testing.assert_close(level, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_the_network_itself_is_left_alone(soft_pictures: Callable[..., Tensor]) -> None:
+def test_the_network_itself_is_left_alone() -> None:
     """Folding works on a copy."""
     before = {name: tensor.clone() for name, tensor in shared_features().state_dict().items()}
     FrozenFeatures(shared_features())

@@ -55,9 +55,10 @@ def test_clamped_generators_stay_clamped(tiny: Architecture) -> None:
     torch.testing.assert_close(FrozenSynthesis(generator.synthesis)(ws), generator.draw_image(ws), atol=1e-5, rtol=1e-4)
 
 
-def test_a_latent_alone_gives_the_same_bits(tiny_generator: Generator) -> None:
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_a_latent_alone_gives_the_same_bits(tiny_generator: Generator, layout: torch.memory_format) -> None:
     """Picture and gradient of one latent are exactly its part of a batch's."""
-    frozen = FrozenSynthesis(tiny_generator.synthesis)
+    frozen = FrozenSynthesis(tiny_generator.synthesis, memory_format=layout)
     ws = codes(tiny_generator, 9)
 
     def both(part: Tensor) -> tuple[Tensor, Tensor]:
