@@ -37,7 +37,7 @@ class LossWeights(_Frozen):
     discriminator: _Weight = 0.0
     lpips: _Weight = 0.0
     layer_spread: _Weight = 0.02
-    mahalanobis: _Weight = 0.005
+    mahalanobis: _Weight = 0.05
     noise: _Weight = 1e5
 
     @model_validator(mode="after")
