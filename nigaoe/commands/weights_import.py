@@ -85,9 +85,11 @@ def import_file(
 
 def bring_in(request: "ImportRequest") -> None:
     """Import and tell what came of it; shared with `fetch`."""
+    from model.device import prepare_device
     from model.importers.importing import import_weights
 
     settings = load_settings()
+    prepare_device("cpu", settings.torch_threads)
     console = Console(stderr=True)
     with console.status(f"Importing {escape(request.path.name)} ..."):
         imported = import_weights(request, Registry.from_settings(settings), settings.registry_path)
