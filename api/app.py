@@ -85,7 +85,7 @@ def _middleware(facilities: Facilities) -> list[Middleware]:
         Middleware(RequestMetrics, meters=facilities.meters),
         Middleware(SecurityHeaders),
         Middleware(ErrorBorder),
-        Middleware(Authentication, keys=facilities.keys, public_url=settings.public_url),
+        Middleware(Authentication, keys=facilities.keys, settings=settings),
         Middleware(RateLimit, limits=facilities.limits),
         Middleware(BodyGuard, max_bytes=settings.max_request_bytes, seconds=settings.body_timeout_seconds),
     ]
@@ -101,7 +101,7 @@ def _lifespan(facilities: Facilities) -> Callable[[FastAPI], AbstractAsyncContex
         if facilities.settings.webhooks:
             tasks.append(asyncio.create_task(facilities.webhooks.run(), name="webhooks"))
         async with facilities.services.feed:
-            log.info("api_started", version=health.VERSION)
+            log.info("api.started", version=health.VERSION)
             try:
                 yield
             finally:

@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -13,9 +13,10 @@ from api.face_tokens import PREFIX, FaceTokens
 from api.meters import Meters
 from api.schemas import ChoosableFace, FacesView
 from api.style_catalogue import Framing
-from core.errors import InvalidRequest, MultipleFaces
+from core.errors import InvalidRequest, MultipleFaces, QueueFull
 from core.jobs import FoundFace
 from core.settings import Settings
+from core.telemetry import span
 from faces.align import align_face
 from faces.encoding import encode_png
 from faces.images import ImageLimits, read_photo
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from faces.detect import Face, FaceChoice, FaceDetector
 
 T = TypeVar("T")
+
+MAX_WAITING: Final = 128
+"""Photos that wait for their turn, all of them in memory; beyond that the caller is asked to come back."""
+RETRY_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -63,10 +68,15 @@ class FaceFinder:
 
     def load(self) -> "FaceDetector":
         """Load the detector if nobody did yet. It takes seconds, so the process answers before it is done."""
+        import torch
+
         from faces.detect import FaceDetector
 
         with self._loading:
             if self._detector is None:
+                # Photos side by side use cores better than one photo on all of them, and a worker next door steps on
+                # those cores as well: threads that wait for each other there cost a multiple of what they bring.
+                torch.set_num_threads(1)
                 self._detector = FaceDetector()
             return self._detector
 
@@ -85,6 +95,7 @@ class FaceFinder:
             FaceIndexOutOfRange: There are not so many faces.
             InvalidFaceToken: The token is not one for this photo.
             InvalidRequest: The choice is none of these.
+            QueueFull: Too many photos wait for their turn.
         """
         return await self._in_turn(lambda: self._prepare(photo, self._choice(choice, photo), framing))
 
@@ -93,11 +104,16 @@ class FaceFinder:
 
         Raises:
             ImageError: The file is no usable photo.
+            QueueFull: Too many photos wait for their turn.
         """
         return await self._in_turn(lambda: self._find(photo))
 
     async def _in_turn(self, work: Callable[[], T]) -> T:
-        with self._meters.prepare_seconds.time():
+        if self._turns.statistics().tasks_waiting >= MAX_WAITING:
+            raise QueueFull(
+                "Too many photos are being looked at: try again in a few seconds.", retry_after=RETRY_SECONDS
+            )
+        with self._meters.prepare_seconds.time(), span("prepare"):
             return await to_thread.run_sync(work, limiter=self._turns)
 
     def _find(self, photo: bytes) -> FacesView:

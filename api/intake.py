@@ -123,15 +123,15 @@ class Intake:
                 if job.id not in known:
                     self._services.blobs.delete_folder(job.folder)
         except StorageError as error:
-            log.warning("cleaning_up_postponed", code=error.code)
+            log.warning("cleaning_up.postponed", code=error.code)
 
     def _ring(self, job: Job) -> None:
         try:
             self._services.dispatcher.ring(doorbell_for(job))
         except StorageError as error:
-            log.warning("doorbell_postponed", job_id=job.id, code=error.code)
+            log.warning("doorbell.postponed", job_id=job.id, code=error.code)
         self._meters.jobs_accepted.labels(job.kind.value).inc()
-        log.info("job_accepted", job_id=job.id, kind=job.kind.value, style=job.options.style)
+        log.info("job.accepted", job_id=job.id, kind=job.kind.value, style=job.options.style)
 
 
 def order_of(caller: Caller, key: str | None, what: str, fields: Mapping[str, Any], photos: Sequence[bytes]) -> Order:

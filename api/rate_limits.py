@@ -69,7 +69,7 @@ class RateLimits:
                 return
             reset_time, _ = await self._limiter.get_window_stats(limit, what, caller.identity)
         except StorageError as error:
-            log.warning("rate_limit_not_counted", reason=type(error.storage_error).__name__)
+            log.warning("rate_limit.not_counted", reason=type(error.storage_error).__name__)
             return
         seconds = max(1.0, reset_time - time.time())
         raise RateLimited(f"Too many {what}: {limit} are allowed. Wait {seconds:.0f} seconds.", retry_after=seconds)

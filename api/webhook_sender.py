@@ -18,7 +18,7 @@ from api.job_views import JobViews
 from api.meters import Meters
 from api.outbound import Outbound
 from api.webhook_signing import signed_headers, webhook_secret
-from core.errors import NigaoeError, OutboundError, StorageError
+from core.errors import NigaoeError, OutboundError
 from core.job_store import JobStore
 from core.jobs import Job
 from core.settings import Settings
@@ -66,8 +66,8 @@ class WebhookSender:
             return
         try:
             due = await run_in_threadpool(self._store.due_webhooks, room)
-        except StorageError as error:
-            log.warning("webhooks_postponed", code=error.code)
+        except NigaoeError as error:
+            log.warning("webhook.postponed", code=error.code)
             return
         for job, number in due:
             if job.id not in self._under_way:  # A delivery may take longer than the pause after it.
@@ -75,8 +75,10 @@ class WebhookSender:
                 self._under_way[job.id] = task
                 task.add_done_callback(partial(self._finished, job.id))
 
-    def _finished(self, job_id: str, _task: asyncio.Task[None]) -> None:
+    def _finished(self, job_id: str, task: asyncio.Task[None]) -> None:
         self._under_way.pop(job_id, None)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            log.error("webhook.crashed", job_id=job_id, exc_info=fault)  # It comes due again.
 
     async def deliver(self, job: Job, number: int) -> None:
         """Try once; settle if it was taken, or if this was the last try.
@@ -92,10 +94,10 @@ class WebhookSender:
             if outcome != "failed":
                 await run_in_threadpool(self._store.settle_webhook, job.id)
         except NigaoeError as error:  # The stores are away: the entry comes due again.
-            log.warning("webhook_postponed", job_id=job.id, code=error.code)
+            log.warning("webhook.postponed", job_id=job.id, code=error.code)
             return
         self._meters.webhooks.labels(outcome).inc()
-        log.info("webhook", job_id=job.id, outcome=outcome, number=number)
+        log.info("webhook.tried", job_id=job.id, outcome=outcome, number=number)
 
     async def _send(self, job: Job) -> str:
         body = await run_in_threadpool(self._body, job)

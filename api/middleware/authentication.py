@@ -1,7 +1,8 @@
 """Who may call, decided on the request's head: FastAPI would read a whole upload before it asked a dependency."""
 
+import ipaddress
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
@@ -10,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.api_keys import KeyRing
 from api.caller import Caller
 from core.errors import CrossOrigin, Unauthorized
+from core.settings import Web
 
 GUARDED: Final = ("/convert", "/faces", "/jobs", "/batches")
 """Paths, and all below them, that need a key where keys are asked for. Everything else shows nothing of anyone."""
@@ -28,13 +30,14 @@ class Authentication:
     Args:
         app: What comes behind.
         keys: The valid keys; None: everyone may call (embedded use).
-        public_url: The service's own address, where a proxy in front hides it.
+        settings: Where the service is reached.
     """
 
-    def __init__(self, app: ASGIApp, *, keys: KeyRing | None, public_url: str | None = None) -> None:
+    def __init__(self, app: ASGIApp, *, keys: KeyRing | None, settings: Web) -> None:
         self.app = app
         self.keys = keys
-        self.own_host = urlsplit(public_url or "").netloc
+        self.own_host = _split(settings.public_url or "").netloc
+        self.is_local = _is_loopback(settings.host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection.
@@ -52,6 +55,8 @@ class Authentication:
         if self.keys is None:
             if scope["method"] not in _SAFE_METHODS and self._is_other_site(headers):
                 raise CrossOrigin("Open Nigaoe's own page, or give out API keys for use from other sites.")
+            if self.is_local and self._is_strange_name(headers.get("host", "")):
+                raise CrossOrigin("This service is for its own machine; set NIGAOE_PUBLIC_URL to give it another name.")
             return Caller.without_key(scope)
         text = _key_text(headers)
         if text is None:
@@ -67,7 +72,14 @@ class Authentication:
         if site is not None:
             return site not in ("none", "same-origin")
         origin = headers.get("origin")
-        return origin is not None and urlsplit(origin).netloc not in (headers.get("host"), self.own_host)
+        return origin is not None and _split(origin).netloc not in (headers.get("host"), self.own_host)
+
+    def _is_strange_name(self, host: str) -> bool:
+        """A site may point its own name at 127.0.0.1 (DNS rebinding); then its pages count as ours to a browser."""
+        name = _split(f"//{host}").hostname or ""
+        if "." not in name or name.endswith(".localhost") or host == self.own_host:
+            return False
+        return _address(name) is None
 
 
 def _key_text(headers: Headers) -> str | None:
@@ -75,3 +87,23 @@ def _key_text(headers: Headers) -> str | None:
     if scheme.lower() == "bearer" and text.strip():
         return text.strip()
     return headers.get("x-api-key")
+
+
+def _is_loopback(host: str) -> bool:
+    address = _address(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _split(address: str) -> SplitResult:
+    """The parts of what a client sent as an address; of nonsense, none."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")

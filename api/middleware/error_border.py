@@ -37,7 +37,7 @@ class ErrorBorder:
                 raise
             known = error if isinstance(error, NigaoeError) else NigaoeError()
             if known is not error:
-                log.exception("request_failed")
+                log.exception("request.failed")
             elif known.status >= 500:
-                log.warning("request_refused", code=known.code, reason=known.message)
+                log.warning("request.refused", code=known.code, reason=known.message)
             await problem_response(known, scope)(scope, receive, send)

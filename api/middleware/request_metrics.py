@@ -6,6 +6,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.meters import Meters
+from core.telemetry import span
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +41,8 @@ class RequestMetrics:
 
         self.meters.in_progress.inc()
         try:
-            await self.app(scope, receive, send_watched)
+            with span("request", method=scope["method"], path=scope["path"]):
+                await self.app(scope, receive, send_watched)
         finally:
             self.meters.in_progress.dec()
             self._record(scope, status, time.perf_counter() - began)
@@ -51,7 +53,7 @@ class RequestMetrics:
         self.meters.requests.labels(method, route, str(status)).inc()
         self.meters.request_seconds.labels(method, route).observe(seconds)
         if scope["path"] not in _QUIET:
-            log.info("request", method=method, path=scope["path"], status=status, seconds=round(seconds, 4))
+            log.info("request.answered", method=method, path=scope["path"], status=status, seconds=round(seconds, 4))
 
 
 def route_of(scope: Scope) -> str:

@@ -25,6 +25,7 @@ router = APIRouter(tags=["convert"])
         *errors.error_tree(errors.ImageError),
         errors.OutboundError,
         errors.ForbiddenAddress,
+        errors.QueueFull,
         guarded=True,
     ),
     openapi_extra=upload_body(None, PhotoAddress, several=False),

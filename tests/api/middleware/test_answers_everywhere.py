@@ -72,7 +72,7 @@ def test_a_crash_tells_the_caller_nothing_and_the_log_everything(
     monkeypatch.setattr(api.services.store, "list_jobs", crash)
     with structlog.testing.capture_logs() as lines:
         answer = api.client().get("/jobs")
-    assert [line["log_level"] for line in lines if line["event"] == "request_failed"] == ["error"]
+    assert [line["log_level"] for line in lines if line["event"] == "request.failed"] == ["error"]
     assert (answer.status_code, answer.json()["code"]) == (500, "internal")
     assert "secret" not in answer.text
     assert answer.headers["X-Content-Type-Options"] == "nosniff"

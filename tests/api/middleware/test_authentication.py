@@ -83,6 +83,8 @@ def test_strangers_are_refused_before_their_upload_is_read(api: "Api", exchange:
     [
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
+        ({"Host": "["}, 415),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
         ({"Sec-Fetch-Site": "same-site", "Origin": "http://evil.localhost"}, 403),
         ({"Sec-Fetch-Site": "same-origin", "Origin": "https://behind-a-proxy.example"}, 415),
@@ -110,3 +112,28 @@ def test_a_damaged_file_of_keys_lets_nobody_in(special_api: Callable[..., "Api"]
     path.write_text("{")
     answer = special_api(api_keys_file=path).client("ngk_000000000000_x").get("/jobs")
     assert (answer.status_code, answer.json()["code"]) == (500, "invalid_settings")
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("rebinding.example", 403),
+        ("rebinding.example:8000", 403),
+        ("localhost:8000", 200),
+        ("nigaoe.localhost", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8000", 200),
+        ("api", 200),
+        ("nigaoe.example", 200),
+    ],
+)
+def test_a_strange_name_for_this_machine_is_refused(special_api: Callable[..., "Api"], host: str, status: int) -> None:
+    """DNS rebinding would make another site's pages the own ones, and everyone's jobs theirs."""
+    client = special_api(public_url="https://nigaoe.example/").client()
+    assert client.get("/jobs", headers={"Host": host}).status_code == status
+
+
+def test_a_service_for_others_has_the_name_that_they_gave_it(special_api: Callable[..., "Api"]) -> None:
+    """Bound to a network, or asking for keys, it cannot know its names."""
+    client = special_api(host="0.0.0.0").client()
+    assert client.get("/jobs", headers={"Host": "nigaoe.company.example"}).status_code == 200

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import httpx
+import pytest
 
 if TYPE_CHECKING:
     from conftest import Api
@@ -57,3 +58,13 @@ def test_one_photo_at_a_time(client: httpx.Client, landscape: bytes) -> None:
     """Two would make their faces' numbers ambiguous."""
     files = [("photo", ("a.jpg", landscape)), ("photo", ("b.jpg", landscape))]
     assert client.post("/faces", files=files).json()["code"] == "invalid_request"
+
+
+def test_a_crowd_is_asked_to_come_back(
+    special_api: Callable[..., "Api"], landscape: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting photos are in memory, so there may be only so many."""
+    monkeypatch.setattr("api.face_finder.MAX_WAITING", 0)
+    answer = find(special_api().client(), landscape)
+    assert (answer.status_code, answer.json()["code"]) == (503, "queue_full")
+    assert answer.headers["Retry-After"] == "10"
