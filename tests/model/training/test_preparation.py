@@ -63,6 +63,7 @@ def test_an_interrupted_preparation_ends_as_a_whole_one(
     assert (tmp_path / "cut" / "items.jsonl").read_text() == (tmp_path / "whole" / "items.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_workers_give_the_same_bytes(archive: Path, tmp_path: Path) -> None:
     """Two processes keep the order of one."""
     alone = prepare(archive, tmp_path / "alone")
