@@ -4,6 +4,7 @@ Most stories share one service and are kept apart by API keys: every story has a
 """
 
 import contextlib
+import functools
 import json
 import socket
 import threading
@@ -163,15 +164,21 @@ def client(api: Api) -> httpx.Client:
 
 
 @pytest.fixture
-def special_api(tmp_path: Path) -> Iterator[Callable[..., Api]]:
-    """Start a service with other settings, over stores in memory; without keys unless asked for."""
+def start(tmp_path: Path) -> Iterator[Callable[..., Api]]:
+    """Start a service: how its stores are connected, and which settings are other than usual."""
     with contextlib.ExitStack() as stack:
 
-        def start(**changes: Any) -> Api:
+        def starting(connecting: Callable[[Settings], Services], **changes: Any) -> Api:
             settings = settings_for(tmp_path / uuid.uuid4().hex, **changes)
-            return stack.enter_context(serving(settings, connect_in_memory(settings)))
+            return stack.enter_context(serving(settings, connecting(settings)))
 
-        yield start
+        yield starting
+
+
+@pytest.fixture
+def special_api(start: Callable[..., Api]) -> Callable[..., Api]:
+    """Start a service with other settings, over stores in memory; without keys unless asked for."""
+    return functools.partial(start, connect_in_memory)
 
 
 def settings_for(folder: Path, **changes: Any) -> Settings:
