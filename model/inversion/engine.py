@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
+import torch
 from torch import Tensor
 
 from model.generator import Generator
@@ -30,6 +31,8 @@ class SlotEngine:
         generator: Its present weights are used; it is not changed.
         objective: Built for this generator, on its device.
         width: Number of slots.
+        conv_dtype: Type in which the generator's convolutions compute, such as bf16; None: float32. A reduced type is
+            faster where the processor has units for it, and finds latents of the same quality, but not the same ones.
         clock: Monotonic seconds, the clock of deadlines.
 
     Attributes:
@@ -43,12 +46,13 @@ class SlotEngine:
         objective: Objective,
         width: int,
         *,
+        conv_dtype: torch.dtype | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if width < 1:
             raise ValueError(f"an engine needs at least one slot, not {width}")
         self.generator = generator
-        self._synthesis = FrozenSynthesis(generator.synthesis)
+        self._synthesis = FrozenSynthesis(generator.synthesis, dtype=conv_dtype)
         self.objective = objective
         self.width = width
         self.batch_limit: int | None = None

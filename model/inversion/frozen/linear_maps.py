@@ -26,7 +26,10 @@ _ONEDNN = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-
 
 
 class LinearMap(ABC):
-    """A linear map of # [N, I, H, W] to # [N, O, H', W'], and back."""
+    """A linear map of # [N, I, H, W] to # [N, O, H', W'], and back.
+
+    Maps with weights in bf16 or fp16 compute in that type and hand back the type that they were given.
+    """
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
@@ -100,19 +103,19 @@ class UpConvolution(LinearMap):
 
     def __init__(self, weight: Tensor, kernel: Tensor, *, memory_format: torch.memory_format) -> None:
         self._weight = weight.transpose(0, 1).contiguous(memory_format=memory_format)
-        taps = (kernel * 4).flip((0, 1))[None, None].expand(weight.shape[0], 1, -1, -1)
+        taps = (kernel * 4).flip((0, 1))[None, None].expand(weight.shape[0], 1, -1, -1)  # always in full precision
         self._taps = taps.contiguous(memory_format=memory_format)
         self._turned_taps = taps.flip((2, 3)).contiguous(memory_format=memory_format)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map # [N, I, H, W] to # [N, O, 2H, 2W]."""
-        doubled = in_pairs(lambda t: F.conv_transpose2d(t, self._weight, stride=2), x)  # [N, O, 2H + 1, 2W + 1]
-        return F.conv2d(doubled, self._taps, padding=1, groups=self._taps.shape[0])
+        doubled = in_pairs(lambda t: F.conv_transpose2d(t, self._weight, stride=2), x.to(self._weight.dtype))
+        return F.conv2d(doubled.to(x.dtype), self._taps, padding=1, groups=self._taps.shape[0])  # from 2H + 1 to 2H
 
     def adjoint(self, gradient: Tensor) -> Tensor:
         """Map # [N, O, 2H, 2W] back to # [N, I, H, W]."""
         filtered = F.conv2d(gradient, self._turned_taps, padding=2, groups=self._taps.shape[0])
-        return in_pairs(lambda g: F.conv2d(g, self._weight, stride=2), filtered)
+        return in_pairs(lambda g: F.conv2d(g, self._weight, stride=2), filtered.to(self._weight.dtype)).to(gradient)
 
 
 class Pointwise(LinearMap):
@@ -171,10 +174,11 @@ def in_pairs(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def _correlate(x: Tensor, weight: Tensor, groups: int) -> Tensor:
-    padding = weight.shape[-1] // 2
-    if x.device.type == "cpu" and x.dtype == torch.float32 and _ONEDNN:
-        return torch.mkldnn_convolution(x, weight, None, (padding,) * 2, (1, 1), (1, 1), groups)
-    return F.conv2d(x, weight, padding=padding, groups=groups)
+    padding = (weight.shape[-1] // 2,) * 2
+    given = x.to(weight.dtype)
+    if x.device.type == "cpu" and weight.dtype != torch.float64 and _ONEDNN:
+        return torch.mkldnn_convolution(given, weight, None, padding, (1, 1), (1, 1), groups).to(x.dtype)
+    return F.conv2d(given, weight, padding=padding, groups=groups).to(x.dtype)
 
 
 def _mix(x: Tensor, matrix: Tensor) -> Tensor:

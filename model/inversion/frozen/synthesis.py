@@ -19,6 +19,14 @@ from model.ops.modulation import DEMODULATION_EPSILON
 
 
 @dataclass(frozen=True, slots=True)
+class _Storage:
+    """How weights and activations lie in memory."""
+
+    layout: torch.memory_format
+    dtype: torch.dtype | None  # Of the convolutions' weights; None: as they come.
+
+
+@dataclass(frozen=True, slots=True)
 class _Affine:
     """From a style vector to the scale of each input channel."""
 
@@ -49,12 +57,13 @@ class _Layer:
     clamp: float | None
 
     @classmethod
-    def of(cls, layer: StyledConv, up_kernel: Tensor | None, memory_format: torch.memory_format) -> "_Layer":
+    def of(cls, layer: StyledConv, up_kernel: Tensor | None, storage: _Storage) -> "_Layer":
         weight = layer.conv.weight * layer.conv.weight_gain
+        stored, memory_format = weight.to(storage.dtype or weight.dtype), storage.layout
         linear = (
-            Convolution(weight, memory_format=memory_format)
+            Convolution(stored, memory_format=memory_format)
             if up_kernel is None
-            else UpConvolution(weight, up_kernel, memory_format=memory_format)
+            else UpConvolution(stored, up_kernel, memory_format=memory_format)
         )
         bias = (layer.bias * LEAKY_GAIN)[None, :, None, None]
         strength = layer.noise_strength * LEAKY_GAIN
@@ -108,10 +117,10 @@ class _Block:
     styles: range  # Which styles its layers and then its ToRGB read.
 
     @classmethod
-    def of(cls, block: SynthesisBlock, architecture: Architecture, layout: torch.memory_format) -> "_Block":
+    def of(cls, block: SynthesisBlock, architecture: Architecture, storage: _Storage) -> "_Block":
         first_kernel = block.resample_kernel if block.resolution > 4 else None
         kernels = [first_kernel, None]
-        layers = [_Layer.of(conv, kernel, layout) for conv, kernel in zip(block.convs, kernels, strict=False)]
+        layers = [_Layer.of(conv, kernel, storage) for conv, kernel in zip(block.convs, kernels, strict=False)]
         return cls(layers, _Colours.of(block.torgb), architecture.layer_range(block.resolution))
 
 
@@ -121,16 +130,23 @@ class FrozenSynthesis:
     Args:
         synthesis: Its present weights are used; later changes are not seen.
         memory_format: Layout of activations; None chooses by device.
+        dtype: Type in which convolutions compute, bf16 or fp16; None: the weights' own. Everything else stays exact.
     """
 
-    def __init__(self, synthesis: Synthesis, *, memory_format: torch.memory_format | None = None) -> None:
+    def __init__(
+        self,
+        synthesis: Synthesis,
+        *,
+        memory_format: torch.memory_format | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         self.architecture = synthesis.architecture
         blocks = [synthesis.block(resolution) for resolution in self.architecture.resolutions]
         layout = memory_format or preferred_layout(blocks[0].const.device)
         kernel = blocks[0].resample_kernel
         with torch.no_grad():
             self._const = blocks[0].const[None].contiguous(memory_format=layout)  # [1, C, 4, 4]
-            self._blocks = [_Block.of(block, self.architecture, layout) for block in blocks]
+            self._blocks = [_Block.of(block, self.architecture, _Storage(layout, dtype)) for block in blocks]
             self._up_taps = (kernel * 4)[None, None].expand(3, 1, -1, -1).contiguous()
 
     def __call__(self, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
