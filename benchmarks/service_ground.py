@@ -1,0 +1,111 @@
+"""What the service's benchmarks stand on: a Valkey, blobs, the bundled pair, and processes of the service."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from core.blob_store import CROP
+from core.jobs import Job, JobOptions, Preset, new_job
+from core.services import Services, connect
+from core.settings import Settings
+from faces.align import align_face
+from faces.detect import FaceDetector
+from faces.encoding import encode_png
+from faces.images import read_photo
+from model.device import prepare_device
+from nigaoe.embedded_redis import EmbeddedRedis
+from worker.gallery import Gallery
+from worker.work import reduced
+
+PHOTO = Path(__file__).parent.parent / "samples" / "astronaut.jpg"
+SLOTS = 4
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has used; Linux only."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(holds: Callable[[], object]) -> None:
+    while not holds():
+        time.sleep(0.02)
+
+
+class Ground:
+    """A Valkey, blobs, and what to do jobs with."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.valkey = EmbeddedRedis(folder / "valkey").start()
+        self.settings = Settings(
+            data_dir=folder / "data", redis_url=self.valkey.url, slots=SLOTS, max_queued_jobs=10_000,
+            max_queue_age_seconds=3600, max_active_jobs_per_key=10_000, log_level="error",
+            rate_limit="1000000/minute", convert_rate_limit="1000000/minute",
+        )  # fmt: skip
+        self.services = connect(self.settings)
+        self.gallery = Gallery(self.settings, prepare_device("cpu"))
+        self.gallery.load()
+        self.pair = self.gallery.pair("anime")
+        photo = read_photo(PHOTO.read_bytes())
+        card = self.pair.g_ori.card
+        crop, _ = align_face(photo, FaceDetector().detect(photo)[0].landmarks, card.alignment, 256)
+        self.crop = encode_png(crop)
+        self.target = reduced(crop, card.architecture.resolution)
+
+    def close(self) -> None:
+        self.services.close()
+        self.valkey.stop()
+
+    def order(self, services: Services, count: int, preset: Preset) -> list[Job]:
+        jobs = []
+        for _ in range(count):
+            job = new_job(JobOptions(preset=preset))
+            services.blobs.put(f"{job.folder}/{CROP}", self.crop)
+            jobs.append(job.model_copy(update={"blobs": {CROP: f"{job.folder}/{CROP}"}}))
+        return list(services.store.submit(jobs).jobs)
+
+    @contextlib.contextmanager
+    def process(self, *command: str, **changes: Any) -> Iterator[subprocess.Popen[bytes]]:
+        changed = {**self.settings.model_dump(exclude_defaults=True, exclude={"redis_url"}), **changes}
+        environment = {f"NIGAOE_{name.upper()}": str(value) for name, value in changed.items()}
+        environment["NIGAOE_REDIS_URL"] = self.valkey.url
+        process = subprocess.Popen([sys.executable, "-m", "nigaoe", *command], env={**os.environ, **environment})
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+    @contextlib.contextmanager
+    def worker(self) -> Iterator[subprocess.Popen[bytes]]:
+        with self.process("worker") as process:
+            wait_for(lambda: any(worker.ready for worker in self.services.store.workers()))
+            yield process
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers there with 200."""
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(url, timeout=60).status_code == 200
+    return False
