@@ -1,9 +1,9 @@
 """`nigaoe worker`: one worker, for one device."""
 
-import sys
 from typing import Final
 
 CELERY_ARGUMENTS: Final = (
+    "--app=worker.app",
     "--quiet",  # No banner; our log says what is worth saying.
     "worker",
     "--pool=threads",
@@ -16,9 +16,10 @@ CELERY_ARGUMENTS: Final = (
 
 def worker() -> None:
     """Run a worker for the Redis in NIGAOE_REDIS_URL, until SIGTERM; it is `celery -A worker.app worker -P threads`."""
+    from celery.bin.celery import celery
+
     from core.settings import load_settings
-    from worker.app import app, celery_settings
+    from worker.app import celery_settings
 
     celery_settings(load_settings())  # Raises what is wrong with the settings before Celery wraps it in a traceback.
-    app.start(argv=list(CELERY_ARGUMENTS))
-    sys.exit(0)
+    celery.main(args=list(CELERY_ARGUMENTS), prog_name="celery")  # Ends the process with the worker's exit status.
