@@ -138,7 +138,8 @@ class Webhooks(_Section):
 
     webhooks: bool = Field(default=True, description="Whether clients may ask for webhooks.")
     webhook_allow_loopback: bool = Field(
-        default=False, description="Whether webhooks and photo_url may lead to http and this machine (development only)."
+        default=False,
+        description="Whether webhooks and photo_url may lead to http and this machine (development only).",
     )
     webhook_timeout_seconds: float = Field(10.0, ge=0.5, le=120, description="Seconds for one delivery.")
     webhook_tries: int = Field(8, ge=1, le=20, description="Deliveries tried, with doubling pauses, before giving up.")

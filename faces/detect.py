@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from core.errors import FaceIndexOutOfRange, MultipleFaces, NoFace
+from faces.align import crop_aligned, square_box_alignment
 from faces.pose import Pose, estimate_pose
 from faces.refine import refine_landmarks
 
@@ -36,7 +37,9 @@ _MOST_ENLARGED = 4.0
 _MIN_FACE = 20
 # When nothing was found upright, scans and stripped phone photos may lie on their side.
 _QUARTER_TURNS = (1, 3)
-# Two finds are one face when their landmarks lie closer than this, in eye distances.
+# Side of the enlarged surroundings of a face that reaches over the photo's edge.
+_ROOM = 256
+# Two finds are one face when their middles lie closer than this, in eye distances.
 _SAME_FACE = 0.5
 
 _Box = tuple[float, float, float, float]
@@ -132,13 +135,36 @@ class FaceDetector:
         """Run the cascade on ``rgb`` resized by ``scale``; return boxes and landmarks in pixels of ``rgb``."""
         resized = _resize(rgb, scale)
         ratio = np.array([rgb.shape[1] / resized.shape[1], rgb.shape[0] / resized.shape[0]])
-        boxes, _, landmarks = self._mtcnn.detect(resized, landmarks=True)
+        return [
+            self._make_room(rgb, (_box_around(corners * ratio), points * ratio))
+            for corners, points in self._run_cascade(resized)
+        ]
+
+    def _run_cascade(self, picture: NDArray[np.uint8]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Return corners, [2, 2], and landmarks, [5, 2], of each find in pixels of ``picture``."""
+        boxes, _, landmarks = self._mtcnn.detect(picture, landmarks=True)
         if boxes is None:
             return []
         # MTCNN counts pixels from one; the centre of its pixel i lies at i - 0.5 in continuous coordinates.
-        corners = (np.asarray(boxes, dtype=np.float64).reshape(-1, 2, 2) - 0.5) * ratio  # [N, 2, 2]
-        points = (np.asarray(landmarks, dtype=np.float64).reshape(-1, 5, 2) - 0.5) * ratio  # [N, 5, 2]
-        return [(_box_around(corner), point) for corner, point in zip(corners, points, strict=True)]
+        corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 2, 2) - 0.5
+        points = np.asarray(landmarks, dtype=np.float64).reshape(-1, 5, 2) - 0.5
+        return list(zip(corners, points, strict=True))
+
+    def _make_room(self, rgb: NDArray[np.uint8], proposal: _Proposal) -> _Proposal:
+        """Search once more with room around it for a face that reaches over the photo's edge.
+
+        There facenet-pytorch cuts the box before its network sees it and scales the landmarks as if it had not.
+        """
+        visible = np.clip(np.reshape(proposal[0], (2, 2)), 0, [rgb.shape[1], rgb.shape[0]])
+        if np.abs(visible.ravel() - proposal[0]).max() < 1 or np.ptp(visible, axis=0).min() < 1:
+            return proposal
+        middle, reach = visible.mean(axis=0), float(np.ptp(visible, axis=0).max())
+        room = square_box_alignment(_box_around(np.stack([middle - reach, middle + reach])), _ROOM)
+        finds = self._run_cascade(crop_aligned(rgb, room))
+        if not finds:
+            return proposal
+        corners, points = min(finds, key=lambda find: float(np.abs(find[0].mean(axis=0) - _ROOM / 2).sum()))
+        return _box_around(corners / room.scale + middle - reach), points / room.scale + middle - reach
 
     def _confirm(self, rgb: NDArray[np.uint8], proposals: list[_Proposal]) -> list[Face]:
         """Look at each proposal again; keep those that are certain, each face once."""
@@ -190,7 +216,7 @@ def largest_face(faces: Sequence[Face]) -> Face:
 
 def _is_same(face: Face, other: Face) -> bool:
     eyes = float(np.linalg.norm(other.landmarks[1] - other.landmarks[0]))
-    return float(np.linalg.norm(face.landmarks - other.landmarks, axis=1).mean()) < _SAME_FACE * eyes
+    return float(np.linalg.norm(face.landmarks.mean(axis=0) - other.landmarks.mean(axis=0))) < _SAME_FACE * eyes
 
 
 def _turn_back(points: NDArray[np.float64], quarters: int, side: int) -> NDArray[np.float64]:

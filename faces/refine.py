@@ -39,6 +39,12 @@ _SEVEN_VIEWS = (
 )
 _MIRRORED = [1, 0, 2, 4, 3]
 
+# Single looks go on until the landmarks move by less than this share of the eye distance, but not for ever.
+_REST = 0.03
+_MOST_LOOKS = 4
+# Below this score the face may be upside down.
+_CERTAIN = 0.98
+
 
 def refine_landmarks(
     onet: torch.nn.Module, rgb: NDArray[np.uint8], landmarks: NDArray[np.float64], device: torch.device
@@ -52,13 +58,28 @@ def refine_landmarks(
         device: Where ``onet`` lives.
     """
     placed = fit_similarity(landmarks, _IN_SURROUNDINGS)
-    surroundings = warp(rgb, placed, (_SURROUNDINGS, _SURROUNDINGS), Outside.EDGE)
-    # MTCNN takes many upside-down faces for upright ones, with eyes at the nostrils and a mouth on the forehead.
-    hypotheses = (_IN_SURROUNDINGS, _SURROUNDINGS - _IN_SURROUNDINGS)
-    looks = [_look(onet, surroundings, hypothesis, _ONE_VIEW, device) for hypothesis in hypotheses]
-    nearer, _ = max(looks, key=lambda look: look[1])
-    refined, score = _look(onet, surroundings, nearer, _SEVEN_VIEWS, device)
+    surroundings = warp(rgb, placed, (_SURROUNDINGS, _SURROUNDINGS), Outside.MIRROR)
+    refined, score = _settle(onet, surroundings, _IN_SURROUNDINGS, device)
+    if score < _CERTAIN:
+        # MTCNN takes many upside-down faces for upright ones, with eyes at the nostrils and a mouth on the forehead.
+        upside_down = _settle(onet, surroundings, _SURROUNDINGS - _IN_SURROUNDINGS, device)
+        refined, score = max((refined, score), upside_down, key=lambda answer: answer[1])
     return _back(refined, placed), score
+
+
+def _settle(
+    onet: Any, picture: NDArray[np.uint8], landmarks: NDArray[np.float64], device: torch.device
+) -> tuple[NDArray[np.float64], float]:
+    """Look once at a time until the landmarks rest, then from all sides at the face as it scored best."""
+    best, best_score = landmarks, -1.0
+    for _ in range(_MOST_LOOKS):
+        found, score = _look(onet, picture, landmarks, _ONE_VIEW, device)
+        if score > best_score:
+            best, best_score = landmarks, score
+        if np.abs(found - landmarks).mean() < _REST * np.abs(landmarks[1] - landmarks[0]).max():
+            break
+        landmarks = found
+    return _look(onet, picture, best, _SEVEN_VIEWS, device)
 
 
 def _look(

@@ -29,7 +29,13 @@ def about_the_nose(scale: float, degrees: float) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize(
     "start",
-    [about_the_nose(0.85, 0), about_the_nose(1.2, 0), about_the_nose(1, 20), about_the_nose(1, 180), ADMIRAL + (9, -7)],
+    [
+        about_the_nose(0.85, 0),
+        about_the_nose(1.2, 0),
+        about_the_nose(1, 20),
+        about_the_nose(1, 180),
+        ADMIRAL + np.array([9, -7]),
+    ],
     ids=["small", "large", "tilted", "upside down", "beside"],
 )
 def test_a_wrong_start_leads_to_the_same_landmarks(
