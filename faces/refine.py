@@ -42,7 +42,7 @@ _MIRRORED = [1, 0, 2, 4, 3]
 # Single looks go on until the landmarks move by less than this share of the eye distance, but not for ever.
 _REST = 0.03
 _MOST_LOOKS = 4
-# Below this score the face may be upside down.
+# Below this score the landmarks may have drifted, or the face be upside down.
 _CERTAIN = 0.98
 
 
@@ -70,16 +70,20 @@ def refine_landmarks(
 def _settle(
     onet: Any, picture: NDArray[np.uint8], landmarks: NDArray[np.float64], device: torch.device
 ) -> tuple[NDArray[np.float64], float]:
-    """Look once at a time until the landmarks rest, then from all sides at the face as it scored best."""
-    best, best_score = landmarks, -1.0
+    """Look once at a time until the landmarks rest, then from all sides; step back if they drifted off the face."""
+    path = []
     for _ in range(_MOST_LOOKS):
         found, score = _look(onet, picture, landmarks, _ONE_VIEW, device)
-        if score > best_score:
-            best, best_score = landmarks, score
-        if np.abs(found - landmarks).mean() < _REST * np.abs(landmarks[1] - landmarks[0]).max():
-            break
+        path.append((landmarks, score))
+        rests = np.abs(found - landmarks).mean() < _REST * np.abs(landmarks[1] - landmarks[0]).max()
         landmarks = found
-    return _look(onet, picture, best, _SEVEN_VIEWS, device)
+        if rests:
+            break
+    answers = [_look(onet, picture, landmarks, _SEVEN_VIEWS, device)]
+    if answers[0][1] < _CERTAIN:
+        best, _ = max(path, key=lambda step: step[1])
+        answers.append(_look(onet, picture, best, _SEVEN_VIEWS, device))
+    return max(answers, key=lambda answer: answer[1])
 
 
 def _look(
