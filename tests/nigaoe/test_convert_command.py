@@ -66,7 +66,8 @@ def test_everything_that_can_be_asked_for(
     x0, y0, x1, y1 = report["box"]
     photo = read_photo(sample_photo.read_bytes())
     outside = np.ones(photo.shape[:2], dtype=bool)
-    outside[int(y0 - (y1 - y0)) : int(y1 + (y1 - y0)), int(x0 - (x1 - x0)) : int(x1 + (x1 - x0))] = False
+    top, left = max(0, int(2 * y0 - y1)), max(0, int(2 * x0 - x1))
+    outside[top : int(2 * y1 - y0), left : int(2 * x1 - x0)] = False
     assert np.array_equal(picture(report["files"]["pasted"])[outside], photo[outside])
 
 
