@@ -36,10 +36,12 @@ class Load:
     elapsed: float = 0.0
 
     def p(self, share: float) -> float:
+        """Seconds within which this share was done."""
         return percentile(self.seconds, share)
 
     @property
     def throughput(self) -> float:
+        """Jobs a second."""
         return len(self.seconds) / self.elapsed
 
 

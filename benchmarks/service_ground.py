@@ -23,6 +23,7 @@ from faces.encoding import encode_png
 from faces.images import read_photo
 from model.device import prepare_device
 from nigaoe.embedded_redis import EmbeddedRedis
+from nigaoe.leash import leashed
 from worker.gallery import Gallery
 from worker.work import reduced
 
@@ -57,7 +58,7 @@ class Ground:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.valkey = EmbeddedRedis(folder / "valkey").start()
+        self.valkey = EmbeddedRedis(folder / "valkey", leashed).start()
         self.settings = Settings(
             data_dir=folder / "data", redis_url=self.valkey.url, slots=SLOTS, max_queued_jobs=10_000,
             max_queue_age_seconds=3600, max_active_jobs_per_key=10_000, log_level="error",
@@ -74,10 +75,12 @@ class Ground:
         self.target = reduced(crop, card.architecture.resolution)
 
     def close(self) -> None:
+        """End what was started."""
         self.services.close()
         self.valkey.stop()
 
     def order(self, services: Services, count: int, preset: Preset) -> list[Job]:
+        """Submit jobs with the sample's crop, without ringing for them."""
         jobs = []
         for _ in range(count):
             job = new_job(JobOptions(preset=preset))
@@ -87,10 +90,13 @@ class Ground:
 
     @contextlib.contextmanager
     def process(self, *command: str, **changes: Any) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a `nigaoe` command over this ground, with some settings changed."""
         changed = {**self.settings.model_dump(exclude_defaults=True, exclude={"redis_url"}), **changes}
         environment = {f"NIGAOE_{name.upper()}": str(value) for name, value in changed.items()}
         environment["NIGAOE_REDIS_URL"] = self.valkey.url
-        process = subprocess.Popen([sys.executable, "-m", "nigaoe", *command], env={**os.environ, **environment})
+        process = subprocess.Popen(
+            leashed([sys.executable, "-m", "nigaoe", *command]), env={**os.environ, **environment}
+        )
         try:
             yield process
         finally:
@@ -99,6 +105,7 @@ class Ground:
 
     @contextlib.contextmanager
     def worker(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a worker, ready to work."""
         with self.process("worker") as process:
             wait_for(lambda: any(worker.ready for worker in self.services.store.workers()))
             yield process

@@ -18,7 +18,7 @@ from model.inversion.objective import Objective
 from model.inversion.request import InversionResult
 from model.inversion.score import in_betweens, likeness_scores
 from model.pair import LoadedGenerator, Pair
-from model.perceptual import STRIDES, shared_features
+from model.perceptual import LEAST_SIDE, STRIDES, shared_features
 from model.portrait import Look, Portrait, draw_portraits
 from model.stored_latent import LatentCard, StoredLatent
 from model.upscale import Upscaler
@@ -64,7 +64,8 @@ def inversion_engine(loaded: LoadedGenerator, width: int) -> SlotEngine:
         width: Number of slots.
     """
     device = str(next(loaded.generator.parameters()).device)
-    objective = Objective(loaded.statistics, shared_features(STRIDES, device)).to(device)
+    side = max(loaded.card.architecture.resolution, LEAST_SIDE)
+    objective = Objective(loaded.statistics, shared_features(STRIDES, device), perceptual_size=side).to(device)
     return SlotEngine(loaded.generator, objective, width)
 
 

@@ -20,6 +20,8 @@ from core.errors import BrokenCheckpoint
 
 INPUT_MEAN, INPUT_STD = 0.498, 0.502
 STRIDES = (2, 4, 8, 16, 32)
+LEAST_SIDE = max(STRIDES)
+"""Smaller pictures have no position left at the coarsest level; who compares them enlarges them."""
 
 
 class EfficientNetFeatures(nn.Module):
