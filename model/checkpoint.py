@@ -6,8 +6,6 @@ is the JSON of a :class:`CheckpointCard`.
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +13,6 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from core.errors import BrokenCheckpoint, CheckpointMismatch, ForeignCheckpoint
@@ -25,6 +21,7 @@ from model.architecture import Architecture
 from model.discriminator import Discriminator
 from model.generator import Generator
 from model.latent_statistics import LatentStatistics
+from model.tensor_file import compare_tensors, load_strictly, opened, stored, write_tensors
 
 METADATA_KEY = "nigaoe"
 FORMAT_VERSION: Literal[1] = 1
@@ -113,7 +110,7 @@ class Checkpoint:
             CheckpointMismatch: There is no generator, or it does not fit the architecture.
         """
         generator = Generator(self.card.architecture)
-        _load_strictly(generator, self.generator, "generator")
+        load_strictly(generator, self.generator, "generator")
         return generator.to(device).eval().requires_grad_(requires_grad=False)
 
     def build_discriminator(self, device: torch.device | str = "cpu") -> Discriminator:
@@ -123,7 +120,7 @@ class Checkpoint:
             CheckpointMismatch: There is no discriminator, or it does not fit the architecture.
         """
         discriminator = Discriminator(self.card.architecture)
-        _load_strictly(discriminator, self.discriminator, "discriminator")
+        load_strictly(discriminator, self.discriminator, "discriminator")
         return discriminator.to(device).eval().requires_grad_(requires_grad=False)
 
 
@@ -151,17 +148,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, *, dtype: torch.dtype | 
     )
     if checkpoint.statistics is not None:
         tensors |= _prefixed(STATISTICS, checkpoint.statistics.tensors(), None)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        save_file(tensors, temporary, metadata={METADATA_KEY: checkpoint.card.model_dump_json()})
-        with Path(temporary).open("rb") as written:
-            os.fsync(written.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_tensors(path, tensors, {METADATA_KEY: checkpoint.card.model_dump_json()})
 
 
 def read_card(path: Path) -> CheckpointCard:
@@ -171,7 +158,7 @@ def read_card(path: Path) -> CheckpointCard:
         BrokenCheckpoint: The file is missing, truncated or damaged, or its card is invalid.
         ForeignCheckpoint: A safetensors file that is not ours, or of a newer format.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         return _card(file.metadata(), path)
 
 
@@ -183,7 +170,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         ForeignCheckpoint: A safetensors file that is not ours, or of a newer format.
         CheckpointMismatch: A tensor is missing, surplus, or of another shape.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         card = _card(file.metadata(), path)
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
     surplus = [n for n in tensors if not n.startswith((GENERATOR, DISCRIMINATOR, STATISTICS))]
@@ -206,50 +193,17 @@ def _check_shapes(checkpoint: Checkpoint) -> None:
         raise CheckpointMismatch(f"`{checkpoint.card.name}` holds neither a generator nor a discriminator.")
     with torch.device("meta"):
         if checkpoint.generator:
-            _compare("generator", Generator(architecture).state_dict(), checkpoint.generator)
+            compare_tensors("generator", Generator(architecture).state_dict(), checkpoint.generator)
         if checkpoint.discriminator:
-            _compare("discriminator", Discriminator(architecture).state_dict(), checkpoint.discriminator)
-
-
-def _compare(what: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    missing, surplus = expected.keys() - found.keys(), found.keys() - expected.keys()
-    if missing or surplus:
-        words = [f"{len(missing)} missing (such as `{min(missing)}`)"] if missing else []
-        words += [f"{len(surplus)} unknown (such as `{min(surplus)}`)"] if surplus else []
-        raise CheckpointMismatch(f"The {what}'s tensors do not fit its architecture: {', '.join(words)}.")
-    for name, tensor in expected.items():
-        if tensor.shape != found[name].shape:
-            raise CheckpointMismatch(
-                f"`{name}` of the {what} has shape {list(found[name].shape)}; the architecture needs "
-                f"{list(tensor.shape)}."
-            )
-
-
-def _load_strictly(module: torch.nn.Module, state: Mapping[str, Tensor], what: str) -> None:
-    _compare(what, module.state_dict(), state)
-    module.load_state_dict(state)
+            compare_tensors("discriminator", Discriminator(architecture).state_dict(), checkpoint.discriminator)
 
 
 def _prefixed(prefix: str, state: Mapping[str, Tensor], dtype: torch.dtype | None) -> dict[str, Tensor]:
-    return {
-        prefix + name: (t.to(dtype) if dtype is not None and t.is_floating_point() else t).detach().cpu().contiguous()
-        for name, t in state.items()
-    }
+    return {prefix + name: tensor for name, tensor in stored(state, dtype).items()}
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _opened(path: Path) -> Any:
-    try:
-        return safe_open(path, framework="pt")
-    except FileNotFoundError as error:
-        raise BrokenCheckpoint(f"There is no weight file `{path}`.") from error
-    except (SafetensorError, OSError) as error:
-        raise BrokenCheckpoint(
-            f"`{path.name}` is no complete safetensors file; fetch or import it again ({error})."
-        ) from error
 
 
 def _card(metadata: Mapping[str, str] | None, path: Path) -> CheckpointCard:
@@ -260,6 +214,10 @@ def _card(metadata: Mapping[str, str] | None, path: Path) -> CheckpointCard:
     try:
         document = json.loads(metadata[METADATA_KEY])
         version = document.get("format_version") if isinstance(document, dict) else None
+        if isinstance(document, dict) and document.get("kind") == "encoder":
+            raise CheckpointMismatch(
+                f"`{path.name}` is an encoder, no generator; it belongs beside its generator in the manifest."
+            )
         if isinstance(version, int) and version > FORMAT_VERSION:
             raise ForeignCheckpoint(f"`{path.name}` has format {version}; this Nigaoe reads {FORMAT_VERSION}: upgrade.")
         return CheckpointCard.model_validate(document)

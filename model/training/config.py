@@ -6,7 +6,7 @@ Durations count images shown to the discriminator, so that they keep their meani
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -202,6 +202,9 @@ class TrainingConfig(Section):
     freeze: FreezeSettings | None = None
 
 
+AnyConfig = TypeVar("AnyConfig", bound=Section)
+
+
 def load_config(name_or_path: str, overrides: dict[str, Any] | None = None) -> TrainingConfig:
     """Read a preset or a TOML file.
 
@@ -221,7 +224,7 @@ def load_config(name_or_path: str, overrides: dict[str, Any] | None = None) -> T
         raise TrainingError(f"The training config `{name_or_path}` is invalid: {error}") from error
 
 
-def change_config(config: TrainingConfig, overrides: dict[str, Any]) -> TrainingConfig:
+def change_config(config: AnyConfig, overrides: dict[str, Any]) -> AnyConfig:
     """Return ``config`` with dotted names changed.
 
     Raises:
@@ -231,7 +234,7 @@ def change_config(config: TrainingConfig, overrides: dict[str, Any]) -> Training
     try:
         for dotted, value in overrides.items():
             _assign(document, dotted.split("."), value)
-        return TrainingConfig.model_validate(document)
+        return type(config).model_validate(document)
     except ValidationError as error:
         raise TrainingError(f"The changed config is invalid: {error}") from error
 

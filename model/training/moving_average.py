@@ -1,8 +1,7 @@
-"""The moving average of a generator's weights: what is scored, shown and shipped."""
+"""The moving average of a network's weights: what is scored, shown and shipped."""
 
 import torch
-
-from model.generator import Generator
+from torch import nn
 
 
 def ema_decay(batch: int, halflife_images: float, images_seen: int, rampup: float) -> float:
@@ -20,20 +19,20 @@ def ema_decay(batch: int, halflife_images: float, images_seen: int, rampup: floa
 
 
 @torch.no_grad()
-def update_average(average: Generator, generator: Generator, decay: float, names: frozenset[str] | None = None) -> None:
-    """Move ``average`` towards ``generator``.
+def update_average(average: nn.Module, network: nn.Module, decay: float, names: frozenset[str] | None = None) -> None:
+    """Move ``average`` towards ``network``.
 
     Args:
         average: Changed in place.
-        generator: Same architecture.
-        decay: Result is ``decay * average + (1 - decay) * generator``.
+        network: Same architecture.
+        decay: Result is ``decay * average + (1 - decay) * network``.
         names: Parameters that learn; the others, and then all buffers too, are not touched. None: all of them.
     """
-    source = dict(generator.named_parameters())
+    source = dict(network.named_parameters())
     for name, parameter in average.named_parameters():
         if names is None or name in names:
             parameter.lerp_(source[name], 1.0 - decay)
     if names is None:
-        buffers = dict(generator.named_buffers())
+        buffers = dict(network.named_buffers())
         for name, buffer in average.named_buffers():
             buffer.copy_(buffers[name])

@@ -3,12 +3,9 @@
 The trainer knows one step; the session knows the calendar.
 """
 
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import torch
 
@@ -22,6 +19,7 @@ from model.training.run_log import RunLog
 from model.training.run_state import Progress, load_state, save_state
 from model.training.sample_grid import draw_pictures, fixed_latents, save_grid
 from model.training.scoring import Examiner, Score
+from model.training.stop_signals import stop_signals
 from model.training.trainer import Trainer
 
 GRID_PICTURES = 64
@@ -76,7 +74,7 @@ class Session:
         Raises:
             TrainingError: The numbers became infinite.
         """
-        with _stop_signals(self._ask_to_stop):
+        with stop_signals(self._ask_to_stop):
             self._mark_due()
             while self.trainer.progress.images_seen < self.config.total_images:
                 started = time.monotonic()
@@ -177,21 +175,6 @@ class Session:
 
     def _asked_to_stop(self) -> bool:
         return self.team.agree(self._stop)
-
-
-@contextmanager
-def _stop_signals(ask: Callable[[], None]) -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into a request to stop after the present step."""
-
-    def handler(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a signal handler
-        ask()
-
-    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)
 
 
 def fill_moments(trainer: Trainer) -> None:
