@@ -63,10 +63,14 @@ def inversion_engine(loaded: LoadedGenerator, width: int) -> SlotEngine:
         loaded: Where to search.
         width: Number of slots.
     """
+    return SlotEngine(loaded.generator, search_objective(loaded), width)
+
+
+def search_objective(loaded: LoadedGenerator) -> Objective:
+    """Return what searches in a generator minimise, on its device."""
     device = str(next(loaded.generator.parameters()).device)
     side = max(loaded.card.architecture.resolution, LEAST_SIDE)
-    objective = Objective(loaded.statistics, shared_features(STRIDES, device), perceptual_size=side).to(device)
-    return SlotEngine(loaded.generator, objective, width)
+    return Objective(loaded.statistics, shared_features(STRIDES, device), perceptual_size=side).to(device)
 
 
 def conclude(

@@ -17,7 +17,8 @@ from nigaoe.commands.metrics import metrics
 from nigaoe.commands.sample import sample
 from nigaoe.commands.serve import serve
 from nigaoe.commands.styles import styles
-from nigaoe.commands.train import finetune, train
+from nigaoe.commands.train import app as train
+from nigaoe.commands.train import finetune
 from nigaoe.commands.weights import app as weights
 from nigaoe.commands.worker import worker
 from nigaoe.exit_codes import exit_code
@@ -31,7 +32,6 @@ app = typer.Typer(
 app.command()(convert)
 app.command()(demo)
 app.command()(sample)
-app.command()(train)
 app.command()(finetune)
 app.command()(metrics)
 app.command()(doctor)
@@ -39,6 +39,7 @@ app.command()(styles)
 app.command()(serve)
 app.command()(api)
 app.command()(worker)
+app.add_typer(train)
 app.add_typer(weights)
 app.add_typer(data)
 app.add_typer(keys)

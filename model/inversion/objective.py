@@ -159,14 +159,19 @@ class Objective(nn.Module):
             weights: Of every term that steers any sample; see :func:`weight_columns`.
         """
         asked = weights.keys() | {REPORTED}
-        terms = {name: self._look(name, iterate, target) for name in self.eyes if name in asked}
+        terms = {name: self._look(name, iterate.image, target) for name in self.eyes if name in asked}
         terms |= {name: term(iterate, target) for name, term in self._plain_terms(iterate).items() if name in asked}
         loss = reduce(add, (weights[name] * term for name, term in terms.items() if name in weights))
         return Measurement(distance=terms[REPORTED].detach(), loss=loss)
 
-    def _look(self, name: str, iterate: Iterate, target: Target) -> Tensor:
+    @torch.no_grad()
+    def distance(self, image: Tensor, target: Target) -> Tensor:
+        """Return the reported distance of pictures # [N, 3, R, R] from as many targets. # [N]."""
+        return self._look(REPORTED, image, target)
+
+    def _look(self, name: str, image: Tensor, target: Target) -> Tensor:
         eye = self._eye(name)
-        return eye.distance(eye.features(iterate.image), target.features[name], target.regions[name])
+        return eye.distance(eye.features(image), target.features[name], target.regions[name])
 
     def _plain_terms(self, iterate: Iterate) -> dict[str, Callable[[Iterate, Target], Tensor]]:
         terms: dict[str, Callable[[Iterate, Target], Tensor]] = {

@@ -1,6 +1,5 @@
-"""`nigaoe train` and `nigaoe finetune`: make generators."""
+"""`nigaoe train` and `nigaoe finetune`: make generators, and their encoders."""
 
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -10,22 +9,30 @@ import typer
 from rich.console import Console
 
 from core.errors import TrainingError, UsageError
+from nigaoe.commands.train_encoder import encoder
+from nigaoe.commands.train_options import DryRun, Overrides, ResumeFrom, TensorBoard, parse_overrides, print_line
+from nigaoe.default_command import DefaultCommandGroup
 
 if TYPE_CHECKING:
     from model.training.run import RunPlan
-    from model.training.run_state import Progress
 
 Dataset = Annotated[Path | None, typer.Argument(help="Folder written by `nigaoe data prepare`.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the run.")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("--set", help="Change one setting: `regularisation.r1_gamma=0.5`. Repeatable.")
-]
-ResumeFrom = Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")]
 InitDiscriminator = Annotated[Path | None, typer.Option(help="Slim checkpoint with a discriminator to start from.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved config and stop.")]
-TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")]
 
 
+class _TrainGroup(DefaultCommandGroup):
+    default = "generator"
+
+
+app = typer.Typer(
+    name="train",
+    cls=_TrainGroup,
+    help="Train a generator (`nigaoe train DATASET`), or the encoder of one (`nigaoe train encoder G_ORI`).",
+)
+
+
+@app.command("generator")
 def train(
     dataset: Dataset = None,
     *,
@@ -39,7 +46,10 @@ def train(
     dry_run: DryRun = False,
     tensorboard: TensorBoard = False,
 ) -> None:
-    """Train a generator (`g_ori`) on a packed data set; `torchrun` trains on several GPUs."""
+    """Train a generator (`g_ori`) on a packed data set; `torchrun` trains on several GPUs.
+
+    `nigaoe train DATASET` means this command; `nigaoe train encoder G_ORI` trains the encoder of a finished generator.
+    """
     from model.training.config import load_config
     from model.training.networks import Starts
     from model.training.run import RunPlan
@@ -51,6 +61,9 @@ def train(
         starts = Starts(init, init_average, init_discriminator)
         plan = RunPlan(load_config(config, changes), _needed(dataset), _folder(output, config), starts)
     _carry_out(replace(plan, tensorboard=tensorboard), dry_run=dry_run)
+
+
+app.command()(encoder)
 
 
 def finetune(
@@ -85,24 +98,6 @@ def finetune(
     _carry_out(replace(plan, tensorboard=tensorboard), dry_run=dry_run)
 
 
-def parse_overrides(pairs: list[str]) -> dict[str, Any]:
-    """Turn ``name=value`` into a dictionary; values are JSON where they can be, else text.
-
-    Raises:
-        UsageError: There is no ``=``.
-    """
-    changes: dict[str, Any] = {}
-    for pair in pairs:
-        name, separator, text = pair.partition("=")
-        if not separator:
-            raise UsageError(f"`--set {pair}` has no `=`; write `--set name=value`.")
-        try:
-            changes[name] = json.loads(text)
-        except json.JSONDecodeError:
-            changes[name] = text
-    return changes
-
-
 def _needed(path: Path | None) -> Path:
     if path is None:
         raise UsageError("Name the parent checkpoint (finetune) and the data set, or resume with --resume-from.")
@@ -132,11 +127,6 @@ def _carry_out(plan: "RunPlan", *, dry_run: bool) -> None:
         return
     if os.environ.get("RANK", "0") == "0":
         console.print(f"Run in [bold]{plan.folder}[/] on {plan.dataset}", highlight=False)
-    progress = carry_out(plan, lambda progress, line: _print_line(console, progress, line))
+    progress = carry_out(plan, lambda progress, line: print_line(console, progress, line))
     if os.environ.get("RANK", "0") == "0":
         console.print(f"Stopped after {progress.images_seen:,} images; the state is saved.", highlight=False)
-
-
-def _print_line(console: Console, progress: "Progress", line: dict[str, float]) -> None:
-    shown = " ".join(f"{name}={value:.4g}" for name, value in line.items() if name not in ("images", "time", "seconds"))
-    console.print(f"{progress.images_seen:>9,} images  {shown}", highlight=False, soft_wrap=True)

@@ -1,0 +1,93 @@
+"""What an encoder learns from: faces that the generator draws, whose latents are known, and photos, whose are not."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.errors import TrainingError
+from model.pair import LoadedGenerator
+from model.training.batch_schedule import BatchSchedule
+from model.training.dataset import PackedDataset
+from model.training.encoder.config import OwnFaceSettings
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFaces:
+    """Drawn faces with the latents that they were drawn from.
+
+    Attributes:
+        w_plus: # [N, num_ws, w_dim].
+        image: # [N, 3, R, R] in [-1, 1].
+    """
+
+    w_plus: Tensor
+    image: Tensor
+
+
+@torch.no_grad()
+def draw_known_faces(loaded: LoadedGenerator, count: int, settings: OwnFaceSettings) -> KnownFaces:
+    """Draw faces with noise of their own, from W and its neighbourhood; torch's global generator decides which.
+
+    Args:
+        loaded: Draws.
+        count: Number of faces.
+        settings: How far from W their latents may lie.
+    """
+    mapping, architecture = loaded.generator.mapping, loaded.card.architecture
+    device = mapping.w_avg.device
+    first, second = (
+        mapping.broadcast(mapping(torch.randn(count, architecture.z_dim, device=device))) for _ in range(2)
+    )
+    crossovers = torch.randint(1, architecture.num_ws, (count, 1, 1), device=device)
+    mixed = torch.rand(count, 1, 1, device=device) < settings.style_mixing
+    layers = torch.arange(architecture.num_ws, device=device)[None, :, None]
+    w_plus = torch.where(mixed & (layers >= crossovers), second, first)
+    reach = torch.rand(count, 1, 1, device=device) * settings.jitter  # so that some faces lie in W itself
+    w_plus = w_plus + reach * torch.randn_like(w_plus) * loaded.statistics.std.to(device)
+    return KnownFaces(w_plus, loaded.generator.draw_image(w_plus, "random").clamp(-1, 1))
+
+
+class Photos:
+    """A data set of which the last pictures are kept for examinations.
+
+    Args:
+        dataset: Photos as the generator's alignment frames them.
+        loaded: The generator.
+        held_out: Pictures to keep, at most a tenth of all; 0 where another set is examined.
+        seed: Seed of the order in which they are shown.
+
+    Raises:
+        TrainingError: The photos have another size or framing than the generator's pictures.
+    """
+
+    def __init__(self, dataset: PackedDataset, loaded: LoadedGenerator, held_out: int, seed: int) -> None:
+        check_framing(dataset, loaded)
+        self.dataset = dataset
+        self.shown = len(dataset) - min(held_out, len(dataset) // 10)
+        self._schedule = BatchSchedule(self.shown, seed)
+
+    def batch(self, photos_seen: int, count: int) -> Tensor:
+        """Return the next photos of the endless stream, half of them mirrored. # [count, 3, R, R]."""
+        photos = self.dataset.pictures(self._schedule.indices(photos_seen, count))
+        flip = torch.rand(count, 1, 1, 1) < 0.5
+        return torch.where(flip, photos.flip(3), photos)
+
+
+def check_framing(dataset: PackedDataset, loaded: LoadedGenerator) -> None:
+    """Make sure that photos look as the generator's pictures do.
+
+    Raises:
+        TrainingError: They have another size or framing.
+    """
+    resolution, alignment = loaded.card.architecture.resolution, loaded.card.alignment
+    if dataset.resolution != resolution:
+        raise TrainingError(
+            f"`{dataset.folder}` has {dataset.resolution} px and the generator {resolution} px; prepare the photos "
+            f"with --resolution {resolution}."
+        )
+    if dataset.card.alignment not in (None, alignment):
+        raise TrainingError(
+            f"`{dataset.folder}` is framed otherwise than `{loaded.card.name}` was trained; prepare the photos with "
+            "its alignment."
+        )

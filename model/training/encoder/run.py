@@ -1,0 +1,151 @@
+"""Set up an encoder's run from a config, a generator and photos, and carry it out."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.errors import CheckpointMismatch, TrainingError
+from model.encoder.architecture import EncoderArchitecture, encoder_architecture
+from model.encoder.checkpoint import load_encoder
+from model.encoder.network import Encoder
+from model.pair import LoadedGenerator, load_generator
+from model.training.dataset import PackedDataset
+from model.training.encoder.config import EncoderConfig
+from model.training.encoder.examination import EncoderExaminer
+from model.training.encoder.faces import Photos, check_framing
+from model.training.encoder.session import EncoderSession
+from model.training.encoder.trainer import EncoderTrainer
+from model.training.run import CONFIG
+from model.training.run_log import RunLog
+from model.training.run_state import STATE, Progress
+from model.training.session import Report
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderPlan:
+    """Everything that decides a run.
+
+    Attributes:
+        config: Resolved settings.
+        generator: Checkpoint of g_ori.
+        folder: Where the run lives.
+        dataset: Folder of packed photos; None: own faces only.
+        held_out: Folder of packed photos for examinations; None: the last ones of ``dataset``.
+        init: Encoder to start from, perhaps of an earlier g_ori; None starts at the mean face.
+        resume: Go on from the folder's state.
+        tensorboard: Also write TensorBoard events.
+    """
+
+    config: EncoderConfig
+    generator: Path
+    folder: Path
+    dataset: Path | None = None
+    held_out: Path | None = None
+    init: Path | None = None
+    resume: bool = False
+    tensorboard: bool = False
+
+
+def carry_out(plan: EncoderPlan, report: Report | None = None) -> Progress:
+    """Train as planned.
+
+    Raises:
+        DatasetError: A data set cannot be read.
+        CheckpointError: A weight file cannot be read or does not fit.
+        TrainingError: The folder's contents and the plan disagree, or the numbers became infinite.
+    """
+    _check_folder(plan)
+    config = plan.config
+    torch.set_flush_denormal(True)
+    if config.compute.threads is not None:
+        torch.set_num_threads(config.compute.threads)
+    loaded = load_generator(plan.generator, _device(config.compute.device))
+    photos = _photos(plan, loaded)
+    torch.manual_seed(config.compute.seed)
+    trainer = EncoderTrainer(config, loaded, _encoder(plan, loaded), photos)
+    held_out = _held_out(plan, photos, loaded)
+    examiner = EncoderExaminer(loaded, trainer.objective, config.cadence.score_faces, held_out, trainer.region)
+    write_config(plan)
+    log = RunLog(plan.folder, tensorboard=plan.tensorboard)
+    names = () if photos is None else (photos.dataset.card.name,)
+    session = EncoderSession(trainer, examiner, plan.folder, log, datasets=names, report=report)
+    if plan.resume:
+        session.resume()
+    return session.run()
+
+
+def write_config(plan: EncoderPlan) -> None:
+    """Save the resolved settings beside the run."""
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    document = {
+        "encoder": plan.config.model_dump(mode="json"),
+        "generator": str(plan.generator),
+        "dataset": str(plan.dataset) if plan.dataset else None,
+        "held_out": str(plan.held_out) if plan.held_out else None,
+    }
+    (plan.folder / CONFIG).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def read_config(folder: Path) -> EncoderPlan:
+    """Return the plan that goes on with the run in ``folder``.
+
+    Raises:
+        TrainingError: There is no run of an encoder.
+    """
+    try:
+        document = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = EncoderConfig.model_validate(document["encoder"])
+        dataset, held_out = (Path(document[key]) if document[key] else None for key in ("dataset", "held_out"))
+        return EncoderPlan(config, Path(document["generator"]), folder, dataset, held_out, resume=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(f"`{folder}` holds no encoder's run that could be resumed.") from error
+
+
+def _check_folder(plan: EncoderPlan) -> None:
+    if (plan.folder / STATE).is_file() and not plan.resume:
+        raise TrainingError(f"`{plan.folder}` holds a run already; resume it with --resume-from or choose another.")
+
+
+def _device(name: str) -> str:
+    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _encoder(plan: EncoderPlan, loaded: LoadedGenerator) -> Encoder:
+    encoder = Encoder(_architecture(plan.config, loaded), loaded.statistics)
+    if plan.init is not None:
+        earlier = load_encoder(plan.init)
+        if earlier.card.architecture != encoder.architecture:
+            raise CheckpointMismatch(f"`{plan.init.name}` has another shape than this run's encoder; leave --init out.")
+        weights = {name: tensor.float() for name, tensor in earlier.build().named_parameters()}
+        encoder.load_state_dict(encoder.state_dict() | weights)  # The mean and spread of w stay this generator's.
+    return encoder.to(loaded.generator.mapping.w_avg.device)
+
+
+def _architecture(config: EncoderConfig, loaded: LoadedGenerator) -> EncoderArchitecture:
+    usual = encoder_architecture(loaded.card.architecture)
+    widths = config.network.widths or usual.widths
+    if len(widths) != len(usual.widths):
+        raise TrainingError(f"network.widths needs {len(usual.widths)} numbers, from {usual.side} px down to 4.")
+    return usual.model_copy(update={"widths": widths, "features": config.network.features})
+
+
+def _photos(plan: EncoderPlan, loaded: LoadedGenerator) -> Photos | None:
+    if plan.dataset is None:
+        return None
+    kept = plan.config.held_out if plan.held_out is None else 0
+    return Photos(PackedDataset(plan.dataset), loaded, kept, plan.config.compute.seed)
+
+
+def _held_out(plan: EncoderPlan, photos: Photos | None, loaded: LoadedGenerator) -> Tensor | None:
+    count = plan.config.cadence.score_faces
+    if plan.held_out is not None:
+        dataset = PackedDataset(plan.held_out)
+        check_framing(dataset, loaded)
+        return dataset.pictures(np.arange(min(count, len(dataset))))
+    if photos is None or photos.shown == len(photos.dataset):
+        return None
+    return photos.dataset.pictures(np.arange(photos.shown, len(photos.dataset))[:count])

@@ -1,0 +1,151 @@
+"""An encoder's run from its first step to its last: when to log, examine and save.
+
+The trainer knows one step; the session knows the calendar.
+"""
+
+import time
+from pathlib import Path
+
+import torch
+
+from model.checkpoint import TrainingRecord
+from model.encoder.checkpoint import EncoderCard, EncoderCheckpoint, save_encoder
+from model.training.encoder.examination import EncoderExaminer
+from model.training.encoder.trainer import EncoderTrainer
+from model.training.run_log import RunLog
+from model.training.run_state import Progress, load_state, save_state
+from model.training.session import Report
+from model.training.stop_signals import stop_signals
+
+MAX_NAME = 64
+
+
+class EncoderSession:
+    """A run.
+
+    Args:
+        trainer: Networks and step.
+        examiner: Says how good the moving average is.
+        folder: The run's folder; state, log and checkpoints go there.
+        log: Where lines go.
+        datasets: Names of the photos' data sets, for the record.
+        report: Called with each line of the log.
+    """
+
+    def __init__(
+        self,
+        trainer: EncoderTrainer,
+        examiner: EncoderExaminer,
+        folder: Path,
+        log: RunLog,
+        *,
+        datasets: tuple[str, ...] = (),
+        report: Report | None = None,
+    ) -> None:
+        self.trainer, self.folder, self.config = trainer, folder, trainer.config
+        self._examiner, self._log, self._datasets, self._report = examiner, log, datasets, report
+        self._metrics: dict[str, float] = {}
+        self._examined_at = -1
+        self._stop = False
+
+    def resume(self) -> bool:
+        """Go on from the folder's state; False where there is none.
+
+        Raises:
+            TrainingError: The state is damaged or of another network.
+        """
+        found = load_state(self.folder)
+        if found is None:
+            return False
+        self.trainer.restore(*found)
+        return True
+
+    def run(self) -> Progress:
+        """Train to the end, or until a signal asks to stop; both leave a state and the checkpoint ``latest`` on disk.
+
+        Raises:
+            TrainingError: The numbers became infinite.
+        """
+        self._saved_at = self._logged_at = time.monotonic()
+        self._logged_images = self.trainer.progress.images_seen
+        with stop_signals(self._ask_to_stop):
+            while self.trainer.progress.images_seen < self.config.total_images and not self._stop:
+                started = time.monotonic()
+                losses = self.trainer.step()
+                self.trainer.progress.seconds += time.monotonic() - started
+                self._log.collect(**losses)
+                self._keep_calendar()
+            self._save()
+            self._examine()
+            self._save()
+            self._export("latest")
+        return self.trainer.progress
+
+    def _ask_to_stop(self) -> None:
+        self._stop = True
+
+    def _keep_calendar(self) -> None:
+        cadence = self.config.cadence
+        if self._due(cadence.log_images):
+            self._write_line()
+        if time.monotonic() - self._saved_at >= cadence.save_seconds:
+            self._save()
+        if self._due(cadence.score_images):
+            self._examine()
+
+    def _due(self, every: int) -> bool:
+        """Whether this step crossed a multiple of ``every`` pictures."""
+        images = self.trainer.progress.images_seen
+        return bool(every) and images // every > (images - self.config.batch) // every
+
+    def _write_line(self) -> None:
+        progress, now = self.trainer.progress, time.monotonic()
+        speed = (progress.images_seen - self._logged_images) / max(now - self._logged_at, 1e-9)
+        self._logged_at, self._logged_images = now, progress.images_seen
+        self._tell({"images_per_second": speed, "seconds": progress.seconds})
+
+    def _examine(self) -> None:
+        """Examine the moving average; the best one is kept as a checkpoint."""
+        progress = self.trainer.progress
+        if self._examined_at == progress.images_seen:
+            return
+        self._examined_at = progress.images_seen
+        self._metrics = self._examiner.examine(self.trainer.average)
+        score = self._examiner.score(self._metrics)
+        if progress.best_score is None or score < progress.best_score:
+            progress.best_score, progress.best_images = score, progress.images_seen
+            self._export("best")
+        self._tell(self._metrics)
+
+    def _tell(self, numbers: dict[str, float]) -> None:
+        line = self._log.write(self.trainer.progress.images_seen, **numbers)
+        if self._report is not None:
+            self._report(self.trainer.progress, line)
+
+    def _save(self) -> None:
+        self._saved_at = time.monotonic()
+        save_state(self.folder, self.trainer.progress, self.trainer.tensors())
+
+    def _export(self, stem: str) -> None:
+        """Write the moving average in fp16 as ``<stem>.safetensors``."""
+        average = self.trainer.average
+        checkpoint = EncoderCheckpoint(self._card(), average.state_dict())
+        save_encoder(checkpoint, self.folder / f"{stem}.safetensors", dtype=torch.float16)
+
+    def _card(self) -> EncoderCard:
+        config, loaded = self.config, self.trainer.loaded
+        suffix = "-encoder"
+        return EncoderCard(
+            name=config.name or loaded.card.name[: MAX_NAME - len(suffix)] + suffix,
+            architecture=self.trainer.average.architecture,
+            generator_sha256=loaded.digest,
+            alignment=loaded.card.alignment,
+            training=TrainingRecord(
+                images_seen=self.trainer.progress.images_seen,
+                datasets=self._datasets,
+                recipe=config.model_dump(mode="json"),
+                metrics=self._metrics,
+            ),
+            licence=config.licence or loaded.card.licence,
+            source="nigaoe train encoder",
+        )

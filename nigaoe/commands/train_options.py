@@ -1,0 +1,44 @@
+"""What the commands that train share: options, their overrides, and lines of progress."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from core.errors import UsageError
+
+if TYPE_CHECKING:
+    from model.training.run_state import Progress
+
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Change one setting: `optimiser.beta2=0.9`. Repeatable.")
+]
+ResumeFrom = Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the resolved config and stop.")]
+TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")]
+
+
+def parse_overrides(pairs: list[str]) -> dict[str, Any]:
+    """Turn ``name=value`` into a dictionary; values are JSON where they can be, else text.
+
+    Raises:
+        UsageError: There is no ``=``.
+    """
+    changes: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator:
+            raise UsageError(f"`--set {pair}` has no `=`; write `--set name=value`.")
+        try:
+            changes[name] = json.loads(text)
+        except json.JSONDecodeError:
+            changes[name] = text
+    return changes
+
+
+def print_line(console: Console, progress: "Progress", line: dict[str, float]) -> None:
+    """Print one line of a run's log."""
+    shown = " ".join(f"{name}={value:.4g}" for name, value in line.items() if name not in ("images", "time", "seconds"))
+    console.print(f"{progress.images_seen:>9,} images  {shown}", highlight=False, soft_wrap=True)
