@@ -143,8 +143,14 @@ def test_deleting_takes_two_presses_and_leaves_nothing(visitor: Any, studio: Any
     visitor.page.keyboard.press("ArrowLeft")
     studio.painter.finish(studio.painter.next_job(JobKind.RESTYLE), "green")
     visitor.sees_colour("img[slot=second]", GREEN)
+    button = visitor.page.locator("#delete")
+    place = button.bounding_box()
     visitor.page.get_by_role("button", name="Delete", exact=True).click()
     assert len(studio.services.store.list_jobs("public").jobs) == 2
+    armed = button.bounding_box()
+    assert place is not None
+    assert armed is not None
+    assert (armed["x"], armed["y"]) == (place["x"], place["y"])  # Nothing else slips under the pointer.
     visitor.page.get_by_role("button", name="Really delete?").click()
     expect(visitor.page.get_by_role("button", name="Choose a photo")).to_be_focused()
     assert studio.services.store.list_jobs("public").jobs == ()

@@ -77,6 +77,20 @@ def test_nothing_is_wider_than_a_phone(welcome: Callable[..., Any], studio: Any)
     assert overflow(guest.page) == [0, 0]
 
 
+def test_the_next_step_is_in_reach_of_a_thumb(welcome: Callable[..., Any], studio: Any) -> None:
+    """On a phone nobody scrolls to order, and every step begins with the picture."""
+    guest = welcome(studio.url, has_touch=True, is_mobile=True, viewport={"width": 390, "height": 664})
+    guest.give()
+    guest.at("style")
+    start = guest.page.get_by_role("button", name="Draw my likeness")
+    expect(start).to_be_in_viewport(ratio=1)
+    guest.page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    start.click()
+    studio.painter.next_job()
+    guest.at("drawing")
+    expect(guest.page.locator("#print-picture")).to_be_in_viewport(ratio=1)
+
+
 def test_prints_hang_in_this_browser(visitor: Any, studio: Any) -> None:
     """After a reload, too; and only their numbers are kept here."""
     visitor.order()

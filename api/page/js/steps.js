@@ -24,7 +24,7 @@ export function showStep(step) {
   if (!changed) return;
   const heading = byId("panel").querySelector(`[data-step="${step}"] h1`);
   if (heading instanceof HTMLElement) heading.focus({ preventScroll: true });
-  if (step === "reading" || step === "finished") scrollTo({ top: 0 });
+  scrollTo({ top: 0 }); // On a phone the picture is above, and every step begins with it.
 }
 
 /** @returns {Step | null} */
