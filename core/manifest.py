@@ -8,6 +8,8 @@ the data folder (the user registry) what people imported. Format 1, every key bu
     [generators.g_ori]                 # draws faces; photos are found in it
     file = "g_ori.safetensors"         # beside the manifest, never outside its folder
     discriminator = "g_ori-discriminator.safetensors"
+    encoder = "g_ori-encoder.safetensors"  # guesses where a search starts; `nigaoe train encoder` makes it
+    encoder_sha256 = "..."
     domain = "human"                   # human, anime or other
     sha256 = "..."                     # of the file; `nigaoe weights verify` checks it
     licence = "..."                    # of the weights; absent: what the file itself says
@@ -57,6 +59,8 @@ class GeneratorRow(_Entry):
 
     file: FileName
     discriminator: FileName | None = None
+    encoder: FileName | None = None
+    encoder_sha256: Sha256 | None = None
     domain: Domain = "human"
 
 

@@ -50,10 +50,14 @@ class GeneratorEntry(WeightEntry):
 
     Attributes:
         discriminator: Checkpoint of its discriminator, where there is one.
+        encoder: File of the encoder that guesses where searches start, where there is one.
+        encoder_sha256: Digest of that file, when the manifest gives one.
         domain: ``human``, ``anime`` or ``other``.
     """
 
     discriminator: Path | None
+    encoder: Path | None
+    encoder_sha256: str | None
     domain: Domain
 
 
@@ -184,12 +188,18 @@ class Registry:
         return digest.hexdigest()[:32]
 
     def _files(self) -> list[Path]:
-        return [entry.path for entry in (*self.generators(), *self.styles())]
+        encoders = [generator.encoder for generator in self.generators() if generator.encoder is not None]
+        return [*(entry.path for entry in (*self.generators(), *self.styles())), *encoders]
 
 
 def _generator(row: GeneratorRow, folder: Path, described: Mapping[str, Any]) -> GeneratorEntry:
-    discriminator = folder / row.discriminator if row.discriminator else None
-    return GeneratorEntry(**described, discriminator=discriminator, domain=row.domain)
+    return GeneratorEntry(
+        **described,
+        discriminator=folder / row.discriminator if row.discriminator else None,
+        encoder=folder / row.encoder if row.encoder else None,
+        encoder_sha256=row.encoder_sha256,
+        domain=row.domain,
+    )
 
 
 def _described(name: str, row: GeneratorRow | StyleRow, folder: Path, *, bundled: bool) -> dict[str, Any]:

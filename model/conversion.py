@@ -70,7 +70,9 @@ def search_objective(loaded: LoadedGenerator) -> Objective:
     """Return what searches in a generator minimise, on its device."""
     device = str(next(loaded.generator.parameters()).device)
     side = max(loaded.card.architecture.resolution, LEAST_SIDE)
-    return Objective(loaded.statistics, shared_features(STRIDES, device), perceptual_size=side).to(device)
+    encoder = loaded.encoder.network if loaded.encoder is not None else None
+    eye = shared_features(STRIDES, device)
+    return Objective(loaded.statistics, eye, perceptual_size=side, encoder=encoder).to(device)
 
 
 def conclude(
@@ -139,6 +141,7 @@ def _report(pair: Pair, method: Method, results: Mapping[Role, InversionResult],
         "style": pair.style,
         "method": method.value,
         "direct_share": round(share, 3),
+        "start": main.start,
         "distance_start": main.distance_start,
         "distance_end": main.distance_end,
         "steps": sum(result.steps for result in results.values()),

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from core.errors import CheckpointMismatch, ParentMismatch
 from model.checkpoint import CheckpointCard, load_checkpoint
+from model.encoder.checkpoint import LoadedEncoder, load_encoder_of
 from model.generator import Canvas, Generator, Noise
 from model.latent_statistics import LatentStatistics, measure_latents
 
@@ -26,12 +27,14 @@ class LoadedGenerator:
         card: The file's metadata.
         digest: Identity of the tensors, see `Checkpoint.digest`.
         statistics: Statistics of w, measured anew where the file holds none.
+        encoder: Guesses where a search starts; None: there is none, and searches start from the mean face.
     """
 
     generator: Generator
     card: CheckpointCard
     digest: str
     statistics: LatentStatistics
+    encoder: LoadedEncoder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +55,23 @@ class Pair:
     model_ids: Mapping[str, str] = field(default_factory=dict)
 
 
-def load_generator(path: Path, device: torch.device | str = "cpu") -> LoadedGenerator:
+def load_generator(path: Path, device: torch.device | str = "cpu", *, encoder: Path | None = None) -> LoadedGenerator:
     """Load one generator.
 
+    Args:
+        path: Its checkpoint.
+        device: Where it shall draw.
+        encoder: Its encoder's file, where there is one.
+
     Raises:
-        CheckpointError: See `model.checkpoint.load_checkpoint`.
+        CheckpointError: See `model.checkpoint.load_checkpoint` and `model.encoder.checkpoint.load_encoder`.
+        ParentMismatch: The encoder belongs to another generator.
     """
     checkpoint = load_checkpoint(path)
     generator = checkpoint.build_generator(device)
     statistics = checkpoint.statistics or measure_latents(generator)
-    return LoadedGenerator(generator, checkpoint.card, checkpoint.digest, statistics)
+    beside = load_encoder_of(encoder, checkpoint.card, checkpoint.digest, device) if encoder is not None else None
+    return LoadedGenerator(generator, checkpoint.card, checkpoint.digest, statistics, beside)
 
 
 def load_pair(style: str, g_ori: LoadedGenerator, path: Path, device: torch.device | str = "cpu") -> Pair:
@@ -86,6 +96,8 @@ def load_pair(style: str, g_ori: LoadedGenerator, path: Path, device: torch.devi
     trunk = trunk_resolution(g_fin.card)
     check_frozen(g_ori.generator, g_fin.generator, trunk)
     model_ids = {"g_ori": model_id(g_ori), "g_fin": model_id(g_fin)}
+    if g_ori.encoder is not None:
+        model_ids["encoder"] = f"{g_ori.encoder.card.name}@{g_ori.encoder.digest[:12]}"
     return Pair(style, g_ori, g_fin, trunk, model_ids)
 
 

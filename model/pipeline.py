@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import InversionError, NigaoeError
+from core.errors import InversionError, NigaoeError, UsageError
 from core.jobs import Method
 from core.registry import Registry
 from faces.align import AlignmentTemplate
@@ -94,13 +94,31 @@ class Pipeline:
             CheckpointError: Its file cannot be used.
         """
         if name not in self._generators:
-            self._generators[name] = load_generator(self.registry.generator(name).path, self.device)
+            entry = self.registry.generator(name)
+            self._generators[name] = load_generator(entry.path, self.device, encoder=entry.encoder)
         return self._generators[name]
 
     def framing(self, style: str) -> tuple[AlignmentTemplate, int]:
         """Return how photos must be aligned for a style, and at which resolution."""
         card = self.pair(style).g_ori.card
         return card.alignment, card.architecture.resolution
+
+    def check(self, order: Order) -> Pair:
+        """Load what an order needs, before any face is there.
+
+        Raises:
+            UnknownStyle: There is no such style.
+            CheckpointError: Its files cannot be used together.
+            UsageError: The order starts from an encoder's guess, and no generator that it searches has an encoder.
+        """
+        pair = self.pair(order.style)
+        encoders = [searched(pair, role).encoder for role in ROLES[order.method]]
+        if order.settings.start == "encoder" and not any(encoders):
+            raise UsageError(
+                f"No encoder guesses a start for method `{order.method.value}` of style `{order.style}`; leave --start "
+                "out, choose the method cross, or train one with `nigaoe train encoder`."
+            )
+        return pair
 
     def convert(self, order: Order, subjects: Iterable[Subject]) -> Iterator[tuple[Subject, Conversion | NigaoeError]]:
         """Convert faces; what goes wrong with one of them is returned in its place.
@@ -116,8 +134,9 @@ class Pipeline:
         Raises:
             UnknownStyle: There is no such style.
             CheckpointError: Its files cannot be used together.
+            UsageError: There is no encoder to start from, and the order insists.
         """
-        pair = self.pair(order.style)
+        pair = self.check(order)
         *earlier, last = ROLES[order.method]
         found: dict[Subject, dict[Role, InversionResult]] = {}
         for role in earlier:
@@ -150,6 +169,8 @@ class Pipeline:
         self, pair: Pair, role: Role, settings: InversionSettings, subjects: Iterable[Subject]
     ) -> Iterator[tuple[Subject, Finished]]:
         asked: dict[int, Subject] = {}
+        if searched(pair, role).encoder is None:
+            settings = settings.model_copy(update={"start": "mean"})
 
         def requests() -> Iterator[InversionRequest]:
             for subject in subjects:

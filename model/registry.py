@@ -4,8 +4,7 @@ import hashlib
 from pathlib import Path
 
 from core.errors import BrokenCheckpoint
-from core.registry import Registry, WeightEntry
-from model.checkpoint import load_checkpoint
+from core.registry import GeneratorEntry, Registry, WeightEntry
 from model.pair import load_generator, load_pair
 
 
@@ -23,15 +22,26 @@ def file_sha256(path: Path) -> str:
 
 
 def verify_entry(registry: Registry, entry: WeightEntry) -> None:
-    """Check one file of the registry whole: its digest, its tensors, and for a style the generator it came from.
+    """Check one entry of the registry whole: digests, tensors, a style's generator, and a generator's encoder.
 
     Raises:
         CheckpointError: Something is wrong; the message says what.
     """
-    if entry.sha256 is not None and file_sha256(entry.path) != entry.sha256:
-        raise BrokenCheckpoint(f"`{entry.path.name}` has changed since it was registered: its sha256 differs.")
+    if entry.sha256 is not None:
+        _compare_sha256(entry.path, entry.sha256)
     if entry.name in {style.name for style in registry.styles()}:
         parent_path, style_path = registry.pair(entry.name)
         load_pair(entry.name, load_generator(parent_path), style_path)
-    else:
-        load_checkpoint(entry.path).build_generator()
+    elif isinstance(entry, GeneratorEntry):
+        _verify_generator(entry)
+
+
+def _verify_generator(entry: GeneratorEntry) -> None:
+    if entry.encoder is not None and entry.encoder_sha256 is not None:
+        _compare_sha256(entry.encoder, entry.encoder_sha256)
+    load_generator(entry.path, encoder=entry.encoder)
+
+
+def _compare_sha256(path: Path, expected: str) -> None:
+    if file_sha256(path) != expected:
+        raise BrokenCheckpoint(f"`{path.name}` has changed since it was registered: its sha256 differs.")

@@ -7,7 +7,6 @@ collection is replaced at once; jobs that are on their way keep the generators t
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -103,7 +102,7 @@ class Gallery:
         fingerprint = registry.fingerprint()
         if self._upscaler is None:
             self._upscaler = Upscaler().to(self.device)
-        parents: dict[Path, LoadedGenerator] = {}
+        parents: dict[str, LoadedGenerator] = {}
         pairs: dict[str, Pair] = {}
         for style in self._wanted(registry):
             try:
@@ -121,11 +120,12 @@ class Gallery:
         chosen = [name.strip() for name in self._settings.styles.split(",") if name.strip()]
         return chosen or [style.name for style in registry.styles()]
 
-    def _load_pair(self, registry: Registry, style: str, parents: dict[Path, LoadedGenerator]) -> Pair:
+    def _load_pair(self, registry: Registry, style: str, parents: dict[str, LoadedGenerator]) -> Pair:
         g_ori_path, g_fin_path = registry.pair(style)
-        if g_ori_path not in parents:
-            parents[g_ori_path] = self._reuse(load_generator(g_ori_path, self.device))
-        pair = load_pair(style, parents[g_ori_path], g_fin_path, self.device)
+        parent = registry.generator(registry.style(style).parent)
+        if parent.name not in parents:
+            parents[parent.name] = self._reuse(load_generator(g_ori_path, self.device, encoder=parent.encoder))
+        pair = load_pair(style, parents[parent.name], g_fin_path, self.device)
         known = self._collection.pairs.get(style) if self._collection else None
         if known is not None and known.g_ori is pair.g_ori and known.g_fin.digest == pair.g_fin.digest:
             return known
@@ -136,7 +136,8 @@ class Gallery:
         """Keep the generator in memory if it is the same: its slots, caches and blends stay valid."""
         known = self._collection.generators if self._collection else []
         for generator in known:
-            if generator.digest == loaded.digest and generator.card == loaded.card:
+            same_encoder = _encoder_digest(generator) == _encoder_digest(loaded)
+            if generator.digest == loaded.digest and generator.card == loaded.card and same_encoder:
                 return generator
         self._reduce_precision(loaded)
         return loaded
@@ -149,3 +150,7 @@ class Gallery:
             resolution = loaded.card.architecture.resolution
             finest = max(32, resolution >> (REDUCED_BLOCKS - 1))
             loaded.generator.synthesis.use_reduced_precision(_DTYPES[precision], from_resolution=finest)
+
+
+def _encoder_digest(loaded: LoadedGenerator) -> str | None:
+    return loaded.encoder.digest if loaded.encoder is not None else None

@@ -20,6 +20,7 @@ from model.inversion.objective import Objective
 from model.inversion.request import Finished, InversionRequest, InversionResult, Ticket
 from model.inversion.slot import Slot
 from model.inversion.slot_table import SlotTable
+from model.inversion.start import Starter
 
 
 class SlotEngine:
@@ -54,6 +55,7 @@ class SlotEngine:
         self.generator = generator
         self._synthesis = FrozenSynthesis(generator.synthesis, dtype=conv_dtype)
         self.objective = objective
+        self._starter = Starter(self._synthesis, objective)
         self.width = width
         self.batch_limit: int | None = None
         self._clock = clock
@@ -174,6 +176,7 @@ class SlotEngine:
             seconds=self._clock() - slot.admitted_at,
             stop_reason=reason,
             history=tuple(slot.history),
+            start=slot.start,
         )
         return Finished(slot.ticket, reason, result)
 
@@ -184,13 +187,16 @@ class SlotEngine:
         _check_shape("region", request.region, (1, side, side))
         _check_shape("start", request.start, (architecture.num_ws, architecture.w_dim))
         self.objective.check(request.settings.weights)
+        if request.settings.start == "encoder" and self.objective.encoder is None:
+            raise ValueError("the settings start from an encoder's guess, but the objective was built without one")
 
     def _fill(self, row: int, slot: Slot) -> None:
         request, mean = slot.ticket.request, self.objective.prior.mean
         region = None if request.region is None else request.region[None].to(mean)
         target = self.objective.describe(request.target[None].to(mean), region)
-        start = mean if request.start is None else request.start
-        self._table.fill(row, start, target, slot.random if slot.optimises_noise else None)
+        start = self._starter.choose(request, target)
+        slot.start = start.origin
+        self._table.fill(row, start.w_plus, target, slot.random if slot.optimises_noise else None)
 
 
 def _check_shape(name: str, tensor: Tensor | None, expected: tuple[int, ...]) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from model.discriminator import Discriminator
+from model.encoder.network import Encoder
 from model.inversion.feature_eye import FeatureEye, pooled_region
 from model.inversion.frozen.features import frozen_features
 from model.inversion.frozen.linear_maps import sample_sum
@@ -107,6 +108,7 @@ class Objective(nn.Module):
         perceptual_size: Side at which that eye looks.
         discriminator: Makes the ``discriminator`` term possible.
         lpips: Makes the ``lpips`` term possible.
+        encoder: Makes the ``in_domain`` term possible, and guesses where slots start.
     """
 
     def __init__(
@@ -117,8 +119,10 @@ class Objective(nn.Module):
         perceptual_size: int | None = None,
         discriminator: Discriminator | None = None,
         lpips: FeatureEye | None = None,
+        encoder: Encoder | None = None,
     ) -> None:
         super().__init__()
+        self.encoder = encoder
         self.prior = LatentPrior(statistics)
         self.eyes = nn.ModuleDict({REPORTED: FeatureEye(frozen_features(perceptual), size=perceptual_size)})
         if discriminator is not None:
@@ -132,8 +136,9 @@ class Objective(nn.Module):
         Raises:
             ValueError: Such a weight is not 0.
         """
-        for name in ("discriminator", "lpips"):
-            if getattr(weights, name) and name not in self.eyes:
+        possible = {*self.eyes, *(("in_domain",) if self.encoder is not None else ())}
+        for name in ("discriminator", "lpips", "in_domain"):
+            if getattr(weights, name) and name not in possible:
                 raise ValueError(f"the `{name}` term has a weight, but the objective was built without it")
 
     @torch.no_grad()
@@ -179,6 +184,9 @@ class Objective(nn.Module):
             "layer_spread": lambda iterate, _: self.prior.layer_spread(iterate.w_plus),
             "mahalanobis": lambda iterate, _: self.prior.mahalanobis(iterate.w_plus),
         }
+        encoder = self.encoder
+        if encoder is not None:
+            terms["in_domain"] = lambda iterate, _: in_domain_distance(encoder, iterate) / self.prior.variance
         maps = iterate.noise
         if maps is not None:
             terms["noise"] = lambda *_: noise_autocorrelation(maps)
@@ -188,6 +196,15 @@ class Objective(nn.Module):
         eye = self.eyes[name]
         assert isinstance(eye, FeatureEye)  # noqa: S101 - narrows ModuleDict's type
         return eye
+
+
+def in_domain_distance(encoder: Encoder, iterate: Iterate) -> Tensor:
+    """Return the mean squared distance of latents from what an encoder guesses of their pictures. # [N].
+
+    Zhu et al., "In-Domain GAN Inversion for Real Image Editing", 2020, equation 4.
+    """
+    guessed = encoder.each(iterate.image)
+    return (iterate.w_plus - guessed).square().mean(dim=(1, 2))
 
 
 def pixel_distance(first: Tensor, second: Tensor, region: Tensor) -> Tensor:

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from torch import Tensor
 
 from core.errors import InversionError, NigaoeError
 from model.inversion.settings import InversionSettings
+
+StartOrigin = Literal["mean", "encoder", "given"]
 
 
 class StopReason(StrEnum):
@@ -49,7 +52,7 @@ class InversionRequest:
         settings: How to search and when to stop.
         region: Weight of every pixel, not negative; None weighs all the same. # [1, R, R].
         seed: Seed of everything that this slot draws at random.
-        start: Where to start; None: the mean face. # [num_ws, w_dim].
+        start: Where to start; None: where the settings say. # [num_ws, w_dim].
         deadline: Stop at this reading of ``time.monotonic()`` with the best iterate so far.
         on_progress: Called in the engine's thread after every ``progress_interval`` steps and after the last; what it
             raises fails this request alone.
@@ -99,6 +102,7 @@ class InversionResult:
         seconds: Wall time from admission to the end.
         stop_reason: Why it ended.
         history: Reported distance of every step.
+        start: Where it began.
     """
 
     w_plus: Tensor
@@ -111,6 +115,7 @@ class InversionResult:
     seconds: float
     stop_reason: StopReason
     history: tuple[float, ...]
+    start: StartOrigin = "mean"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Space = Literal["w", "w_plus"]
 NoiseMaps = Literal["fixed", "optimised"]
+StartChoice = Literal["auto", "mean", "encoder"]
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -29,6 +30,8 @@ class LossWeights(_Frozen):
         lpips: LPIPS; needs an objective with an LPIPS backbone.
         layer_spread: Mean squared distance of w_plus from w, its mean over layers, in units of w's spread.
         mahalanobis: Mean squared Mahalanobis distance of w_plus from the mean face, per dimension.
+        in_domain: Mean squared distance of w_plus from what the encoder guesses of its picture, in units of w's
+            variance; needs an objective with an encoder.
         noise: Regularisation of optimised noise maps.
     """
 
@@ -38,6 +41,7 @@ class LossWeights(_Frozen):
     lpips: _Weight = 0.0
     layer_spread: _Weight = 0.02
     mahalanobis: _Weight = 0.05
+    in_domain: _Weight = 0.0
     noise: _Weight = 1e5
 
     @model_validator(mode="after")
@@ -60,6 +64,8 @@ class InversionSettings(_Frozen):
     Attributes:
         space: ``w``: one style for all layers; ``w_plus``: one a layer.
         noise_maps: ``fixed``: the generator's own; ``optimised``: drawn from the seed and optimised with the latent.
+        start: ``mean``: the mean face; ``encoder``: the encoder's guess; ``auto``: whichever of both is nearer, and the
+            mean face where there is no encoder.
         steps: Budget. A step draws the iterate, measures it and moves it; step 0 measures the start.
         learning_rate: Peak of Adam's rate, in units of w's root mean square standard deviation.
         warm_up: Share of the steps over which the rate rises from zero.
@@ -73,6 +79,7 @@ class InversionSettings(_Frozen):
 
     space: Space = "w_plus"
     noise_maps: NoiseMaps = "fixed"
+    start: StartChoice = "auto"
     steps: Annotated[int, Field(ge=1, le=100_000)] = 100
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
     warm_up: _Share = 0.05

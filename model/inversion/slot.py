@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from core.errors import InversionError, NigaoeError, NumericalFailure
-from model.inversion.request import Progress, StopReason, Ticket
+from model.inversion.request import Progress, StartOrigin, StopReason, Ticket
 from model.inversion.schedule import learning_rate_at, w_noise_at
 from model.inversion.settings import InversionSettings, LossWeights
 from model.inversion.slot_table import Move
@@ -26,6 +26,7 @@ class Slot:
         weights: Terms that steer this slot.
         random: Source of everything random in this slot.
         history: Reported distance of every step.
+        start: Where the slot began.
         best_step: Step that drew the best iterate; -1 before the first.
         stop_reason: None while the slot goes on.
         error: Why it failed.
@@ -37,6 +38,7 @@ class Slot:
         self.steps = 0
         self.weights = _effective(self.settings)
         self.random = torch.Generator().manual_seed(ticket.request.seed)
+        self.start: StartOrigin = "mean"
         self.history: list[float] = []
         self.best_step = -1
         self.best_distance = math.inf

@@ -36,6 +36,12 @@ def convert(
         Literal["w", "w_plus"] | None,
         typer.Option(help="One style for all layers, or one a layer, instead of the preset's."),
     ] = None,
+    start: Annotated[
+        Literal["auto", "mean", "encoder"],
+        typer.Option(
+            help="Where the search begins: at the mean face, at the encoder's guess, or at the nearer of both."
+        ),
+    ] = "auto",
     degree: Annotated[float, typer.Option(min=0, max=1, help="0 draws the person, 1 the style.")] = 1.0,
     truncation: Annotated[
         float, typer.Option(min=0, max=1, help="1 keeps the face as found, 0 is the mean face.")
@@ -68,7 +74,8 @@ def convert(
     from nigaoe.outputs import Extras
     from nigaoe.photos import find_photos
 
-    changes = {name: value for name, value in (("steps", steps), ("space", space)) if value is not None}
+    asked = (("steps", steps), ("space", space), ("start", start))
+    changes = {name: value for name, value in asked if value is not None}
     order = ConversionOrder(
         photos=find_photos(photos),
         folder=output,
@@ -97,14 +104,15 @@ def _run(order: "ConversionOrder", device: str, *, as_json: bool) -> list[Nigaoe
     from core.registry import Registry
     from core.settings import load_settings
     from model.device import prepare_device
-    from model.pipeline import Pipeline
+    from model.pipeline import Order, Pipeline
     from nigaoe.conversion_run import ConversionRun
 
     if not order.photos:
         raise UsageError("There are no photos in what you named; name JPEG, PNG, WebP, AVIF or HEIC files or a folder.")
     settings = load_settings()
     pipeline = Pipeline(Registry.from_settings(settings), device=prepare_device(device, settings.torch_threads))
-    pipeline.pair(order.style)  # A wrong style or damaged weights end the command before any photo is opened.
+    # A wrong style, damaged weights or a missing encoder end the command before any photo is opened.
+    pipeline.check(Order(order.style, order.method, order.settings))
     console = Console(stderr=True)
     with _progress_bar(console) as bar:
         return ConversionRun(order, pipeline, _Reporter(order, bar, as_json=as_json).listener()).run()

@@ -91,6 +91,18 @@ def test_the_fingerprint_tells_a_worker_to_load_again(user: Path) -> None:
     assert len({before, edited, registry.fingerprint()}) == 3
 
 
+def test_a_generator_may_have_an_encoder(user: Path) -> None:
+    """Its file lies beside the manifest; a new one tells a worker to load again."""
+    row = GeneratorRow(file="mine.safetensors", encoder="guess.safetensors", encoder_sha256="0" * 64)
+    _register(user, Manifest(generators={"own": row}))
+    registry = Registry.load(user=user)
+    entry = registry.generator("own")
+    assert (entry.encoder, entry.encoder_sha256) == (user / "guess.safetensors", "0" * 64)
+    before = registry.fingerprint()
+    (user / "guess.safetensors").write_bytes(b"weights")
+    assert registry.fingerprint() != before
+
+
 def test_a_folder_that_does_not_exist_lists_nothing(tmp_path: Path) -> None:
     """Before the first import there is no user registry."""
     assert Registry.load(user=tmp_path / "nowhere").styles() == Registry.load().styles()

@@ -80,3 +80,14 @@ def test_the_bundled_styles_fit_their_generator(weights: Path) -> None:
         g_ori, g_fin = registry.pair(style.name)
         pair = load_pair(style.name, load_generator(g_ori), g_fin)
         assert pair.trunk_resolution is not None
+
+
+def test_an_encoder_comes_with_its_generator(tiny_files: tuple[Path, Path], encoder_file: Path) -> None:
+    """It is loaded with the pair and named in its models; beside another generator it is refused."""
+    g_ori, g_fin = tiny_files
+    loaded = load_generator(g_ori, encoder=encoder_file)
+    assert loaded.encoder is not None
+    assert loaded.encoder.card.name == "tiny-encoder"
+    assert load_pair("toy", loaded, g_fin).model_ids["encoder"].startswith("tiny-encoder@")
+    with pytest.raises(ParentMismatch, match="train encoder"):
+        load_generator(g_fin, encoder=encoder_file)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.errors import InversionError, UnknownStyle
+from core.errors import InversionError, UnknownStyle, UsageError
 from core.jobs import Method
 from core.registry import Registry
 from model.conversion import Conversion, redraw
@@ -31,6 +31,15 @@ def pipeline(tiny_files: tuple[Path, Path]) -> Pipeline:
     """An installation with one style, two slots wide."""
     folder = tiny_files[0].parent
     (folder / "manifest.toml").write_text(MANIFEST)
+    return Pipeline(Registry.load(folder), width=2)
+
+
+@pytest.fixture
+def guessing(pipeline: Pipeline, encoder_file: Path) -> Pipeline:
+    """The same installation with an encoder."""
+    folder = pipeline.registry.folders[0]
+    row = f'file = "g_ori.safetensors"\nencoder = "{encoder_file.name}"'
+    (folder / "manifest.toml").write_text(MANIFEST.replace('file = "g_ori.safetensors"', row))
     return Pipeline(Registry.load(folder), width=2)
 
 
@@ -110,3 +119,32 @@ def test_unknown_styles_list_the_known(pipeline: Pipeline) -> None:
     """A typing mistake is answered with what there is."""
     with pytest.raises(UnknownStyle, match="toy"):
         pipeline.pair("tyo")
+
+
+def test_a_pair_with_an_encoder_starts_from_its_guess(guessing: Pipeline, pipeline: Pipeline) -> None:
+    """The report says where the search began and how far that was; without an encoder it is the mean face."""
+    asked = Order("toy", settings=InversionSettings(steps=2, start="encoder"))
+    subject = Subject(crops(1)[0])
+    ((_, guessed),) = guessing.convert(asked, [subject])
+    ((_, plain),) = pipeline.convert(order(steps=2), [subject])
+    assert (converted(guessed).report["start"], converted(plain).report["start"]) == ("encoder", "mean")
+    assert converted(guessed).report["distance_start"] != converted(plain).report["distance_start"]
+    assert "encoder" in converted(guessed).report["models"]
+
+
+def test_both_searches_of_the_best_begin_where_they_can(guessing: Pipeline) -> None:
+    """The guess is a person's latent: the person is searched from it, the drawing from the mean face."""
+    asked = Order("toy", Method.BEST, InversionSettings(steps=2, start="encoder"))
+    ((_, outcome),) = guessing.convert(asked, [Subject(crops(1)[0])])
+    assert converted(outcome).report["start"] == "encoder"
+    assert converted(outcome).report["steps"] == 4
+
+
+def test_who_insists_on_a_guess_needs_an_encoder(guessing: Pipeline, pipeline: Pipeline) -> None:
+    """Told before any face is looked at: no encoder installed, or a method that does not search where it guesses."""
+    insisting = InversionSettings(start="encoder")
+    with pytest.raises(UsageError, match="train encoder"):
+        pipeline.check(Order("toy", settings=insisting))
+    with pytest.raises(UsageError, match="direct"):
+        next(guessing.convert(Order("toy", Method.DIRECT, insisting), [Subject(crops(1)[0])]))
+    assert guessing.check(Order("toy", settings=insisting)).style == "toy"

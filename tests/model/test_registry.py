@@ -11,8 +11,12 @@ from core.manifest_editor import edit_manifest
 from core.registry import Registry
 from faces.align import FFHQ
 from model.architecture import Architecture
-from model.checkpoint import Checkpoint, CheckpointCard, save_checkpoint
+from model.checkpoint import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
+from model.encoder.architecture import encoder_architecture
+from model.encoder.checkpoint import EncoderCard, EncoderCheckpoint, save_encoder
+from model.encoder.network import Encoder
 from model.generator import Generator
+from model.latent_statistics import measure_latents
 from model.registry import file_sha256, verify_entry
 
 TINY = Architecture(resolution=16, channels={4: 4, 8: 4, 16: 4}, z_dim=8, w_dim=8, mapping_layers=2)
@@ -94,3 +98,30 @@ def test_a_style_that_cannot_be_drawn_is_found(user: Path) -> None:
     registry = Registry.load(user=user)
     with pytest.raises(CheckpointMismatch, match="frozen"):
         verify_entry(registry, registry.style("style"))
+
+
+def _with_encoder(folder: Path, generator_sha256: str) -> None:
+    """Register an encoder beside the generator."""
+    torch.manual_seed(3)
+    encoder = Encoder(encoder_architecture(TINY), measure_latents(Generator(TINY), samples=50))
+    card = EncoderCard(name="e", architecture=encoder.architecture, generator_sha256=generator_sha256, alignment=FFHQ)
+    path = folder / "encoder.safetensors"
+    save_encoder(EncoderCheckpoint(card, encoder.state_dict()), path, dtype=torch.float16)
+    row = GeneratorRow(file="base.safetensors", encoder=path.name, encoder_sha256=file_sha256(path))
+    edit_manifest(folder, lambda manifest: manifest.model_copy(update={"generators": {"base": row}}))
+
+
+def test_a_generators_encoder_is_checked_with_it(user: Path) -> None:
+    """Sound, of another generator, changed on the disk, gone: told apart."""
+    _with_encoder(user, load_checkpoint(user / "base.safetensors").digest)
+    verify_entry(Registry.load(user=user), Registry.load(user=user).generator("base"))
+    with (user / "encoder.safetensors").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(BrokenCheckpoint, match="changed"):
+        verify_entry(Registry.load(user=user), Registry.load(user=user).generator("base"))
+    (user / "encoder.safetensors").unlink()
+    with pytest.raises(BrokenCheckpoint, match="encoder"):
+        verify_entry(Registry.load(user=user), Registry.load(user=user).generator("base"))
+    _with_encoder(user, "0" * 64)
+    with pytest.raises(ParentMismatch, match="encoder"):
+        verify_entry(Registry.load(user=user), Registry.load(user=user).generator("base"))

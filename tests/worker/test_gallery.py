@@ -7,6 +7,10 @@ import torch
 
 from core.errors import CheckpointError, UnknownStyle
 from core.settings import Settings
+from model.encoder.architecture import encoder_architecture
+from model.encoder.checkpoint import EncoderCard, EncoderCheckpoint, save_encoder
+from model.encoder.network import Encoder
+from model.pair import load_generator
 from worker.gallery import Gallery
 
 Installed = Callable[..., Path]
@@ -67,6 +71,41 @@ def test_nothing_at_all_is_an_error_and_changes_nothing(own: tuple[Path, Gallery
     with pytest.raises(CheckpointError):
         gallery.load()
     assert gallery.styles == ("anime",)
+
+
+def test_an_encoder_arrives_and_its_styles_are_served_with_it(own: tuple[Path, Gallery]) -> None:
+    """A new encoder is a new g_ori to the slots; the same one again changes nothing; a stranger's is not served."""
+    folder, gallery = own
+    gallery.load()
+    before = gallery.pair("anime")
+    write_encoder(folder, before.g_ori.digest)
+    assert gallery.is_outdated()
+    gallery.load()
+    with_encoder = gallery.pair("anime")
+    assert with_encoder.g_ori is not before.g_ori
+    assert with_encoder.g_ori.encoder is not None
+    gallery.load()
+    assert gallery.pair("anime") is with_encoder
+    write_encoder(folder, "0" * 64)
+    with pytest.raises(CheckpointError):
+        gallery.load()
+    assert gallery.pair("anime") is with_encoder
+
+
+def write_encoder(folder: Path, generator_sha256: str) -> None:
+    """Put an encoder beside the generator, and into the manifest."""
+    loaded = load_generator(folder / "tiny.safetensors")
+    encoder = Encoder(encoder_architecture(loaded.card.architecture), loaded.statistics)
+    card = EncoderCard(
+        name="guess",
+        architecture=encoder.architecture,
+        generator_sha256=generator_sha256,
+        alignment=loaded.card.alignment,
+    )
+    save_encoder(EncoderCheckpoint(card, encoder.state_dict()), folder / "guess.safetensors")
+    manifest = (folder / "manifest.toml").read_text().replace('encoder = "guess.safetensors"\n', "")
+    row = 'file = "tiny.safetensors"\n'
+    (folder / "manifest.toml").write_text(manifest.replace(row, row + 'encoder = "guess.safetensors"\n'))
 
 
 def test_fine_blocks_may_compute_in_sixteen_bits(settings: Settings) -> None:

@@ -1,0 +1,125 @@
+"""Where a slot begins, and that a better beginning never costs an answer."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from model.encoder.network import Encoder
+from model.generator import Generator
+from model.inversion.engine import SlotEngine
+from model.inversion.objective import Iterate, Objective, in_domain_distance
+from model.inversion.request import InversionRequest, InversionResult
+from model.inversion.settings import InversionSettings, LossWeights
+from model.latent_statistics import LatentStatistics, sample_w
+from model.perceptual import shared_features
+
+Search = Callable[..., InversionResult]
+
+
+def who_guesses(encoder: Encoder, w_plus: Tensor) -> Encoder:
+    """Make an encoder answer every picture with the same latent."""
+    encoder.heads.weight.zero_()
+    encoder.mean.copy_(w_plus)
+    return encoder
+
+
+@pytest.fixture
+def known(tiny_generator: Generator) -> Tensor:
+    """A latent in W. # [num_ws, w_dim]."""
+    return tiny_generator.mapping.broadcast(sample_w(tiny_generator.mapping, 1, seed=5))[0]
+
+
+@pytest.fixture
+def engine_with(tiny_generator: Generator, statistics: LatentStatistics) -> Callable[..., SlotEngine]:
+    """A function that makes an engine with an encoder, or without."""
+
+    def make(encoder: Encoder | None, width: int = 1) -> SlotEngine:
+        objective = Objective(statistics, shared_features(), perceptual_size=32, encoder=encoder)
+        return SlotEngine(tiny_generator, objective, width)
+
+    return make
+
+
+@pytest.fixture
+def search(tiny_generator: Generator, known: Tensor, engine_with: Callable[..., SlotEngine]) -> Search:
+    """A function that searches the known latent's face, with some settings."""
+    target = tiny_generator.draw_image(known[None])[0].clamp(-1, 1)
+
+    def run(encoder: Encoder | None, *, at: Tensor | None = None, **changes: object) -> InversionResult:
+        settings = InversionSettings(steps=4).model_copy(update=changes)
+        (finished,) = engine_with(encoder).run([InversionRequest(target, settings, start=at)])
+        return finished.unwrap()
+
+    return run
+
+
+def test_a_good_guess_is_the_start(search: Search, tiny_encoder: Encoder, known: Tensor) -> None:
+    """Where the guess is nearer than the mean face the search begins there, and says so."""
+    found = search(who_guesses(tiny_encoder, known))
+    mean = search(None)
+    assert (found.start, mean.start) == ("encoder", "mean")
+    assert found.distance_start == found.history[0] < 0.5 * mean.distance_start
+    assert found.distance_end <= found.distance_start
+
+
+def test_a_bad_guess_is_not_followed(search: Search, tiny_encoder: Encoder, known: Tensor) -> None:
+    """A guess further than the mean face, or none at all, leaves the search as it was without an encoder."""
+    mean = search(None)
+    for bad in (known + 50, torch.full_like(known, float("nan"))):
+        found = search(who_guesses(tiny_encoder, bad))
+        assert found.start == "mean"
+        assert found.history == mean.history
+
+
+def test_settings_and_requests_may_insist(search: Search, tiny_encoder: Encoder, known: Tensor) -> None:
+    """The mean face although the guess is nearer; the guess although it is further; a start of one's own above all."""
+    encoder = who_guesses(tiny_encoder, known)
+    assert search(encoder, start="mean").history == search(None).history
+    assert search(encoder, start="encoder", at=known + 1).start == "given"
+    far = search(who_guesses(tiny_encoder, known + 50), start="encoder")
+    assert far.start == "encoder"
+    assert far.distance_start > search(None).distance_start
+    assert far.distance_end <= far.distance_start
+
+
+def test_a_guess_needs_an_encoder(search: Search) -> None:
+    """An engine without one refuses whoever insists, at admission."""
+    with pytest.raises(ValueError, match="encoder"):
+        search(None, start="encoder")
+    with pytest.raises(ValueError, match="in_domain"):
+        search(None, weights=LossWeights(in_domain=1))
+
+
+def test_neighbours_change_no_start_and_no_answer(
+    engine_with: Callable[..., SlotEngine], tiny_encoder: Encoder, targets: Tensor
+) -> None:
+    """Eight faces as one batch, joining as slots become free, end where each ends alone; so with the in-domain term."""
+    for settings in (
+        InversionSettings(steps=5, start="encoder"),
+        InversionSettings(steps=5, weights=LossWeights(in_domain=0.1)),
+    ):
+        requests = [InversionRequest(target, settings) for target in targets[:5]]
+        together = {f.ticket.request: f.unwrap() for f in engine_with(tiny_encoder, 3).run(requests)}
+        for request in requests:
+            (alone,) = (f.unwrap() for f in engine_with(tiny_encoder).run([request]))
+            assert together[request].start == alone.start
+            assert together[request].history == pytest.approx(alone.history, rel=1e-4)
+            torch.testing.assert_close(together[request].w_plus, alone.w_plus, atol=1e-4, rtol=1e-4)
+
+
+def test_the_in_domain_term_holds_a_latent_to_its_guess(
+    search: Search, tiny_encoder: Encoder, known: Tensor, statistics: LatentStatistics
+) -> None:
+    """It is zero where the encoder guesses the latent itself, and pulls towards the guess."""
+    encoder = who_guesses(tiny_encoder, known)
+    picture = torch.rand(2, 3, 16, 16)
+    at_home = Iterate(known.expand(2, -1, -1), picture)
+    assert in_domain_distance(encoder, at_home).tolist() == [0, 0]
+    aside = statistics.mean + 1
+    reach = {
+        weight: (search(encoder, at=aside, steps=12, weights=LossWeights(in_domain=weight)).w_plus - known).norm()
+        for weight in (0.0, 1.0)
+    }
+    assert reach[1.0] < reach[0.0]
