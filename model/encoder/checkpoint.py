@@ -18,6 +18,7 @@ from faces.align import AlignmentTemplate
 from model.checkpoint import FORMAT_VERSION, METADATA_KEY, CheckpointCard, TrainingRecord, tensor_digest
 from model.encoder.architecture import EncoderArchitecture
 from model.encoder.network import Encoder
+from model.inversion.frozen.layout import preferred_layout
 from model.tensor_file import load_strictly, opened, stored, write_tensors
 
 ENCODER = "encoder."
@@ -76,7 +77,8 @@ class EncoderCheckpoint:
         """
         encoder = Encoder(self.card.architecture)
         load_strictly(encoder, self.tensors, "encoder")
-        return encoder.to(device).eval().requires_grad_(requires_grad=False)
+        encoder = encoder.to(device).to(memory_format=preferred_layout(torch.device(device)))
+        return encoder.eval().requires_grad_(requires_grad=False)
 
 
 @dataclass(frozen=True, slots=True)

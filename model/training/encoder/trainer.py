@@ -18,6 +18,7 @@ from torch import Tensor
 from core.errors import TrainingError
 from model.conversion import search_objective
 from model.encoder.network import Encoder
+from model.inversion.frozen.layout import preferred_layout
 from model.inversion.frozen.synthesis import FrozenSynthesis
 from model.inversion.objective import Iterate, weight_columns
 from model.inversion.region import face_region
@@ -45,12 +46,13 @@ class EncoderTrainer:
         self, config: EncoderConfig, loaded: LoadedGenerator, encoder: Encoder, photos: Photos | None = None
     ) -> None:
         self.config, self.loaded, self.photos = config, loaded, photos
+        self.device = encoder.mean.device
+        encoder = encoder.to(memory_format=preferred_layout(self.device))
         self.network = encoder.train().requires_grad_(requires_grad=True)
         self.average = copy.deepcopy(encoder).eval().requires_grad_(requires_grad=False)
         self.objective = search_objective(loaded)
         self.synthesis = FrozenSynthesis(loaded.generator.synthesis)
         self.progress = Progress()
-        self.device = encoder.mean.device
         self.photo_count = round(config.batch * config.photo_share) if photos is not None else 0
         self.own_count = config.batch - self.photo_count
         self.region = face_region(
