@@ -153,9 +153,11 @@ def _client(settings: Storage, endpoint_url: str | None) -> "S3Client":
         aws_secret_access_key=_plain(settings.s3_secret_access_key),
         config=Config(
             signature_version="s3v4",
-            retries={"mode": "standard", "total_max_attempts": 4},
+            # A server that is silent instead of gone holds a thread for half a minute, not for minutes: those who can
+            # wait longer (workers) ask again by themselves.
+            retries={"mode": "standard", "total_max_attempts": 3},
             connect_timeout=3,
-            read_timeout=30,
+            read_timeout=10,
             max_pool_connections=32,
             # Servers other than AWS know the bucket by the path, and not all know the newer checksums.
             s3={"addressing_style": "path"} if endpoint_url else {},

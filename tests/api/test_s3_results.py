@@ -1,81 +1,31 @@
 """Pictures in a bucket: the API sends clients there and carries nothing itself."""
 
-import contextlib
-import json
-import socket
-import subprocess
-import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from s3_server import S3Server
 
 from core.jobs import ANONYMOUS, Job, JobOptions, new_job
 
 if TYPE_CHECKING:
     from conftest import Api
 
-ACCESS_KEY, SECRET_KEY = "nigaoe-test", "nigaoe-test-secret"
-
 
 @pytest.fixture(scope="module")
-def bucket(tmp_path_factory: pytest.TempPathFactory, eventually: Callable[..., Any]) -> Iterator[dict[str, str]]:
-    """Settings that lead to a real S3 server."""
-    folder = tmp_path_factory.mktemp("s3")
-    credentials = [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}]
-    identity = {"name": "n", "credentials": credentials, "actions": ["Admin", "Read", "Write", "List"]}
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    ports = dict(zip(("master", "volume", "filer", "s3", "gm", "gv", "gf", "gs"), free_ports(8), strict=True))
-    command = [
-        str(Path(sys.executable).with_name("weed")), "server", f"-dir={folder}", "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1", "-s3", f"-s3.config={folder / 's3.json'}", "-master.telemetry=false",
-        "-master.volumeSizeLimitMB=64", "-volume.max=100", f"-master.port={ports['master']}",
-        f"-master.port.grpc={ports['gm']}", f"-volume.port={ports['volume']}", f"-volume.port.grpc={ports['gv']}",
-        f"-filer.port={ports['filer']}", f"-filer.port.grpc={ports['gf']}", f"-s3.port={ports['s3']}",
-        f"-s3.port.grpc={ports['gs']}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false",
-    ]  # fmt: skip
-    url = f"http://127.0.0.1:{ports['s3']}"
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        eventually(lambda: answers(f"{url}/healthz"), 120)
-        yield {
-            "blob_store": "s3://nigaoe/stories",
-            "s3_endpoint_url": url,
-            "s3_access_key_id": ACCESS_KEY,
-            "s3_secret_access_key": SECRET_KEY,
-        }
-    finally:
-        process.kill()
-        process.wait()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free at this moment."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [probe.getsockname()[1] for probe in probes]
-
-
-def answers(url: str) -> bool:
-    try:
-        urllib.request.urlopen(url, timeout=5).close()
-    except urllib.error.HTTPError as error:
-        error.close()
-    except OSError:
-        return False
-    return True
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server, as the compose file runs it: an admin's first upload makes the bucket."""
+    made = S3Server(tmp_path_factory.mktemp("s3"), makes_buckets=True)
+    yield made.start()
+    made.stop()
 
 
 @pytest.fixture
-def s3_api(special_api: Callable[..., "Api"], bucket: dict[str, str], eventually: Callable[..., Any]) -> "Api":
+def s3_api(special_api: Callable[..., "Api"], server: S3Server, eventually: Callable[..., Any]) -> "Api":
     """A service whose pictures are in the bucket."""
-    api = special_api(**bucket)
+    api = special_api(blob_store="s3://nigaoe/stories", **server.credentials)
     eventually(lambda: api.client().get("/readyz").json()["checks"]["blob_store"] == "ok", 120)
     return api
 
@@ -123,3 +73,25 @@ def test_the_page_may_show_pictures_of_the_bucket(s3_api: "Api") -> None:
     """Its policy names the bucket's address."""
     policy = s3_api.client().get("/").headers["Content-Security-Policy"]
     assert f"img-src 'self' blob: data: {s3_api.settings.s3_endpoint_url};" in policy
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_a_bucket_that_vanishes_is_told_and_comes_back(
+    s3_api: "Api", server: S3Server, convert: Callable[..., httpx.Response], eventually: Callable[..., Any]
+) -> None:
+    """503 with advice, no half of a job; reading records goes on; with the server the service is back by itself."""
+    client = s3_api.client()
+    job = convert(client).json()
+    server.stop()
+    refused = convert(client)
+    assert (refused.status_code, refused.json()["code"]) == (503, "blobs_unavailable")
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert client.get(f"/jobs/{job['id']}").json()["state"] == "queued"
+    assert len(client.get("/jobs").json()["jobs"]) == len(s3_api.services.store.list_jobs(ANONYMOUS).jobs) == 1
+    eventually(lambda: client.get("/readyz").json()["checks"]["blob_store"] != "ok", 120)
+    server.start()
+    eventually(lambda: client.get("/readyz").json()["checks"]["blob_store"] == "ok", 120)
+    assert convert(client).status_code == 202
+    s3_api.worker.do(job["id"])
+    assert client.get(f"/jobs/{job['id']}/result.png", follow_redirects=True).status_code == 200
