@@ -1,9 +1,12 @@
-"""What the torch-free registry cannot check: that files are what they were, and that a pair belongs together."""
+"""What the torch-free registry cannot check: that files are what they were, and that what is together belongs so."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
-from core.errors import BrokenCheckpoint
+from core.errors import BrokenCheckpoint, StorageError, UsageError
+from core.manifest import Manifest
+from core.manifest_editor import edit_manifest
 from core.registry import GeneratorEntry, Registry, WeightEntry
 from model.pair import load_generator, load_pair
 
@@ -34,6 +37,45 @@ def verify_entry(registry: Registry, entry: WeightEntry) -> None:
         load_pair(entry.name, load_generator(parent_path), style_path)
     elif isinstance(entry, GeneratorEntry):
         _verify_generator(entry)
+
+
+def attach_encoder(registry: Registry, name: str, path: Path, folder: Path) -> Path:
+    """Put an encoder beside an imported generator, from whose guesses searches then start.
+
+    Args:
+        registry: Knows the generator.
+        name: The generator.
+        path: The encoder's file; it is copied.
+        folder: The user registry.
+
+    Returns:
+        The copy.
+
+    Raises:
+        UnknownGenerator: There is none of this name.
+        UsageError: It came with Nigaoe, whose own manifest is not changed.
+        CheckpointError: The file is no encoder, or that of another generator.
+        StorageError: The folder cannot be written to.
+    """
+    entry = registry.generator(name)
+    if entry.bundled:
+        raise UsageError(f"`{name}` came with Nigaoe and is not changed; import a generator of your own.")
+    load_generator(entry.path, encoder=path)
+    copy = folder / f"{name}-encoder.safetensors"
+    try:
+        fresh = copy.with_suffix(".new")
+        shutil.copyfile(path, fresh)
+        fresh.replace(copy)
+    except OSError as error:
+        raise StorageError(f"`{folder}` cannot be written ({error}); check its owner and space.") from error
+    news = {"encoder": copy.name, "encoder_sha256": file_sha256(copy)}
+    edit_manifest(folder, lambda manifest: _with_row(manifest, name, news))
+    return copy
+
+
+def _with_row(manifest: Manifest, name: str, news: dict[str, str]) -> Manifest:
+    row = manifest.generators[name].model_copy(update=news)
+    return manifest.model_copy(update={"generators": manifest.generators | {name: row}})
 
 
 def _verify_generator(entry: GeneratorEntry) -> None:

@@ -78,6 +78,19 @@ def verify(
 
 
 @app.command()
+def attach(
+    name: Annotated[str, typer.Argument(help="An imported generator.")],
+    encoder: Annotated[Path, typer.Argument(help="Its encoder, made by `nigaoe train encoder`.", metavar="ENCODER")],
+) -> None:
+    """Put an encoder beside a generator: searches then start from its guess."""
+    from model.registry import attach_encoder
+
+    settings = load_settings()
+    copy = attach_encoder(Registry.from_settings(settings), name, encoder, settings.registry_path)
+    Console(stderr=True).print(f"[green]✓[/] {escape(str(copy))} belongs to [bold]{escape(name)}[/].", highlight=False)
+
+
+@app.command()
 def remove(
     name: _Name,
     *,
@@ -133,6 +146,7 @@ def _row(entry: WeightEntry) -> dict[str, Any]:
         "trainable_blocks": facts.trainable_blocks if facts else None,
         "images_seen": facts.images_seen if facts else None,
         "parent": entry.parent if isinstance(entry, Style) else None,
+        "encoder": str(entry.encoder) if isinstance(entry, GeneratorEntry) and entry.encoder else None,
         "licence": entry.licence,
         "source": entry.source,
         "bundled": entry.bundled,
@@ -159,8 +173,8 @@ def _without(manifest: Manifest, name: str) -> Manifest:
 
 def _delete_files(entry: WeightEntry) -> None:
     folder = entry.path.parent
-    beside = entry.discriminator if isinstance(entry, GeneratorEntry) else None
-    for path in (entry.path, beside, folder / f"{entry.name}-samples.png"):
+    beside = (entry.discriminator, entry.encoder) if isinstance(entry, GeneratorEntry) else ()
+    for path in (entry.path, *beside, folder / f"{entry.name}-samples.png"):
         if path is not None:
             path.unlink(missing_ok=True)
     shutil.rmtree(folder / "samples" / entry.name, ignore_errors=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.errors import BrokenCheckpoint, CheckpointMismatch, ParentMismatch
+from core.errors import BrokenCheckpoint, CheckpointMismatch, ParentMismatch, UsageError
 from core.manifest import GeneratorRow, Manifest, StyleRow
 from core.manifest_editor import edit_manifest
 from core.registry import Registry
@@ -17,7 +17,7 @@ from model.encoder.checkpoint import EncoderCard, EncoderCheckpoint, save_encode
 from model.encoder.network import Encoder
 from model.generator import Generator
 from model.latent_statistics import measure_latents
-from model.registry import file_sha256, verify_entry
+from model.registry import attach_encoder, file_sha256, verify_entry
 
 TINY = Architecture(resolution=16, channels={4: 4, 8: 4, 16: 4}, z_dim=8, w_dim=8, mapping_layers=2)
 
@@ -100,20 +100,30 @@ def test_a_style_that_cannot_be_drawn_is_found(user: Path) -> None:
         verify_entry(registry, registry.style("style"))
 
 
-def _with_encoder(folder: Path, generator_sha256: str) -> None:
-    """Register an encoder beside the generator."""
+def encoder_of(generator: Path, path: Path, *, digest: str | None = None) -> None:
+    """Write an encoder for a generator, or one that says it is for another."""
     torch.manual_seed(3)
     encoder = Encoder(encoder_architecture(TINY), measure_latents(Generator(TINY), samples=50))
-    card = EncoderCard(name="e", architecture=encoder.architecture, generator_sha256=generator_sha256, alignment=FFHQ)
-    path = folder / "encoder.safetensors"
+    card = EncoderCard(
+        name="e",
+        architecture=encoder.architecture,
+        generator_sha256=digest or load_checkpoint(generator).digest,
+        alignment=FFHQ,
+    )
     save_encoder(EncoderCheckpoint(card, encoder.state_dict()), path, dtype=torch.float16)
+
+
+def _with_encoder(folder: Path, digest: str | None = None) -> None:
+    """Register an encoder beside the generator, by hand."""
+    path = folder / "encoder.safetensors"
+    encoder_of(folder / "base.safetensors", path, digest=digest)
     row = GeneratorRow(file="base.safetensors", encoder=path.name, encoder_sha256=file_sha256(path))
     edit_manifest(folder, lambda manifest: manifest.model_copy(update={"generators": {"base": row}}))
 
 
 def test_a_generators_encoder_is_checked_with_it(user: Path) -> None:
     """Sound, of another generator, changed on the disk, gone: told apart."""
-    _with_encoder(user, load_checkpoint(user / "base.safetensors").digest)
+    _with_encoder(user)
     verify_entry(Registry.load(user=user), Registry.load(user=user).generator("base"))
     with (user / "encoder.safetensors").open("ab") as file:
         file.write(b"\0")
@@ -125,3 +135,22 @@ def test_a_generators_encoder_is_checked_with_it(user: Path) -> None:
     _with_encoder(user, "0" * 64)
     with pytest.raises(ParentMismatch, match="encoder"):
         verify_entry(Registry.load(user=user), Registry.load(user=user).generator("base"))
+
+
+def test_an_encoder_is_attached_to_an_imported_generator(user: Path, tmp_path: Path) -> None:
+    """It is copied, registered with its digest and loaded from then on; strangers' and bundled generators' are not."""
+    encoder_of(user / "base.safetensors", tmp_path / "made.safetensors")
+    copy = attach_encoder(Registry.load(user=user), "base", tmp_path / "made.safetensors", user)
+    registry = Registry.load(user=user)
+    entry = registry.generator("base")
+    assert (entry.encoder, entry.encoder_sha256) == (copy, file_sha256(copy))
+    assert entry.sha256 is not None
+    verify_entry(registry, entry)
+    encoder_of(user / "style.safetensors", tmp_path / "made.safetensors")
+    with pytest.raises(ParentMismatch):
+        attach_encoder(registry, "base", tmp_path / "made.safetensors", user)
+    with pytest.raises(UsageError, match="came with"):
+        attach_encoder(registry, "g_ori", copy, user)
+    with pytest.raises(CheckpointMismatch, match="no encoder"):
+        attach_encoder(registry, "base", user / "style.safetensors", user)
+    assert file_sha256(copy) == entry.encoder_sha256

@@ -14,6 +14,10 @@ from typer.testing import CliRunner
 from core.bundled import BUNDLED_WEIGHTS
 from core.errors import NigaoeError, UnknownGenerator, UsageError
 from core.registry import Registry
+from model.encoder.architecture import encoder_architecture
+from model.encoder.checkpoint import EncoderCard, EncoderCheckpoint, save_encoder
+from model.encoder.network import Encoder
+from model.pair import load_generator
 from nigaoe.cli import app
 
 
@@ -129,6 +133,26 @@ def test_verify_ends_with_the_code_of_what_is_wrong(data: Path) -> None:
     assert result.exit_code == 5
     assert "✗ people" in result.stdout
     assert "✓ anime" in result.stdout
+
+
+def test_an_encoder_stays_with_its_generator(data: Path, tmp_path: Path) -> None:
+    """Attached, listed, verified, and removed with it."""
+    _done("import", BUNDLED_WEIGHTS / "g_ori.safetensors", "--name", "people")
+    loaded = load_generator(data / "weights" / "people.safetensors")
+    encoder = Encoder(encoder_architecture(loaded.card.architecture), loaded.statistics)
+    card = EncoderCard(
+        name="guess",
+        architecture=encoder.architecture,
+        generator_sha256=loaded.digest,
+        alignment=loaded.card.alignment,
+    )
+    save_encoder(EncoderCheckpoint(card, encoder.state_dict()), tmp_path / "guess.safetensors")
+    _done("attach", "people", tmp_path / "guess.safetensors")
+    copy = data / "weights" / "people-encoder.safetensors"
+    assert _listed()["people"]["encoder"] == str(copy)
+    assert "✓ people" in _done("verify", "people").stdout
+    _done("remove", "people", "--yes")
+    assert not copy.exists()
 
 
 @pytest.mark.usefixtures("data")
