@@ -1,5 +1,6 @@
 """What the other benchmarks of networks share: floating-point work, its ceiling on this machine, interleaved timing."""
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -53,5 +54,5 @@ def operations(work: Callable[[], object]) -> int:
 
 def machine() -> str:
     """Say where this was measured."""
-    threads = torch.get_num_threads()
-    return f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {threads} threads"
+    threads = f"{torch.get_num_threads()} threads, waiting {os.environ.get('OMP_WAIT_POLICY', 'by default').lower()}"
+    return f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {threads}"

@@ -1,1 +1,5 @@
 """The command line, and a whole system composed in one process tree."""
+
+from core.openmp import wait_asleep
+
+wait_asleep()
