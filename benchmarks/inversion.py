@@ -193,9 +193,7 @@ def held_out_photos(folder: Path, count: int, loaded: LoadedGenerator) -> Tensor
 def crop(path: Path, template: AlignmentTemplate, architecture: Architecture) -> Tensor:
     size = (architecture.resolution,) * 2
     with Image.open(path) as photo:
-        side = photo.width / template.zoom
-        left, top = (photo.width - side) / 2, (photo.height - side) / 2 - template.shift_y * side
-        box = (left, top, left + side, top + side)
+        box = template.framed_box(photo.width)
         pixels = np.asarray(photo.convert("RGB").resize(size, Image.Resampling.LANCZOS, box=box))
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 127.5 - 1
 

@@ -15,8 +15,10 @@ from torch import Tensor
 from core.jobs import Method
 from model.inversion.engine import SlotEngine
 from model.inversion.objective import Objective
+from model.inversion.region import face_region
 from model.inversion.request import InversionResult
 from model.inversion.score import in_betweens, likeness_scores
+from model.inversion.settings import InversionSettings
 from model.pair import LoadedGenerator, Pair
 from model.perceptual import LEAST_SIDE, STRIDES, shared_features
 from model.portrait import Look, Portrait, draw_portraits
@@ -73,6 +75,14 @@ def search_objective(loaded: LoadedGenerator) -> Objective:
     encoder = loaded.encoder.network if loaded.encoder is not None else None
     eye = shared_features(STRIDES, device)
     return Objective(loaded.statistics, eye, perceptual_size=side, encoder=encoder).to(device)
+
+
+def head_region(loaded: LoadedGenerator, settings: InversionSettings) -> Tensor | None:
+    """Return the weight of every pixel that a search's settings ask for; None weighs all the same. # [1, R, R]."""
+    if settings.background == 1:
+        return None
+    card = loaded.card
+    return face_region(card.alignment, card.architecture.resolution, background=settings.background)
 
 
 def conclude(

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from core.errors import InversionError, NigaoeError, UsageError
 from core.jobs import Method
 from core.registry import Registry
 from faces.align import AlignmentTemplate
-from model.conversion import ROLES, Conversion, Role, conclude, inversion_engine, searched
+from model.conversion import ROLES, Conversion, Role, conclude, head_region, inversion_engine, searched
 from model.inversion.engine import SlotEngine
 from model.inversion.request import Finished, InversionRequest, InversionResult, Progress
 from model.inversion.settings import InversionSettings
@@ -171,10 +172,11 @@ class Pipeline:
         asked: dict[int, Subject] = {}
         if searched(pair, role).encoder is None:
             settings = settings.model_copy(update={"start": "mean"})
+        region = head_region(searched(pair, role), settings)
 
         def requests() -> Iterator[InversionRequest]:
             for subject in subjects:
-                request = _request(subject, settings)
+                request = _request(subject, settings, region)
                 asked[id(request)] = subject
                 yield request
 
@@ -188,10 +190,11 @@ class Pipeline:
         return self._engines[key]
 
 
-def _request(subject: Subject, settings: InversionSettings) -> InversionRequest:
+def _request(subject: Subject, settings: InversionSettings, region: Tensor | None) -> InversionRequest:
     return InversionRequest(
         target=to_planes(subject.crop),
         settings=settings,
+        region=region,
         seed=subject.seed,
         on_progress=subject.on_progress,
         preview_interval=subject.preview_interval,

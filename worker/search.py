@@ -13,7 +13,7 @@ from core.errors import InversionError
 from core.jobs import Progress, Seconds
 from faces.encoding import encode_webp
 from faces.sheet import resized
-from model.conversion import ROLES, Role, searched
+from model.conversion import ROLES, Role, head_region, searched
 from model.inversion.presets import PRESETS
 from model.inversion.request import Finished, InversionRequest, InversionResult, StopReason
 from model.inversion.request import Progress as SearchProgress
@@ -75,17 +75,18 @@ class Search:
             self._given_up.set()  # Where one of two has failed, the other's slot is wanted by somebody else.
 
     def _order(self, role: Role) -> InversionOrder:
+        loaded = searched(self._pair, role)
         left = self._hold.deadline - time.monotonic()
         request = InversionRequest(
             target=self._target,
             settings=self._settings,
+            region=head_region(loaded, self._settings),
             seed=self._options.seed,
             deadline=self._hold.deadline - min(MOST_RESERVE, RESERVE_SHARE * left),
             on_progress=partial(self._follow, role),
             preview_interval=-(-self._settings.steps // FRAMES) if role == self._roles[0] else None,
             cancelled=lambda: self._given_up.is_set() or self._hold.is_stopped,
         )
-        loaded = searched(self._pair, role)
         return InversionOrder(loaded, request, self._options.priority, self._hold.claim.job.queued_at)
 
     def _result(self, future: "Future[Finished]") -> InversionResult:

@@ -73,6 +73,7 @@ class InversionSettings(_Frozen):
         w_noise: Standard deviation of the noise on w at the start, in units of w's spread.
         w_noise_end: Share of the steps after which that noise has faded to zero.
         weights: Terms of the objective.
+        background: Weight of pixels off the head against those of head and hair; 1 weighs the whole picture alike.
         target_distance: Stop when the reported distance is this small.
         plateau: Stop when nothing improves any more.
     """
@@ -87,5 +88,6 @@ class InversionSettings(_Frozen):
     w_noise: _Weight = 0.0
     w_noise_end: _Share = 0.75
     weights: LossWeights = LossWeights()
+    background: _Share = 1.0
     target_distance: _Weight | None = None
     plateau: Plateau | None = None

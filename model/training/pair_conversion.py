@@ -3,7 +3,7 @@
 import torch
 
 from core.errors import InversionError
-from model.conversion import inversion_engine
+from model.conversion import head_region, inversion_engine
 from model.inversion.request import InversionRequest
 from model.inversion.settings import InversionSettings
 from model.pair import Pair
@@ -28,7 +28,8 @@ def cross_conversion(pair: Pair, settings: InversionSettings) -> Convert:
         Raises:
             InversionError: A search ended without a result.
         """
-        requests = [InversionRequest(target=to_unit_range(face), settings=settings) for face in faces]
+        region = head_region(pair.g_ori, settings)
+        requests = [InversionRequest(target=to_unit_range(face), settings=settings, region=region) for face in faces]
         place = {id(request): number for number, request in enumerate(requests)}
         drawings: dict[int, torch.Tensor] = {}
         for finished in inversion_engine(pair.g_ori, WIDTH).run(requests):
