@@ -216,7 +216,7 @@ def _card(metadata: Mapping[str, str] | None, path: Path) -> CheckpointCard:
         version = document.get("format_version") if isinstance(document, dict) else None
         if isinstance(document, dict) and document.get("kind") == "encoder":
             raise CheckpointMismatch(
-                f"`{path.name}` is an encoder, no generator; it belongs beside its generator in the manifest."
+                f"`{path.name}` is an encoder, no generator; put it beside its generator with `nigaoe weights attach`."
             )
         if isinstance(version, int) and version > FORMAT_VERSION:
             raise ForeignCheckpoint(f"`{path.name}` has format {version}; this Nigaoe reads {FORMAT_VERSION}: upgrade.")

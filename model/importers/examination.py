@@ -56,7 +56,9 @@ def examine(path: Path, *, list_tensors: bool = False) -> Examination:
     try:
         findings.content = read_content(path, findings.trace)
         _refuse_code(path, findings.trace)
-        if METADATA_KEY not in findings.content.metadata:
+        if METADATA_KEY in findings.content.metadata:
+            _refuse_encoder(path, findings.content.metadata[METADATA_KEY])
+        else:
             findings.recognised = recognise(findings.content)
             _refuse_wide(findings.recognised)
     except CheckpointError as found:
@@ -72,6 +74,14 @@ def _refuse_code(path: Path, trace: Trace) -> None:
             f"`{path.name}` would import and may run `{', '.join(unsafe[:3])}` when it is loaded in the usual way. "
             "Weights need nothing like that: do not load this file anywhere.",
             names=unsafe,
+        )
+
+
+def _refuse_encoder(path: Path, card: str) -> None:
+    if _card_of(card).get("kind") == "encoder":
+        raise CheckpointMismatch(
+            f"`{path.name}` is an encoder, no generator; put it beside its generator with `nigaoe weights attach`.",
+            family="Nigaoe's encoder",
         )
 
 
@@ -140,12 +150,20 @@ def _native_fields(content: Content) -> dict[str, Any]:
 
 def _card_facts(text: str) -> tuple[Architecture | None, int | None]:
     """Read what a report shows; whether the whole card is sound is for the loader to say."""
+    card = _card_of(text)
+    depth = card.get("trainable_blocks")
+    try:
+        return Architecture.model_validate(card["architecture"]), depth if type(depth) is int else None
+    except (ValueError, KeyError):
+        return None, None
+
+
+def _card_of(text: str) -> dict[str, Any]:
     try:
         card = json.loads(text)
-        depth = card.get("trainable_blocks")
-        return Architecture.model_validate(card["architecture"]), depth if type(depth) is int else None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None, None
+    except (ValueError, RecursionError):
+        return {}
+    return card if isinstance(card, dict) else {}
 
 
 def _groups(value: Any) -> list[tuple[str, Tensors]]:

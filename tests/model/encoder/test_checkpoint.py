@@ -11,6 +11,7 @@ from core.errors import BrokenCheckpoint, CheckpointMismatch, ForeignCheckpoint,
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.encoder.checkpoint import EncoderCard, load_encoder, load_encoder_of
 from model.encoder.network import Encoder
+from model.importers.examination import examine
 
 
 def test_what_is_written_is_read(
@@ -77,3 +78,11 @@ def test_damage_is_told(encoder_file: Path, encoder_card: EncoderCard, tmp_path:
     del tensors["encoder.heads.bias"]
     with pytest.raises(CheckpointMismatch, match=r"heads\.bias"):
         load_encoder(file_with(card, tensors)).build()
+
+
+def test_whoever_inspects_an_encoder_is_told_where_it_belongs(encoder_file: Path) -> None:
+    """It cannot be imported as a generator, and the report says what to do instead."""
+    examination = examine(encoder_file)
+    assert isinstance(examination.error, CheckpointMismatch)
+    assert examination.reading.title == "Nigaoe's encoder"
+    assert "weights attach" in (examination.reading.problem or "")
