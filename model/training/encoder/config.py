@@ -3,13 +3,18 @@
 Durations count pictures shown, so that they keep their meaning at any batch size.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from core.jobs import Preset
 from model.encoder.architecture import FEATURES, Width
+from model.inversion.presets import PRESETS
 from model.inversion.settings import LossWeights
 from model.training.config import AverageSettings, Fraction, Images, Positive, Section, Weight
+
+SEARCH: Final = PRESETS[Preset.STANDARD]
+"""What a guess is judged by unless a run says otherwise: the search that goes on from it."""
 
 
 class OwnFaceSettings(Section):
@@ -98,7 +103,7 @@ class EncoderConfig(Section):
         code: Weight of the distance between guessed and known latents of own faces, in units of w's variance.
         weights: Terms by which the redrawn guess is compared with the picture, as in a search: pictures, and the priors
             that keep the guess near the mean and near W.
-        background: Weight of pixels off the head, as in a search.
+        background: Weight of pixels off the head, as in a search; examinations count with it, too.
         held_out: Last photos of the data set that are kept for examinations where no other set is named.
     """
 
@@ -108,8 +113,8 @@ class EncoderConfig(Section):
     batch: Annotated[int, Field(ge=1)] = 16
     photo_share: Fraction = 0.5
     code: Weight = 1.0
-    weights: LossWeights = LossWeights()
-    background: Fraction = 1.0
+    weights: LossWeights = SEARCH.weights
+    background: Fraction = SEARCH.background
     held_out: Annotated[int, Field(ge=1)] = 64
     own_faces: OwnFaceSettings = OwnFaceSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
