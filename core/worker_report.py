@@ -5,7 +5,10 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.jobs import Job, JobState, Seconds
+from core.jobs import Job, JobKind, JobState, Method, Preset, Progress, Seconds
+
+SEARCHING = Progress().stage
+"""The stage that consists of steps."""
 
 
 class WorkerReport(BaseModel):
@@ -24,13 +27,22 @@ class WorkerReport(BaseModel):
         None, description="Recent mean from claim to end of one job; None: unknown yet."
     )
     step_seconds: Seconds | None = Field(None, description="Recent mean of one optimisation step of the whole batch.")
+    overhead_seconds: Seconds | None = Field(None, description="Recent mean of what a job takes beside its search.")
+    budgets: dict[str, int] = Field(default_factory=dict, description="Steps that a job may take: see `budget_name`.")
+
+
+def budget_name(method: Method, preset: Preset) -> str:
+    """The key of `WorkerReport.budgets`."""
+    return f"{method.value}/{preset.value}"
 
 
 def seconds_left(job: Job, *, ahead: int, workers: Sequence[WorkerReport], now: float) -> Seconds | None:
     """Estimate the seconds until a job ends, from measured rates; None when nothing was measured or nobody works.
 
-    Running: the remaining steps at the workers' mean step time, once a step is known; otherwise the mean time of a job
-    less what has passed. Queued: the jobs ahead leave in waves of as many as there are slots, then it runs itself.
+    A job's own time is its steps at the workers' mean step time, and what jobs take beside their search; of a running
+    one only the steps that remain. Where that is not known yet, it is the mean time of a job. Queued: the jobs ahead
+    leave in waves of as many as there are slots, each as long as a mean job, then it runs itself. A restyle has no
+    steps and does not wait for slots, so there is nothing to estimate: it is there in a moment.
 
     Args:
         job: The job.
@@ -40,27 +52,43 @@ def seconds_left(job: Job, *, ahead: int, workers: Sequence[WorkerReport], now: 
     """
     if job.state.is_end:
         return 0.0
+    if job.kind is JobKind.RESTYLE:
+        return None
     working = [worker for worker in workers if worker.ready and worker.slots]
-    job_seconds = _mean([worker.job_seconds for worker in working if worker.job_seconds is not None])
     if job.state is JobState.RUNNING:
-        return _running_left(job, working, job_seconds, now)
-    if job_seconds is None:
+        return _running_left(job, working, now)
+    own = _whole(job, working)
+    if own is None:
         return None
     slots = sum(worker.slots for worker in working)
     free = max(0, slots - sum(worker.busy for worker in working))
     waves = max(0, math.ceil((ahead + 1 - free) / slots))
-    return (waves + 1) * job_seconds
+    return waves * (_mean(working, "job_seconds") or own) + own
 
 
-def _running_left(job: Job, working: Sequence[WorkerReport], job_seconds: Seconds | None, now: float) -> Seconds | None:
+def _running_left(job: Job, working: Sequence[WorkerReport], now: float) -> Seconds | None:
     mine = [worker for worker in working if job.lease and worker.worker == job.lease.worker] or working
-    step_seconds = _mean([worker.step_seconds for worker in mine if worker.step_seconds is not None])
+    step_seconds = _mean(mine, "step_seconds")
     if job.progress and job.progress.total and step_seconds is not None:
-        return max(0, job.progress.total - job.progress.step) * step_seconds
-    if job_seconds is None or job.started_at is None:
+        steps = max(0, job.progress.total - job.progress.step) if job.progress.stage == SEARCHING else 0
+        return steps * step_seconds + (_mean(mine, "overhead_seconds") or 0.0)
+    whole = _whole(job, mine)
+    if whole is None or job.started_at is None:
         return None
-    return max(0.0, job_seconds - (now - job.started_at))
+    return max(0.0, whole - (now - job.started_at))
 
 
-def _mean(values: Sequence[float]) -> float | None:
+def _whole(job: Job, workers: Sequence[WorkerReport]) -> Seconds | None:
+    """From claim to end."""
+    name = budget_name(job.options.method, job.options.preset)
+    steps = max((worker.budgets.get(name, 0) for worker in workers), default=0)
+    step_seconds = _mean(workers, "step_seconds")
+    if steps and step_seconds is not None:
+        return steps * step_seconds + (_mean(workers, "overhead_seconds") or 0.0)
+    return _mean(workers, "job_seconds")
+
+
+def _mean(workers: Sequence[WorkerReport], name: str) -> float | None:
+    """The mean of what those workers report that have measured it."""
+    values = [value for worker in workers if (value := getattr(worker, name)) is not None]
     return sum(values) / len(values) if values else None

@@ -45,11 +45,13 @@ class Metrics:
     Attributes:
         step_seconds: Recent mean of one step of the whole batch.
         job_seconds: Recent mean from claim to end of a conversion.
+        overhead_seconds: Recent mean of what a conversion takes beside its search.
     """
 
     def __init__(self, store: JobStore, slots: int, device: str) -> None:
         self.step_seconds = RecentMean(0.05)
         self.job_seconds = RecentMean(0.2)
+        self.overhead_seconds = RecentMean(0.2)
         self._registry = registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
@@ -89,6 +91,7 @@ class Metrics:
             self._stages.labels(stage).observe(spent)
         if job.state is JobState.SUCCEEDED and job.kind is JobKind.CONVERT:
             self.job_seconds.add(seconds)
+            self.overhead_seconds.add(max(0.0, seconds - job.timings.get("inverting", 0.0)))
         if job.report is not None:
             self._stops.labels(job.report.stop_reason).inc()
             self._steps.observe(job.report.steps)

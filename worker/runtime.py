@@ -16,9 +16,10 @@ from core.jobs import Method, Seconds
 from core.services import Services, connect
 from core.settings import Settings
 from core.telemetry import configure_tracing
-from core.worker_report import WorkerReport
-from model.conversion import conclude, inversion_engine, searched
+from core.worker_report import WorkerReport, budget_name
+from model.conversion import ROLES, conclude, inversion_engine, searched
 from model.device import prepare_device
+from model.inversion.presets import PRESETS
 from model.inversion.request import InversionRequest
 from model.inversion.settings import InversionSettings
 from model.pair import LoadedGenerator
@@ -47,6 +48,15 @@ _log = structlog.get_logger(__name__)
 def gate_room(slots: int) -> int:
     """Conversions that a worker holds at once: all slots, and half as many that are prepared or stored meanwhile."""
     return slots + max(1, slots // 2)
+
+
+def budgets() -> dict[str, int]:
+    """The steps that a job may take, by method and preset, from which waiting times are estimated."""
+    return {
+        budget_name(method, preset): len(roles) * settings.steps
+        for method, roles in ROLES.items()
+        for preset, settings in PRESETS.items()
+    }
 
 
 class Runtime:
@@ -143,6 +153,8 @@ class Runtime:
             styles=self.gallery.styles,
             job_seconds=self.metrics.job_seconds.value,
             step_seconds=self.metrics.step_seconds.value,
+            overhead_seconds=self.metrics.overhead_seconds.value,
+            budgets=budgets(),
         )
 
     def _organs(self, messages: Callable[[], int | None]) -> Organs:

@@ -3,7 +3,7 @@
 import pytest
 
 from core.job_store.lifecycle import JobPolicy, cancelled, claimed, submitted
-from core.jobs import Job, JobOptions, Progress, new_job
+from core.jobs import Job, JobKind, JobOptions, Preset, Progress, new_job
 from core.worker_report import WorkerReport, seconds_left
 
 POLICY = JobPolicy()
@@ -51,6 +51,32 @@ def test_before_the_first_step_the_mean_job_counts() -> None:
     job = claimed(QUEUED, "one", 100.0, POLICY)
     assert seconds_left(job, ahead=0, workers=[worker()], now=104.0) == pytest.approx(6.0)
     assert seconds_left(job, ahead=0, workers=[worker()], now=200.0) == 0.0
+
+
+@pytest.mark.parametrize(("preset", "seconds"), [(Preset.DRAFT, 4.0), (Preset.BEST, 41.0)])
+def test_thorough_jobs_take_longer_than_quick_ones(preset: Preset, seconds: float) -> None:
+    """The steps of its own preset count, not the mean of what others ordered."""
+    job = submitted(new_job(JobOptions(preset=preset)), 0.0, POLICY)
+    measured = worker(step_seconds=0.1, overhead_seconds=1.0, budgets={"cross/draft": 30, "cross/best": 400})
+    assert seconds_left(job, ahead=0, workers=[measured], now=0.0) == pytest.approx(seconds)
+    assert seconds_left(job, ahead=4, workers=[measured], now=0.0) == pytest.approx(10.0 + seconds)
+    begun = claimed(job, "one", 0.0, POLICY)
+    assert seconds_left(begun, ahead=0, workers=[measured], now=1.0) == pytest.approx(seconds - 1.0)
+
+
+def test_after_the_last_step_drawing_and_storing_remain() -> None:
+    """And their time is measured, too."""
+    workers = [worker("one", step_seconds=0.1, overhead_seconds=1.5)]
+    job = running(step=40)
+    assert seconds_left(job, ahead=0, workers=workers, now=0.0) == pytest.approx(7.5)
+    stored = job.model_copy(update={"progress": Progress(stage="storing", step=40, total=100)})
+    assert seconds_left(stored, ahead=0, workers=workers, now=0.0) == pytest.approx(1.5)
+
+
+def test_a_restyle_is_not_measured_by_conversions() -> None:
+    """It has no steps and passes the slots by."""
+    job = submitted(new_job(JobOptions(), kind=JobKind.RESTYLE), 0.0, POLICY)
+    assert seconds_left(job, ahead=9, workers=[worker(step_seconds=0.1)], now=0.0) is None
 
 
 def test_an_ended_job_has_no_time_left() -> None:

@@ -30,7 +30,7 @@ def test_an_ended_job_is_counted_in_every_way(metrics: Metrics, services: Servic
     assert seen["nigaoe_stage_seconds_sum,inverting"] == 1.5
     assert seen["nigaoe_job_seconds_sum,convert"] == 2.0
     assert seen["nigaoe_latency_seconds_count,convert"] == 1
-    assert metrics.job_seconds.value == 2.0
+    assert (metrics.job_seconds.value, metrics.overhead_seconds.value) == (2.0, 0.5)
 
 
 def test_the_queue_is_shown_as_it_is(metrics: Metrics, desk: Any) -> None:
