@@ -78,6 +78,14 @@ def test_a_crash_tells_the_caller_nothing_and_the_log_everything(
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
+@pytest.mark.parametrize("path", ["/jobs", "/convert", "/styles", "/livez", "/metrics"])
+def test_browsers_get_no_leave_for_other_sites(client: httpx.Client, path: str) -> None:
+    """No CORS: a page elsewhere may neither read an answer nor send more than a plain form."""
+    elsewhere = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+    for answer in (client.options(path, headers=elsewhere), client.get(path, headers=elsewhere)):
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
 def test_no_framework_pages_load_scripts_from_elsewhere(client: httpx.Client) -> None:
     """FastAPI's viewers are off; the document is there."""
     assert (client.get("/docs").status_code, client.get("/redoc").status_code) == (404, 404)
