@@ -70,11 +70,14 @@ class ComputeSettings(Section):
 
     Attributes:
         device: ``auto`` takes the GPU where there is one.
+        precision: Of the encoder and of the generator that redraws its guesses; losses, own faces and examinations are
+            always computed in fp32. ``auto`` is bf16 where the machine multiplies it natively, else fp32.
         threads: CPU threads; None leaves PyTorch's choice.
         seed: Start of every random number of the run.
     """
 
     device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     threads: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
 
@@ -111,8 +114,8 @@ class EncoderConfig(Section):
     licence: str | None = None
     total_images: Annotated[int, Field(gt=0)] = 200_000
     batch: Annotated[int, Field(ge=1)] = 16
-    photo_share: Fraction = 0.5
-    code: Weight = 1.0
+    photo_share: Fraction = 0.75
+    code: Weight = 0.2
     weights: LossWeights = SEARCH.weights
     background: Fraction = SEARCH.background
     held_out: Annotated[int, Field(ge=1)] = 64

@@ -26,6 +26,7 @@ from model.pair import LoadedGenerator
 from model.training.encoder.config import EncoderConfig, OptimiserSettings
 from model.training.encoder.faces import KnownFaces, Photos, draw_known_faces
 from model.training.moving_average import ema_decay, update_average
+from model.training.precision import resolve_precision
 from model.training.run_state import Progress, adam_tensors, part_of, prefixed, restore_adam
 
 CLIP_NORM = 1.0
@@ -51,7 +52,8 @@ class EncoderTrainer:
         self.network = encoder.train().requires_grad_(requires_grad=True)
         self.average = copy.deepcopy(encoder).eval().requires_grad_(requires_grad=False)
         self.objective = search_objective(loaded)
-        self.synthesis = FrozenSynthesis(loaded.generator.synthesis)
+        self.dtype = resolve_precision(config.compute.precision, self.device, from_resolution=4).dtype
+        self.synthesis = FrozenSynthesis(loaded.generator.synthesis, dtype=self.dtype)
         self.progress = Progress()
         self.photo_count = round(config.batch * config.photo_share) if photos is not None else 0
         self.own_count = config.batch - self.photo_count
@@ -65,7 +67,7 @@ class EncoderTrainer:
         self._seed()
         own = draw_known_faces(self.loaded, self.own_count, self.config.own_faces)
         images = own.image if self.photos is None else torch.cat([own.image, self._next_photos(self.photos)])
-        guessed = self.network(images)
+        guessed = self._guess(images)
         losses, loss = self._compare_latents(own, guessed), guessed.new_zeros(())
         if "code" in losses:
             loss = loss + self.config.code * losses["code"]
@@ -76,6 +78,11 @@ class EncoderTrainer:
         rate = self._descend(loss)
         self._count()
         return {name: float(value.detach()) for name, value in losses.items()} | {"rate": rate}
+
+    def _guess(self, images: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            guessed: Tensor = self.network(images)
+        return guessed.float()
 
     def _next_photos(self, photos: Photos) -> Tensor:
         return photos.batch(self.progress.steps * self.photo_count, self.photo_count).to(self.device)

@@ -24,7 +24,7 @@ def brisk() -> EncoderConfig:
             "optimiser": {"learning_rate": 5e-3, "warm_up_images": 0, "schedule": "constant"},
             "average": {"halflife_images": 40},
             "cadence": {"log_images": 16, "score_images": 0, "score_faces": 8},
-            "compute": {"device": "cpu", "threads": 1},
+            "compute": {"device": "cpu", "threads": 1, "precision": "fp32"},
         }
     )
 

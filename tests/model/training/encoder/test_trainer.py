@@ -8,7 +8,7 @@ import torch
 
 from core.errors import TrainingError
 from model.checkpoint import tensor_digest
-from model.training.encoder.config import OptimiserSettings
+from model.training.encoder.config import ComputeSettings, OptimiserSettings
 from model.training.encoder.trainer import EncoderTrainer, learning_rate_at
 from model.training.run_state import load_state, save_state
 
@@ -36,6 +36,17 @@ def test_photos_teach_through_the_generator(trainer_for: Make) -> None:
     losses = [trainer.step() for _ in range(60)]
     assert "code" not in losses[0]
     assert sum(line["distance"] for line in losses[-10:]) < 0.97 * sum(line["distance"] for line in losses[:10])
+
+
+def test_a_step_may_compute_in_sixteen_bits(trainer_for: Make) -> None:
+    """The losses of the first step stay close, and the weights stay in full precision."""
+    exact, short = (
+        trainer_for(compute=ComputeSettings(device="cpu", threads=1, precision=name)) for name in ("fp32", "bf16")
+    )
+    losses = [trainer.step() for trainer in (exact, short)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+    assert losses[1] != losses[0]
+    assert {parameter.dtype for parameter in short.network.parameters()} == {torch.float32}
 
 
 def test_the_average_follows_the_network(trainer_for: Make) -> None:
