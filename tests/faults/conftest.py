@@ -9,10 +9,6 @@ import io
 import os
 import resource
 import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,13 +17,15 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from books import Books, until
 from PIL import Image
+from processes import Process, children_of, command_line, free_port, is_alive
+from pydantic import SecretStr
 
 from core.blob_store import CROP
 from core.dispatch import doorbell_for
-from core.events import EventKind
 from core.jobs import Job, JobOptions, JobState, new_job
-from core.services import Services, connect
+from core.services import Services, connect, open_services
 from core.settings import Settings
 from faces.align import DEMO
 from model.architecture import Architecture
@@ -59,14 +57,6 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def until(holds: Callable[[], object], seconds: float = PATIENCE, what: str = "") -> None:
-    """Wait until something holds."""
-    give_up = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < give_up, f"It did not come to pass within {seconds:.0f} s. {what}"
-        time.sleep(0.05)
-
-
 def write_weights(folder: Path) -> Path:
     """A tiny pair as an installed style."""
     torch.manual_seed(0)
@@ -85,68 +75,12 @@ def write_weights(folder: Path) -> Path:
     return folder
 
 
-def environment_of(settings: Settings) -> dict[str, str]:
-    """The environment that gives a process these settings."""
-    given = settings.model_dump(exclude_defaults=True, exclude={"redis_url"})
-    url = {} if settings.redis_url is None else {"NIGAOE_REDIS_URL": settings.redis_url.get_secret_value()}
-    return {**os.environ, **{f"NIGAOE_{name.upper()}": str(value) for name, value in given.items()}, **url}
-
-
-def children_of(pid: int) -> list[int]:
-    """The processes that a process started, and theirs."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = {int(child): int(parent) for child, parent in (line.split() for line in listed.splitlines())}
-    found = [child for child, parent in parents.items() if parent == pid]
-    return found + [grandchild for child in found for grandchild in children_of(child)]
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs (a zombie that nobody has waited for does not)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-class Process:
-    """One `nigaoe` command as a process, with its log."""
-
-    def __init__(self, settings: Settings, log: Path, *command: str) -> None:
-        self._settings = settings
-        self._log = log
-        self._command = [sys.executable, "-m", "nigaoe", *command]
-        self.process: subprocess.Popen[bytes]
-        self.start()
-
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self._command, env=environment_of(self._settings), stdout=log, stderr=log, start_new_session=True
-            )
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    @property
-    def log(self) -> str:
-        return self._log.read_text(errors="replace")
-
-    def signal(self, number: int) -> None:
-        self.process.send_signal(number)
-
-    def kill(self) -> None:
-        """kill -9, and wait until it is gone."""
-        self.process.kill()
-        self.process.wait()
-
-
 class Waiting:
     """What stories wait with."""
 
     @staticmethod
-    def until(holds: Callable[[], object], seconds: float = PATIENCE, what: str = "") -> None:
-        until(holds, seconds, what)
+    def until(holds: Callable[[], object], seconds: float = PATIENCE) -> None:
+        until(holds, seconds)
 
     @staticmethod
     def recovery() -> float:
@@ -157,16 +91,29 @@ class Waiting:
     def is_alive(pid: int) -> bool:
         return is_alive(pid)
 
+    @staticmethod
+    @contextlib.contextmanager
+    def no_room(pid: int) -> Iterator[None]:
+        """Let a process run into a full disk: it cannot write more than a few hundred bytes into any file."""
+        before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (200, resource.RLIM_INFINITY))
+        try:
+            yield
+        finally:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+
 
 class Site(Waiting):
     """What the faults happen to."""
 
-    def __init__(self, folder: Path, weights: Path) -> None:
+    def __init__(self, folder: Path, weights: Path, *, workers: int = 2, **changes: Any) -> None:
         self.folder = folder
         self.valkey = EmbeddedRedis(folder / "valkey").start()
-        self.settings = Settings(**SETTINGS, data_dir=folder / "data", weights_dir=weights, redis_url=self.valkey.url)
+        places = {"data_dir": folder / "data", "weights_dir": weights, "redis_url": self.valkey.url}
+        self.settings = Settings(**(SETTINGS | places | changes))
         self.services: Services = connect(self.settings)
-        self.workers = [Process(self.settings, folder / f"worker-{number}.log", "worker") for number in range(2)]
+        self.books = Books(self.services, self.valkey.url)
+        logs = [folder / f"worker-{number}.log" for number in range(workers)]
+        self.workers = [Process(self.settings, log, "worker") for log in logs]
         self.crop = picture(256)
         self.small_crop = picture(250)
         self.jobs: list[Job] = []
@@ -182,19 +129,10 @@ class Site(Waiting):
         finally:
             os.kill(pid, signal.SIGCONT)
 
-    @staticmethod
-    @contextlib.contextmanager
-    def no_room(pid: int) -> Iterator[None]:
-        """Let a process run into a full disk: it cannot write more than a few hundred bytes into any file."""
-        before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (200, resource.RLIM_INFINITY))
-        try:
-            yield
-        finally:
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
-
     def close(self) -> None:
         for worker in self.workers:
             worker.kill()
+        self.books.close()
         self.services.close()
         self.valkey.stop()
 
@@ -227,11 +165,11 @@ class Site(Waiting):
             if worker.process.poll() is not None:
                 worker.start()
         pids = {worker.pid for worker in self.workers}
-        until(lambda: len(pids & self.ready_pids()) >= count, what="Workers did not get ready.")
+        until(lambda: len(pids & self.ready_pids()) >= count, PATIENCE)
 
     def wait_for_steps(self, jobs: Sequence[Job], count: int = 1) -> None:
         """Wait until so many of the jobs are in the middle of their search."""
-        until(lambda: sum((self.get(job).progress or _NO_STEP).step > 0 for job in jobs) >= count, what="No steps.")
+        until(lambda: sum((self.get(job).progress or _NO_STEP).step > 0 for job in jobs) >= count, PATIENCE)
 
     def holder(self, job: Job) -> Process:
         """The worker that runs a job."""
@@ -247,27 +185,12 @@ class Site(Waiting):
             waiting[:] = [job for job in waiting if not self.get(job).state.is_end]
             return not waiting
 
-        until(all_ended, seconds, what=f"{[self.get(job) for job in waiting]}")
+        until(all_ended, seconds, lambda: [self.get(job) for job in waiting])
 
     def check(self) -> None:
         """Every accepted job ended exactly once, and nothing is left over."""
         self.wait_for_end(self.jobs)
-        until(lambda: self.leftovers() == set(), 60, what=f"Left over: {self.leftovers()}")
-        for job in self.jobs:
-            assert self.ends_told(job) == [self.get(job).state.value]
-        queue = self.services.store.queue()
-        assert (queue.queued, queue.running) == (0, 0)
-        until(lambda: all(worker.busy == 0 for worker in self.services.store.workers()), 60)
-
-    def ends_told(self, job: Job) -> list[str]:
-        """The ends that those who watch the job were told of."""
-        told = [event.data["state"] for event in self.services.events.read(job.id) if event.kind is EventKind.STATE]
-        return [state for state in told if JobState(state).is_end]
-
-    def leftovers(self) -> set[str]:
-        """Blobs that no job names; a torn file of a killed process goes with its job's folder."""
-        named = {key for job in self.jobs + self.earlier for key in self.get(job).blobs.values()}
-        return {blob.key for blob in self.services.blobs.list_blobs() if not blob.key.endswith(".part")} - named
+        self.books.check([job.id for job in self.jobs], [job.id for job in self.earlier])
 
 
 def picture(side: int) -> bytes:
@@ -296,6 +219,23 @@ def shared_site(tmp_path_factory: pytest.TempPathFactory, tiny_weights: Path) ->
 
 
 @pytest.fixture
+def open_site(tmp_path: Path, tiny_weights: Path) -> Iterator[Callable[..., Site]]:
+    """Open a site with other settings; it is checked after the story, too."""
+    opened: list[Site] = []
+
+    def open_with(**changes: Any) -> Site:
+        opened.append(Site(tmp_path, tiny_weights, **changes))
+        return opened[-1]
+
+    yield open_with
+    for made in opened:
+        try:
+            made.check()
+        finally:
+            made.close()
+
+
+@pytest.fixture
 def site(shared_site: Site) -> Iterator[Site]:
     """The site with one worker at least, whole before the story and whole after it."""
     shared_site.wait_for_workers(1)
@@ -313,6 +253,7 @@ class Tree(Waiting):
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = Settings(**SETTINGS, data_dir=folder / "data", weights_dir=weights, port=self.port)
         self.supervisor = Process(self.settings, folder / "serve.log", "serve")
+        self.accepted: list[str] = []
 
     @property
     def pids(self) -> list[int]:
@@ -327,16 +268,21 @@ class Tree(Waiting):
                 return httpx.get(f"{self.url}/readyz", timeout=10).status_code == 200
             return False
 
-        until(is_ready, seconds, what="The tree did not get ready.")
+        until(is_ready, seconds)
+
+    def send(self, photo: Path, **options: str) -> httpx.Response:
+        """Order a portrait."""
+        files = {"photo": (photo.name, photo.read_bytes(), "image/jpeg")}
+        return httpx.post(f"{self.url}/convert", files=files, data=options, timeout=PATIENCE)
 
     def convert(self, photo: Path, count: int = 1, **options: str) -> list[str]:
         """Send a photo so many times; return the ids of the accepted jobs."""
         ids = []
         for _ in range(count):
-            files = {"photo": (photo.name, photo.read_bytes(), "image/jpeg")}
-            answer = httpx.post(f"{self.url}/convert", files=files, data=options, timeout=PATIENCE)
+            answer = self.send(photo, **options)
             assert answer.status_code == 202, answer.text
             ids.append(answer.json()["id"])
+        self.accepted += ids
         return ids
 
     def job(self, job_id: str) -> dict[str, Any]:
@@ -345,8 +291,34 @@ class Tree(Waiting):
         return dict(answer.json())
 
     def wait_for_end(self, ids: Sequence[str], seconds: float = PATIENCE) -> list[dict[str, Any]]:
-        until(lambda: all(self.job(job_id)["ended_at"] for job_id in ids), seconds, what="Jobs did not end.")
+        until(lambda: all(self.job(job_id)["ended_at"] for job_id in ids), seconds)
         return [self.job(job_id) for job_id in ids]
+
+    def pid_of(self, word: str) -> int:
+        """The child with this word in its command line."""
+        return next(pid for pid in self.pids[1:] if word in command_line(pid))
+
+    @contextlib.contextmanager
+    def records(self) -> Iterator[Services]:
+        """The stores of a tree that has ended."""
+        with EmbeddedRedis(self.settings.data_dir / "redis") as valkey:
+            changed = self.settings.model_copy(update={"redis_url": SecretStr(valkey.url)})
+            with open_services(changed) as services:
+                yield services
+
+    @contextlib.contextmanager
+    def services(self) -> Iterator[tuple[Services, str]]:
+        """The tree's stores, and the address of its Redis, which only its children are told."""
+        told = Path(f"/proc/{self.pid_of('worker')}/environ").read_text().split("\0")
+        url = next(line.partition("=")[2] for line in told if line.startswith("NIGAOE_REDIS_URL="))
+        with open_services(self.settings.model_copy(update={"redis_url": SecretStr(url)})) as services:
+            yield services, url
+
+    def check(self) -> None:
+        """Every job that was ever accepted ended exactly once, and nothing is left over."""
+        self.wait_for_end(self.accepted)
+        with self.services() as (services, url), contextlib.closing(Books(services, url)) as books:
+            books.check(self.accepted)
 
     def figure(self, name: str) -> float:
         """One figure of the API's metrics."""
@@ -359,13 +331,6 @@ class Tree(Waiting):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.supervisor.process.wait()
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from core.jobs import JobState
+
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(900)]
 
 
@@ -33,6 +35,7 @@ def test_everything_is_killed_and_started_again(tree: Any, sample_photo: Path) -
     jobs = tree.wait_for_end(ids, tree.recovery())
     assert [job["state"] for job in jobs] == ["succeeded"] * 3
     assert max(job["attempt"] for job in jobs) == 2
+    tree.check()
 
 
 def test_watchers_vanish(tree: Any, sample_photo: Path) -> None:
@@ -48,27 +51,42 @@ def test_watchers_vanish(tree: Any, sample_photo: Path) -> None:
     tree.until(lambda: tree.figure("nigaoe_event_streams") == 0)
     (job,) = tree.wait_for_end([job_id])
     assert job["state"] == "succeeded"
+    tree.check()
+
+
+def test_the_disk_of_the_api_is_full(tree: Any, sample_photo: Path) -> None:
+    """An order is refused by the right name and leaves nothing; with room again, it is taken."""
+    tree.wait_until_ready()
+    with tree.no_room(tree.pid_of("api")):
+        refused = tree.send(sample_photo)
+    assert (refused.status_code, refused.json()["code"]) == (507, "storage_full")
+    tree.convert(sample_photo, preset="draft")
+    tree.check()
 
 
 def test_the_api_is_killed_alone(tree: Any, sample_photo: Path) -> None:
     """The supervisor keeps its socket: clients wait for the next process instead of being refused."""
     tree.wait_until_ready()
-    api = next(pid for pid in tree.pids if b"\0api\0" in Path(f"/proc/{pid}/cmdline").read_bytes())
-    os.kill(api, signal.SIGKILL)
+    os.kill(tree.pid_of("api"), signal.SIGKILL)
     assert httpx.get(f"{tree.url}/livez", timeout=240).status_code == 200
     assert tree.convert(sample_photo, preset="draft")
+    tree.check()
 
 
 def test_the_tree_is_told_to_end(tree: Any, sample_photo: Path) -> None:
-    """SIGTERM with jobs under way: it ends in order, with status 0, and nothing is left running."""
+    """SIGTERM with jobs under way: it ends in order, with status 0; no process is left, and no job counts as lost."""
     tree.wait_until_ready()
-    tree.convert(sample_photo, 2, preset="standard")
+    ids = tree.convert(sample_photo, 4, preset="best")
     everything = tree.pids
     tree.supervisor.signal(signal.SIGTERM)
     assert tree.supervisor.process.wait(240) == 0
     assert not any(tree.is_alive(pid) for pid in everything)
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{tree.url}/livez", timeout=10)
+    with tree.records() as services:
+        jobs = [services.store.get(job_id) for job_id in ids]
+    assert {job.state for job in jobs} <= {JobState.QUEUED, JobState.SUCCEEDED}
+    assert [(job.losses, job.lease) for job in jobs] == [(0, None)] * 4
 
 
 def _watch(port: int, job_id: str) -> socket.socket:
