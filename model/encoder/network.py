@@ -43,8 +43,8 @@ class Encoder(nn.Module):
         nn.init.zeros_(self.heads.weight)
         nn.init.zeros_(self.heads.bias)
         shape = (architecture.num_ws, architecture.w_dim)
-        self.register_buffer("mean", statistics.mean.float() if statistics else torch.zeros(shape))
-        self.register_buffer("std", statistics.std.float() if statistics else torch.ones(shape))
+        self.register_buffer("mean", statistics.mean.float().clone() if statistics else torch.zeros(shape))
+        self.register_buffer("std", statistics.std.float().clone() if statistics else torch.ones(shape))
 
     def forward(self, image: Tensor) -> Tensor:
         """Guess latents. # [N, 3, R, R] -> [N, num_ws, w_dim]."""
