@@ -107,6 +107,19 @@ def test_prints_hang_in_this_browser(visitor: Any, studio: Any) -> None:
     assert studio.services.store.list_jobs("public").jobs == ()
 
 
+def test_a_print_that_is_being_drawn_has_its_place(visitor: Any, studio: Any) -> None:
+    """A blank sheet as large as the others, instead of words without a picture."""
+    visitor.order()
+    studio.painter.next_job()
+    visitor.page.goto(studio.url)
+    visitor.page.get_by_role("button", name=re.compile("My prints")).click()
+    expect(visitor.page.locator("#history-list span")).to_contain_text("Being drawn")
+    sheet = visitor.page.locator("#history-list img").bounding_box()
+    assert sheet is not None
+    assert sheet["width"] == pytest.approx(sheet["height"], abs=1)
+    assert sheet["width"] > 100
+
+
 def test_an_expired_print_leaves_the_history(visitor: Any, studio: Any) -> None:
     """What the server has erased is forgotten here."""
     visitor.order()
@@ -139,7 +152,10 @@ def test_a_studio_with_a_lock_asks_for_the_key(
     key, _ = create_key(keys, "a friend", "friends")
     guest = welcome(open_studio(api_keys_file=keys).url)
     guest.give()
-    for attempt in ("wrong", key):
+    for attempt, refused in (("wrong", 0), (key, 1)):
+        expect(guest.page.get_by_text("That key does not fit.").and_(guest.page.locator(":visible"))).to_have_count(
+            refused
+        )
         guest.page.get_by_label("The key that its keeper gave you").fill(attempt)
         guest.page.get_by_role("button", name="Enter").click()
     guest.at("style")

@@ -24,10 +24,10 @@ export class Problem extends Error {
   }
 }
 
-/** @type {() => Promise<string | null>} */
+/** @type {(refused: boolean) => Promise<string | null>} */
 let askForKey = async () => null;
 
-/** @param {() => Promise<string | null>} prompt Asks the user for an API key; null if there is none. */
+/** @param {(refused: boolean) => Promise<string | null>} prompt Asks for an API key (again, if one was refused); null: there is none. */
 export function setKeyPrompt(prompt) {
   askForKey = prompt;
 }
@@ -50,8 +50,9 @@ export async function withKey(send) {
     return await send();
   } catch (error) {
     if (!(error instanceof Problem) || error.status !== 401) throw error;
+    const refused = sessionStorage.getItem(KEY_STORED_AS) !== null;
     sessionStorage.removeItem(KEY_STORED_AS);
-    const key = await askForKey();
+    const key = await askForKey(refused);
     if (!key) throw error;
     sessionStorage.setItem(KEY_STORED_AS, key);
     return withKey(send);

@@ -17,12 +17,16 @@ export function watchDialogs() {
 /** @type {Promise<string | null> | null} Several requests may be refused at once; one question is enough. */
 let asking = null;
 
-/** @returns {Promise<string | null>} */
-function askForKey() {
+/**
+ * @param {boolean} refused Whether the last key was not accepted.
+ * @returns {Promise<string | null>}
+ */
+function askForKey(refused) {
   asking ??= new Promise((resolve) => {
     const dialog = byId("ask-key", HTMLDialogElement);
     const input = byId("api-key", HTMLInputElement);
     let key = "";
+    byId("key-refused").hidden = !refused;
     byId("key-form").addEventListener("submit", () => (key = input.value.trim()), { once: true });
     dialog.addEventListener(
       "close",

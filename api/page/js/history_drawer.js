@@ -9,6 +9,9 @@ import { forget, remembered, watchHistory } from "./history_store.js";
 import { hasEnded } from "./job_follower.js";
 import { fetchResult, release } from "./pictures.js";
 
+/** One clear pixel: without a source, a picture would shrink around its words. */
+const BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==";
+
 /** @type {Map<string, import("./pictures.js").Picture>} Fetched once for the page's life. */
 const thumbnails = new Map();
 
@@ -77,6 +80,7 @@ async function fill(item, entry, index) {
   const label = within(item, ".history__open span", HTMLElement);
   const picture = within(item, "img", HTMLImageElement);
   picture.alt = `Print ${index + 1}`;
+  picture.src = BLANK;
   label.textContent = "…";
   try {
     const job = await getJob(entry.id);
