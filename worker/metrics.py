@@ -19,7 +19,7 @@ STEPS_BUCKETS: Final = (10, 30, 50, 100, 200, 400, 800, 1600)
 
 
 class RecentMean:
-    """An exponentially fading mean.
+    """An exponentially fading mean; of few values the plain one, or the first would rule for long.
 
     Args:
         share: Weight of the newest value.
@@ -27,11 +27,18 @@ class RecentMean:
 
     def __init__(self, share: float) -> None:
         self._share = share
+        self._count = 0
         self.value: float | None = None
 
     def add(self, value: float) -> None:
-        """Take in a value; the first one counts whole."""
-        self.value = value if self.value is None else self.value + self._share * (value - self.value)
+        """Take in a value."""
+        self._count += 1
+        mean = value if self.value is None else self.value
+        self.value = mean + max(self._share, 1 / self._count) * (value - mean)
+
+    def forget(self) -> None:
+        """Begin again."""
+        self._count, self.value = 0, None
 
 
 class Metrics:

@@ -103,6 +103,7 @@ class Runtime:
         self.engine.do(self.gallery.load)
         if self.settings.warm_up:
             self._warm_up()
+            self.metrics.step_seconds.forget()  # Slow steps of lazy libraries are nothing to estimate by.
         self._is_warm = True
         self.pulse.soon(lambda: None)
         _log.info("worker.ready", worker=self.name, styles=self.gallery.styles, device=self.device)

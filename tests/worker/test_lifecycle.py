@@ -62,7 +62,9 @@ def test_one_workers_life(
         until(lambda: process.poll() is not None or any(worker.ready for worker in services.store.workers()))
         (report,) = services.store.workers()
         assert (report.styles, report.slots, report.device) == (("anime",), 2, "cpu")
-        assert report.step_seconds is not None  # It has warmed up.
+        steps = "nigaoe_step_seconds_count"
+        assert f"{steps} 2.0" in urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60).read().decode()
+        assert report.step_seconds is None  # It has warmed up, which is nothing to estimate by.
 
         jobs = [desk.order() for _ in range(3)]
         until(lambda: all(desk.get(job).state.is_end for job in jobs))

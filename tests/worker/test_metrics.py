@@ -57,9 +57,12 @@ def test_the_page_works_without_redis() -> None:
 
 
 def test_a_recent_mean_follows_slowly() -> None:
-    """The first value counts whole, later ones by their share."""
-    mean = RecentMean(0.5)
+    """Few values count alike, so that a slow first one does not rule; many fade."""
+    mean = RecentMean(0.25)
     assert mean.value is None
-    mean.add(4.0)
-    mean.add(2.0)
-    assert mean.value == pytest.approx(3.0)
+    for value, expected in ((8.0, 8.0), (2.0, 5.0), (2.0, 4.0), (0.0, 3.0), (3.0, 3.0), (7.0, 4.0)):
+        mean.add(value)
+        assert mean.value == pytest.approx(expected)
+    mean.forget()
+    mean.add(1.0)
+    assert mean.value == 1.0
