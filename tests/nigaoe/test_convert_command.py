@@ -103,6 +103,7 @@ def test_wrong_requests_are_one_sentence(nigaoe: Run, sample_photo: Path, tmp_pa
         ((sample_photo, "--style", "cubism"), "anime"),
         ((tmp_path / "empty",), "JPEG"),
         ((sample_photo, "--faces", "prettiest"), "largest"),
+        ((sample_photo, "--method", "direct", "--start", "encoder"), "train encoder"),
         ((sample_photo, "--device", "cuda:99"), "doctor"),
         ((tmp_path / "nobody.jpg",), "check the name"),
     ):
