@@ -115,9 +115,11 @@ def test_a_print_that_is_being_drawn_has_its_place(visitor: Any, studio: Any) ->
     visitor.page.get_by_role("button", name=re.compile("My prints")).click()
     expect(visitor.page.locator("#history-list span")).to_contain_text("Being drawn")
     sheet = visitor.page.locator("#history-list img").bounding_box()
+    item = visitor.page.locator("#history-list li").bounding_box()
     assert sheet is not None
+    assert item is not None
     assert sheet["width"] == pytest.approx(sheet["height"], abs=1)
-    assert sheet["width"] > 100
+    assert sheet["width"] > 0.8 * item["width"]
 
 
 def test_an_expired_print_leaves_the_history(visitor: Any, studio: Any) -> None:
