@@ -1,9 +1,8 @@
 """What reverse generation costs, and how close it comes.
 
 `python benchmarks/inversion.py steps`: time of one step of the slot engine, by architecture and batch.
-`python benchmarks/inversion.py curves --photos FOLDER`: distance over steps and over CPU seconds for every preset, on
-photos in FFHQ's framing (thumbnails do) and on faces that the generator drew itself. The last photos by file name are
-taken: FFHQ's last 200 were held out of the bundled pair's training.
+`python benchmarks/inversion.py curves`: distance over steps and over CPU seconds for every preset, on photos that no
+training saw (a packed data set) and on faces that the generator drew itself.
 """
 
 import argparse
@@ -15,14 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from arithmetic import ceiling, interleaved, machine, operations
-from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from core.bundled import BUNDLED_WEIGHTS
 from core.jobs import Preset
-from faces.align import AlignmentTemplate
 from model.architecture import Architecture, demo_architecture, published_architecture
 from model.conversion import inversion_engine
 from model.generator import Generator
@@ -36,11 +33,11 @@ from model.inversion.settings import InversionSettings
 from model.latent_statistics import measure_latents, sample_w
 from model.pair import LoadedGenerator, load_generator
 from model.perceptual import shared_features
+from model.training.dataset import PackedDataset, to_unit_range
 
 ARCHITECTURES = {64: demo_architecture(), 256: published_architecture(256, channel_base=16384)}
 STEP_MARKS = (1, 10, 20, 30, 40, 60, 100, 200, 400)
 SECOND_MARKS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-HELD_OUT = 200
 WIDTH = 8
 
 
@@ -55,7 +52,7 @@ def main() -> None:
     steps.add_argument("--bf16", action="store_true", help="let the generator's convolutions compute in bf16")
     steps.set_defaults(run=print_steps)
     curves = commands.add_parser("curves", help="distance over steps and seconds")
-    curves.add_argument("--photos", type=Path, required=True, help="folder of photos in FFHQ's framing")
+    curves.add_argument("--heldout", type=Path, default=Path("data/heldout"), help="packed by `nigaoe data prepare`")
     curves.add_argument("--count", type=int, default=32)
     curves.add_argument("--presets", type=Preset, nargs="+", default=list(Preset))
     curves.add_argument("--weights", type=Path, default=BUNDLED_WEIGHTS / "g_ori.safetensors")
@@ -145,7 +142,7 @@ class Curve:
 def print_curves(arguments: argparse.Namespace) -> None:
     loaded = load_generator(arguments.weights)
     faces = {
-        "photos": held_out_photos(arguments.photos, arguments.count, loaded),
+        "photos": to_unit_range(torch.from_numpy(np.array(PackedDataset(arguments.heldout).pixels[: arguments.count]))),
         "own faces": own_faces(loaded.generator, arguments.count),
     }
     curves = [
@@ -180,22 +177,6 @@ def own_faces(generator: Generator, count: int) -> Tensor:
     """Faces that lie in W by construction. # [count, 3, R, R]."""
     with torch.no_grad():
         return generator.draw_image(sample_w(generator.mapping, count, seed=1234)).clamp(-1, 1)
-
-
-def held_out_photos(folder: Path, count: int, loaded: LoadedGenerator) -> Tensor:
-    """Cut photos in FFHQ's framing to the generator's. # [count, 3, R, R] in [-1, 1]."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in {".jpg", ".png", ".webp"})[-HELD_OUT:]
-    if len(paths) < count:
-        raise SystemExit(f"{folder} holds only {len(paths)} photos")
-    return torch.stack([crop(path, loaded.card.alignment, loaded.card.architecture) for path in paths[:count]])
-
-
-def crop(path: Path, template: AlignmentTemplate, architecture: Architecture) -> Tensor:
-    size = (architecture.resolution,) * 2
-    with Image.open(path) as photo:
-        box = template.framed_box(photo.width)
-        pixels = np.asarray(photo.convert("RGB").resize(size, Image.Resampling.LANCZOS, box=box))
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 127.5 - 1
 
 
 if __name__ == "__main__":

@@ -45,8 +45,8 @@ def weighted(**changes: float) -> InversionSettings:
 VARIANTS = {
     "defaults": BASE,
     "space w": BASE.model_copy(update={"space": "w"}),
-    "rate 0.05": BASE.model_copy(update={"learning_rate": 0.05}),
-    "rate 0.2": BASE.model_copy(update={"learning_rate": 0.2}),
+    "rate 0.1": BASE.model_copy(update={"learning_rate": 0.1}),
+    "rate 0.4": BASE.model_copy(update={"learning_rate": 0.4}),
     "pixel 0": weighted(pixel=0.0),
     "pixel 1": weighted(pixel=1.0),
     "layer_spread 0": weighted(layer_spread=0.0),
@@ -54,7 +54,6 @@ VARIANTS = {
     "mahalanobis 0": weighted(mahalanobis=0.0),
     "mahalanobis 0.02": weighted(mahalanobis=0.02),
     "mahalanobis 0.15": weighted(mahalanobis=0.15),
-    "background 1": BASE.model_copy(update={"background": 1.0}),
     "background 0.3": BASE.model_copy(update={"background": 0.3}),
     "background 0.1": BASE.model_copy(update={"background": 0.1}),
     "background 0": BASE.model_copy(update={"background": 0.0}),

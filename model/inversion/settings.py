@@ -82,7 +82,7 @@ class InversionSettings(_Frozen):
     noise_maps: NoiseMaps = "fixed"
     start: StartChoice = "auto"
     steps: Annotated[int, Field(ge=1, le=100_000)] = 100
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.2
     warm_up: _Share = 0.05
     ramp_down: _Share = 0.25
     w_noise: _Weight = 0.0
