@@ -10,6 +10,9 @@ from PIL import Image
 
 AnimationFormat = Literal["webp", "gif"]
 
+PNG_EFFORT = 3
+"""zlib's level: a third of the time of the usual 6, for files larger by a tenth."""
+
 
 def encode_png(picture: NDArray[np.uint8]) -> bytes:
     """Write an RGB picture, [H, W, 3] uint8, as PNG: exact, for results and for pictures that are read again.
@@ -17,7 +20,7 @@ def encode_png(picture: NDArray[np.uint8]) -> bytes:
     Raises:
         ValueError: ``picture`` is no such array.
     """
-    return _save(_as_image(picture), "PNG")
+    return _save(_as_image(picture), "PNG", compress_level=PNG_EFFORT)
 
 
 def encode_webp(picture: NDArray[np.uint8], quality: int = 90, *, lossless: bool = False) -> bytes:
@@ -62,7 +65,8 @@ def encode_animation(
         fps: Frames a second, above 0 and at most 50 (browsers slow down what is faster).
         image_format: ``webp`` is smaller and has all colours; ``gif`` plays everywhere.
         hold_s: How much longer the last frame stays, in seconds.
-        effort: WebP's method, 0 to 6; 1 takes a third of the time of 4 and writes files larger by a quarter.
+        effort: WebP's method, 0 to 6; 1 takes a third of the time of 4 and writes files larger by a quarter; 0
+            saves a third of that again for a twentieth more.
 
     Raises:
         ValueError: No frames, frames of several sizes, or a rate out of range.

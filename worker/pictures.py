@@ -66,7 +66,7 @@ def put_animation(shelf: Shelf, frames: Sequence[Tensor], portrait: Portrait) ->
     person, picture = resized(to_rgb(portrait.person), side), resized(to_rgb(portrait.picture), side)
     way = [resized(to_rgb(frame), side) for frame in frames]
     film = [*way, person, *cross_fade(person, picture, FADE_FRAMES)]
-    shelf.put(ANIMATION, encode_animation(film, ANIMATION_FPS, hold_s=HOLD_SECONDS, effort=1))
+    shelf.put(ANIMATION, encode_animation(film, ANIMATION_FPS, hold_s=HOLD_SECONDS, effort=0))
 
 
 def put_pasted(shelf: Shelf, frame: PhotoFrame, portrait: Portrait) -> None:
