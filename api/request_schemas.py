@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.jobs import Method, Preset, UnitInterval
+from core.jobs import DEFAULT_TRUNCATION, Method, Preset, UnitInterval
 
 MAX_WAIT_SECONDS: Final = 60.0
 """The longest that ``Prefer: wait`` and ``?wait=`` are honoured."""
@@ -31,7 +31,9 @@ class ConvertOptions(_Request):
     method: Method = Field(Method.CROSS, description="cross: invert as a person; direct: invert as anime; best: both.")
     preset: Preset = Field(Preset.STANDARD, description="How much work the conversion may cost.")
     degree: UnitInterval = Field(1.0, description="Anime degree: 0 is the human reconstruction, 1 is fully anime.")
-    truncation: UnitInterval = Field(1.0, description="truncation_psi: 1 keeps the latent, 0 is the mean face.")
+    truncation: UnitInterval = Field(
+        DEFAULT_TRUNCATION, description="truncation_psi: 1 keeps the latent, 0 is the mean face."
+    )
     seed: Seed = 0
     face: FaceChoice = Field(
         "largest",

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.jobs import Preset
+from core.jobs import DEFAULT_TRUNCATION, Preset
 from core.registry import Registry
 from faces.align import align_face
 from faces.detect import FaceDetector, choose_face
@@ -58,7 +58,10 @@ def sample_row(pipeline: Pipeline, styles: list[str], path: Path) -> Picture:
         template, resolution = pipeline.framing(style)
         crop, _ = align_face(photo, face.landmarks, template, resolution)
         large, _ = align_face(photo, face.landmarks, template, SIDE)
-        ((_, outcome),) = pipeline.convert(Order(style, settings=PRESETS[Preset.STANDARD]), [Subject(crop)])
+        ((_, outcome),) = pipeline.convert(
+            Order(style, settings=PRESETS[Preset.STANDARD], look=Look(truncation_psi=DEFAULT_TRUNCATION)),
+            [Subject(crop)],
+        )
         if not isinstance(outcome, Conversion):
             raise outcome
         if not pictures:

@@ -6,7 +6,7 @@ The pipeline of the command line and the engine of the worker share this file.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import torch
@@ -107,7 +107,7 @@ def conclude(
         seed: Seed of the search, for the record.
     """
     w_plus, noise, share = _choose(pair, method, results, target)
-    portrait = draw_portraits(pair, w_plus[None], look, upscaler, _batched(noise))[0]
+    portrait = _draw(pair, w_plus, noise, look, upscaler)
     main = results[ROLES[method][0]]
     card = LatentCard(
         generator_sha256=pair.g_ori.digest,
@@ -127,7 +127,19 @@ def redraw(pair: Pair, latent: StoredLatent, look: Look, upscaler: Upscaler | No
         ParentMismatch: The latent belongs to another generator.
     """
     latent.check_generator(pair.g_ori)
-    return draw_portraits(pair, latent.w_plus[None], look, upscaler, _batched(latent.noise))[0]
+    return _draw(pair, latent.w_plus, latent.noise, look, upscaler)
+
+
+@torch.no_grad()
+def _draw(
+    pair: Pair, w_plus: Tensor, noise: Sequence[Tensor] | None, look: Look, upscaler: Upscaler | None
+) -> Portrait:
+    """Draw one latent; the person stays as found however much of the drawing is truncated."""
+    portrait = draw_portraits(pair, w_plus[None], look, upscaler, _batched(noise))[0]
+    if look.truncation_psi == 1:
+        return portrait
+    as_found = draw_portraits(pair, w_plus[None], Look(degree=0.0), None, _batched(noise))[0]
+    return replace(portrait, person=as_found.person)
 
 
 def _choose(

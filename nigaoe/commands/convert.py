@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from core.errors import NigaoeError, UsageError
-from core.jobs import Method, Preset
+from core.jobs import DEFAULT_TRUNCATION, Method, Preset
 from nigaoe.exit_codes import exit_code
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def convert(
     ] = "auto",
     degree: Annotated[float, typer.Option(min=0, max=1, help="0 draws the person, 1 the style.")] = 1.0,
     truncation: Annotated[
-        float, typer.Option(min=0, max=1, help="1 keeps the face as found, 0 is the mean face.")
-    ] = 1.0,
+        float, typer.Option(min=0, max=1, help="1 draws the latent as found, 0 the mean face.")
+    ] = DEFAULT_TRUNCATION,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     faces: Annotated[
         str, typer.Option(help="Which faces of a photo: largest, all, or a number by size from 0.")
