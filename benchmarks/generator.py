@@ -15,8 +15,8 @@ from rich.table import Table
 from torch import Tensor
 
 from model.architecture import Architecture, demo_architecture, published_architecture
+from model.frozen.synthesis import FrozenSynthesis
 from model.generator import Generator
-from model.inversion.frozen.synthesis import FrozenSynthesis
 
 ARCHITECTURES = {64: demo_architecture(), 256: published_architecture(256, channel_base=16384)}
 

@@ -22,10 +22,10 @@ from core.bundled import BUNDLED_WEIGHTS
 from core.jobs import Preset
 from model.architecture import Architecture, demo_architecture, published_architecture
 from model.conversion import inversion_engine
+from model.frozen.features import frozen_features
+from model.frozen.synthesis import FrozenSynthesis
 from model.generator import Generator
 from model.inversion.engine import SlotEngine
-from model.inversion.frozen.features import frozen_features
-from model.inversion.frozen.synthesis import FrozenSynthesis
 from model.inversion.objective import Objective
 from model.inversion.presets import PRESETS
 from model.inversion.request import InversionRequest, InversionResult

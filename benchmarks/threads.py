@@ -78,8 +78,8 @@ def measure(threads: int, batches: list[int], runs: int) -> list[float]:
     import torch
 
     from model.architecture import demo_architecture
+    from model.frozen.synthesis import FrozenSynthesis
     from model.generator import Generator
-    from model.inversion.frozen.synthesis import FrozenSynthesis
 
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)

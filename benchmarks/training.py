@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from faces.align import DEMO
+from model.frozen.features import FrozenFeatures
 from model.perceptual import EfficientNetFeatures
 from model.training.config import load_config
 from model.training.dataset import IMAGES, DatasetCard, PackedDataset, write_card
@@ -77,7 +78,7 @@ def _trainer(folder: Path, arguments: argparse.Namespace) -> Trainer:
         raise SystemExit("tiny64 names its architecture")
     team = join_team("cpu")
     networks = build_networks(config.architecture, Starts(), team.device, seed=0)
-    moments = MomentMatching(EfficientNetFeatures(strides=LEVELS))
+    moments = MomentMatching(FrozenFeatures(EfficientNetFeatures(strides=LEVELS)))
     trainer = Trainer(config, PackedDataset(folder), networks, team, moments)
     fill_moments(trainer)
     return trainer

@@ -18,7 +18,7 @@ from faces.align import AlignmentTemplate
 from model.checkpoint import FORMAT_VERSION, METADATA_KEY, CheckpointCard, TrainingRecord, tensor_digest
 from model.encoder.architecture import EncoderArchitecture
 from model.encoder.network import Encoder
-from model.inversion.frozen.layout import preferred_layout
+from model.frozen.layout import preferred_layout
 from model.tensor_file import load_strictly, opened, stored, write_tensors
 
 ENCODER = "encoder."

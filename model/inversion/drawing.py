@@ -9,8 +9,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from model.inversion.frozen.linear_maps import sample_sum
-from model.inversion.frozen.synthesis import FrozenSynthesis
+from model.frozen.linear_maps import sample_sum
+from model.frozen.synthesis import FrozenSynthesis
 from model.inversion.objective import Iterate, Objective, weight_columns
 from model.inversion.slot import Slot
 from model.inversion.slot_table import SlotTable

@@ -13,9 +13,9 @@ from itertools import islice
 import torch
 from torch import Tensor
 
+from model.frozen.synthesis import FrozenSynthesis
 from model.generator import Generator
 from model.inversion.drawing import Drawn, draw
-from model.inversion.frozen.synthesis import FrozenSynthesis
 from model.inversion.objective import Objective
 from model.inversion.request import Finished, InversionRequest, InversionResult, Ticket
 from model.inversion.slot import Slot

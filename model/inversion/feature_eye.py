@@ -11,7 +11,7 @@ from operator import add
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.inversion.frozen.linear_maps import sample_sum
+from model.frozen.linear_maps import sample_sum
 from model.perceptual import unit_normalised
 
 Taps = Callable[[Tensor], Sequence[Tensor]]

@@ -16,8 +16,8 @@ import torchvision
 from torch import Tensor, nn
 
 from core.errors import BrokenCheckpoint
+from model.frozen.linear_maps import in_pairs
 from model.inversion.feature_eye import FeatureEye
-from model.inversion.frozen.linear_maps import in_pairs
 
 Backbone = Literal["alex", "vgg"]
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.inversion.frozen.linear_maps import sample_mean
+from model.frozen.linear_maps import sample_mean
 
 SMALLEST_PENALISED = 8
 

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from model.discriminator import Discriminator
 from model.encoder.network import Encoder
+from model.frozen.features import frozen_features
+from model.frozen.linear_maps import sample_sum
 from model.inversion.feature_eye import FeatureEye, pooled_region
-from model.inversion.frozen.features import frozen_features
-from model.inversion.frozen.linear_maps import sample_sum
 from model.inversion.noise_maps import noise_autocorrelation
 from model.inversion.prior import LatentPrior
 from model.inversion.settings import LossWeights

@@ -8,7 +8,7 @@ mean); Tov et al., "Designing an Encoder for StyleGAN Image Manipulation", 2021,
 import torch
 from torch import Tensor, nn
 
-from model.inversion.frozen.linear_maps import rows_times
+from model.frozen.linear_maps import rows_times
 from model.latent_statistics import LatentStatistics
 
 VARIANCE_FLOOR = 1e-3

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.inversion.frozen.synthesis import FrozenSynthesis
+from model.frozen.synthesis import FrozenSynthesis
 from model.inversion.objective import Objective, Target
 from model.inversion.request import InversionRequest, StartOrigin
 

@@ -5,12 +5,10 @@ mean and variance of frozen features, with a moving average that makes a small b
 features are EfficientNet-Lite0's, a position and a channel at a time, and the loss joins the adversarial one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-
-from model.perceptual import EfficientNetFeatures
 
 LEVELS = (4, 8, 16, 32)
 SIGMA_FLOOR = 0.01
@@ -20,13 +18,14 @@ class MomentMatching(nn.Module):
     """Distance between the moments of a batch and those of the data.
 
     Args:
-        features: Network with levels ``LEVELS``.
+        features: Frozen network that returns the levels ``LEVELS``, such as
+            :class:`model.frozen.features.FrozenFeatures`.
         momentum: Decay of the moving average of the difference.
 
     The buffers hold, for each level, mean and standard deviation of the data's moments and the average difference.
     """
 
-    def __init__(self, features: EfficientNetFeatures, *, momentum: float = 0.95) -> None:
+    def __init__(self, features: Callable[[Tensor], Sequence[Tensor]], *, momentum: float = 0.95) -> None:
         super().__init__()
         self.features = features
         self.momentum = momentum
@@ -67,10 +66,10 @@ class MomentMatching(nn.Module):
         """Return the measured moments and the moving average, without the feature network."""
         return {n: b for n, b in self.named_buffers() if "." not in n}
 
-    def restore_moments(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what :meth:`moment_buffers` returned."""
+    def restore_moments(self, tensors: Mapping[str, Tensor], device: torch.device) -> None:
+        """Take over what :meth:`moment_buffers` returned, onto ``device``."""
         for name, tensor in tensors.items():
-            self.register_buffer(name, tensor.to(next(self.features.parameters()).device))
+            self.register_buffer(name, tensor.to(device))
 
     def _moments(self, image: Tensor) -> list[Tensor]:
         """Return, a level, features and their squares. # [N, 2, C, h, w]."""

@@ -9,6 +9,7 @@ import torch
 from core.errors import TrainingError
 from model.architecture import Architecture
 from model.checkpoint import Checkpoint, load_checkpoint
+from model.frozen.features import FrozenFeatures
 from model.perceptual import EfficientNetFeatures
 from model.training.config import TrainingConfig
 from model.training.dataset import PackedDataset
@@ -147,5 +148,5 @@ def _networks(plan: RunPlan, architecture: Architecture, parent: Checkpoint | No
 def _moments(config: TrainingConfig, team: Team) -> MomentMatching | None:
     if not config.moments.weight:
         return None
-    features = EfficientNetFeatures(strides=LEVELS)
+    features = FrozenFeatures(EfficientNetFeatures(strides=LEVELS).to(team.device))
     return MomentMatching(features, momentum=config.moments.momentum).to(team.device)

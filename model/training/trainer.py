@@ -272,7 +272,7 @@ class Trainer:
         except (RuntimeError, ValueError) as error:
             raise TrainingError(f"The saved state belongs to another network: {error}") from error
         if self.moments is not None:
-            self.moments.restore_moments(part_of("moments.", tensors))
+            self.moments.restore_moments(part_of("moments.", tensors), self.team.device)
         self.progress = progress
 
 
@@ -293,7 +293,7 @@ def _adam(parameters: dict[str, nn.Parameter], config: TrainingConfig, which: st
     else:
         rate, every = settings.discriminator_lr, lazy.r1_every if lazy.r1_gamma else 0
     lr, betas = lazy_adam(rate, settings.beta2, every)
-    return torch.optim.Adam(list(parameters.values()), lr=lr, betas=betas, eps=1e-8)
+    return torch.optim.Adam(list(parameters.values()), lr=lr, betas=betas, eps=1e-8, fused=True)
 
 
 def _grouped(x: Tensor, group: int) -> Tensor:

@@ -18,8 +18,8 @@ from torch import Tensor
 from core.errors import TrainingError
 from model.conversion import search_objective
 from model.encoder.network import Encoder
-from model.inversion.frozen.layout import preferred_layout
-from model.inversion.frozen.synthesis import FrozenSynthesis
+from model.frozen.layout import preferred_layout
+from model.frozen.synthesis import FrozenSynthesis
 from model.inversion.objective import Iterate, weight_columns
 from model.inversion.region import face_region
 from model.pair import LoadedGenerator

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-import torch
 from torch import Tensor
 
 from model.generator import Generator
@@ -50,15 +49,3 @@ def quick() -> InversionSettings:
 def requests_for(quick: InversionSettings) -> Callable[[Tensor], list[InversionRequest]]:
     """A function that makes one quick request a picture, each with its own seed."""
     return lambda pictures: [InversionRequest(picture, quick, seed=seed) for seed, picture in enumerate(pictures)]
-
-
-def pictures(count: int, size: int, seed: int = 0) -> Tensor:
-    """Soft random colours. # [count, 3, size, size]."""
-    coarse = torch.randn(count, 3, 5, 5, generator=torch.Generator().manual_seed(seed))
-    return torch.nn.functional.interpolate(coarse, size=size, mode="bicubic").clamp(-1, 1)
-
-
-@pytest.fixture
-def soft_pictures() -> Callable[..., Tensor]:
-    """A function that makes soft random pictures of any size."""
-    return pictures

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.inversion.frozen.linear_maps import LinearMap
+from model.frozen.linear_maps import LinearMap
 from model.ops.activation import LEAKY_SLOPE
 
 

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from model.architecture import Architecture
+from model.frozen.layout import preferred_layout
+from model.frozen.synthesis import FrozenSynthesis
 from model.generator import Generator
-from model.inversion.frozen.layout import preferred_layout
-from model.inversion.frozen.synthesis import FrozenSynthesis
 
 
 def codes(generator: Generator, count: int) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.inversion.frozen.features import FrozenFeatures, frozen_features
+from model.frozen.features import FrozenFeatures, frozen_features
 from model.perceptual import shared_features
 
 

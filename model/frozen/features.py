@@ -8,9 +8,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from model.inversion.frozen.layers import FoldedConv
-from model.inversion.frozen.layout import preferred_layout
-from model.inversion.frozen.linear_maps import Convolution, LinearMap, Pointwise, StridedConvolution
+from model.frozen.layers import FoldedConv
+from model.frozen.layout import preferred_layout
+from model.frozen.linear_maps import Convolution, LinearMap, Pointwise, StridedConvolution
 from model.perceptual import EfficientNetFeatures
 
 

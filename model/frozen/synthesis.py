@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.architecture import Architecture
+from model.frozen.layers import styled_layer
+from model.frozen.layout import preferred_layout
+from model.frozen.linear_maps import Convolution, LinearMap, UpConvolution, rows_times
 from model.generator import StyledConv, Synthesis, SynthesisBlock, ToRGB
-from model.inversion.frozen.layers import styled_layer
-from model.inversion.frozen.layout import preferred_layout
-from model.inversion.frozen.linear_maps import Convolution, LinearMap, UpConvolution, rows_times
 from model.layers import ModulatedConv2d
 from model.ops.activation import LEAKY_GAIN
 from model.ops.modulation import DEMODULATION_EPSILON

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.inversion.frozen.linear_maps import (
+from model.frozen.linear_maps import (
     Convolution,
     LinearMap,
     Pointwise,
