@@ -17,7 +17,7 @@ from model.training.distributed import Team, join_team
 from model.training.moment_matching import LEVELS, MomentMatching
 from model.training.networks import Networks, Starts, build_child, build_networks
 from model.training.run_log import RunLog
-from model.training.run_state import STATE, Progress
+from model.training.run_state import Progress, check_folder
 from model.training.session import Report, Session, fill_moments
 from model.training.trainer import Trainer
 
@@ -59,7 +59,7 @@ def carry_out(plan: RunPlan, report: Report | None = None) -> Progress:
     dataset = PackedDataset(plan.dataset)
     parent = load_checkpoint(plan.parent) if plan.parent is not None else None
     architecture = _architecture(plan.config, parent, dataset)
-    _check_folder(plan)
+    check_folder(plan.folder, resume=plan.resume)
     team = join_team(plan.config.compute.device)
     try:
         networks = _networks(plan, architecture, parent, team)
@@ -122,11 +122,6 @@ def _architecture(config: TrainingConfig, parent: Checkpoint | None, dataset: Pa
             f"with --resolution {architecture.resolution}."
         )
     return architecture
-
-
-def _check_folder(plan: RunPlan) -> None:
-    if (plan.folder / STATE).is_file() and not plan.resume:
-        raise TrainingError(f"`{plan.folder}` holds a run already; resume it with --resume-from or choose another.")
 
 
 def _networks(plan: RunPlan, architecture: Architecture, parent: Checkpoint | None, team: Team) -> Networks:

@@ -5,7 +5,7 @@ Written beside the old one and renamed over it, so that a kill at any moment lea
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -71,6 +71,29 @@ def load_state(folder: Path) -> tuple[Progress, dict[str, Tensor]] | None:
             return progress, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise TrainingError(f"`{path}` is damaged; delete it and start from `--init` instead.") from error
+
+
+def go_on(folder: Path, restore: Callable[[Progress, dict[str, Tensor]], None]) -> bool:
+    """Give the folder's state to ``restore``; False where the folder holds none.
+
+    Raises:
+        TrainingError: The state is damaged or of other networks.
+    """
+    found = load_state(folder)
+    if found is None:
+        return False
+    restore(*found)
+    return True
+
+
+def check_folder(folder: Path, *, resume: bool) -> None:
+    """Keep a new run from writing over an old one.
+
+    Raises:
+        TrainingError: The folder holds a run that nobody asked to resume.
+    """
+    if (folder / STATE).is_file() and not resume:
+        raise TrainingError(f"`{folder}` holds a run already; resume it with --resume-from or choose another.")
 
 
 def prefixed(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

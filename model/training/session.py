@@ -11,12 +11,13 @@ import torch
 
 from core.errors import TrainingError
 from model.checkpoint import Checkpoint
+from model.training.calendar import Calendar
 from model.training.config import TrainingConfig
 from model.training.dataset import PackedDataset
 from model.training.distributed import Team
 from model.training.export import describe_run, slim_discriminator, slim_generator, write_pair
 from model.training.run_log import RunLog
-from model.training.run_state import Progress, load_state, save_state
+from model.training.run_state import Progress, go_on, save_state
 from model.training.sample_grid import draw_pictures, fixed_latents, save_grid
 from model.training.scoring import Examiner, Score
 from model.training.stop_signals import stop_signals
@@ -54,6 +55,7 @@ class Session:
         self.report = report
         self.score: Score | None = None
         self._examiner = Examiner(self.dataset, self.config.cadence.score_samples, self.team)
+        self._calendar = self._new_calendar()
         self._stop = False
 
     def resume(self) -> bool:
@@ -62,11 +64,7 @@ class Session:
         Raises:
             TrainingError: The state is damaged or of other networks.
         """
-        found = load_state(self.folder)
-        if found is None:
-            return False
-        self.trainer.restore(*found)
-        return True
+        return go_on(self.folder, self.trainer.restore)
 
     def run(self) -> Progress:
         """Train to the end, or until a signal asks to stop; both leave a state on disk.
@@ -74,8 +72,8 @@ class Session:
         Raises:
             TrainingError: The numbers became infinite.
         """
+        self._calendar = self._new_calendar()
         with stop_signals(self._ask_to_stop):
-            self._mark_due()
             while self.trainer.progress.images_seen < self.config.total_images:
                 started = time.monotonic()
                 losses = self.trainer.step()
@@ -89,9 +87,9 @@ class Session:
 
     # ---- the calendar -----------------------------------------------------------------------------------------------
 
-    def _mark_due(self) -> None:
-        self._saved_at = self._logged_at = time.monotonic()
-        self._logged_images = self.trainer.progress.images_seen
+    def _new_calendar(self) -> Calendar:
+        images, cadence = self.trainer.progress.images_seen, self.config.cadence
+        return Calendar(images, batch=self.config.batch, save_seconds=cadence.save_seconds)
 
     def _keep_calendar(self) -> None:
         cadence = self.config.cadence
@@ -101,23 +99,19 @@ class Session:
             self._show()
         scoring = self._due(cadence.score_images)
         # A score takes long and may be killed, so what it judges is saved first.
-        if scoring or time.monotonic() - self._saved_at >= cadence.save_seconds:
+        if scoring or self._calendar.saving_is_due():
             self._save()
         if scoring:
             self._examine()
 
     def _due(self, every: int) -> bool:
-        """Whether this step crossed a multiple of ``every`` images."""
-        images = self.trainer.progress.images_seen
-        return bool(every) and images // every > (images - self.config.batch) // every
+        return self._calendar.crossed(self.trainer.progress.images_seen, every)
 
     def _write_line(self) -> None:
         if not self.team.leads:
             return
-        progress, now = self.trainer.progress, time.monotonic()
-        images = progress.images_seen - self._logged_images
-        speed = images / max(now - self._logged_at, 1e-9)
-        self._logged_at, self._logged_images = now, progress.images_seen
+        progress = self.trainer.progress
+        speed = self._calendar.images_per_second(progress.images_seen)
         extra = {"images_per_second": speed, "augment_p": progress.augment_p, "seconds": progress.seconds}
         line = self.log.write(progress.images_seen, **extra)
         if not all(abs(line.get(name, 0.0)) < 1e6 for name in ("g_loss", "d_loss")):
@@ -150,7 +144,7 @@ class Session:
             self.report(progress, line)
 
     def _save(self) -> None:
-        self._saved_at = time.monotonic()
+        self._calendar.saved()
         if self.team.leads:
             save_state(self.folder, self.trainer.progress, self.trainer.tensors())
 

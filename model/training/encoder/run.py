@@ -21,7 +21,7 @@ from model.training.encoder.session import EncoderSession
 from model.training.encoder.trainer import EncoderTrainer
 from model.training.run import CONFIG
 from model.training.run_log import RunLog
-from model.training.run_state import STATE, Progress
+from model.training.run_state import Progress, check_folder
 from model.training.session import Report
 
 
@@ -58,7 +58,7 @@ def carry_out(plan: EncoderPlan, report: Report | None = None) -> Progress:
         CheckpointError: A weight file cannot be read or does not fit.
         TrainingError: The folder's contents and the plan disagree, or the numbers became infinite.
     """
-    _check_folder(plan)
+    check_folder(plan.folder, resume=plan.resume)
     config = plan.config
     torch.set_flush_denormal(True)
     if config.compute.threads is not None:
@@ -103,11 +103,6 @@ def read_config(folder: Path) -> EncoderPlan:
         return EncoderPlan(config, Path(document["generator"]), folder, dataset, held_out, resume=True)
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(f"`{folder}` holds no encoder's run that could be resumed.") from error
-
-
-def _check_folder(plan: EncoderPlan) -> None:
-    if (plan.folder / STATE).is_file() and not plan.resume:
-        raise TrainingError(f"`{plan.folder}` holds a run already; resume it with --resume-from or choose another.")
 
 
 def _device(name: str) -> str:

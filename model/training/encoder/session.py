@@ -10,10 +10,11 @@ import torch
 
 from model.checkpoint import TrainingRecord
 from model.encoder.checkpoint import EncoderCard, EncoderCheckpoint, save_encoder
+from model.training.calendar import Calendar
 from model.training.encoder.examination import EncoderExaminer
 from model.training.encoder.trainer import EncoderTrainer
 from model.training.run_log import RunLog
-from model.training.run_state import Progress, load_state, save_state
+from model.training.run_state import Progress, go_on, save_state
 from model.training.session import Report
 from model.training.stop_signals import stop_signals
 
@@ -46,6 +47,7 @@ class EncoderSession:
         self._examiner, self._log, self._datasets, self._report = examiner, log, datasets, report
         self._metrics: dict[str, float] = {}
         self._examined_at = -1
+        self._calendar = self._new_calendar()
         self._stop = False
 
     def resume(self) -> bool:
@@ -54,11 +56,7 @@ class EncoderSession:
         Raises:
             TrainingError: The state is damaged or of another network.
         """
-        found = load_state(self.folder)
-        if found is None:
-            return False
-        self.trainer.restore(*found)
-        return True
+        return go_on(self.folder, self.trainer.restore)
 
     def run(self) -> Progress:
         """Train to the end, or until a signal asks to stop; both leave a state and the checkpoint ``latest`` on disk.
@@ -66,8 +64,7 @@ class EncoderSession:
         Raises:
             TrainingError: The numbers became infinite.
         """
-        self._saved_at = self._logged_at = time.monotonic()
-        self._logged_images = self.trainer.progress.images_seen
+        self._calendar = self._new_calendar()
         with stop_signals(self._ask_to_stop):
             while self.trainer.progress.images_seen < self.config.total_images and not self._stop:
                 started = time.monotonic()
@@ -84,24 +81,25 @@ class EncoderSession:
     def _ask_to_stop(self) -> None:
         self._stop = True
 
+    def _new_calendar(self) -> Calendar:
+        images, cadence = self.trainer.progress.images_seen, self.config.cadence
+        return Calendar(images, batch=self.config.batch, save_seconds=cadence.save_seconds)
+
     def _keep_calendar(self) -> None:
         cadence = self.config.cadence
         if self._due(cadence.log_images):
             self._write_line()
-        if time.monotonic() - self._saved_at >= cadence.save_seconds:
+        if self._calendar.saving_is_due():
             self._save()
         if self._due(cadence.score_images):
             self._examine()
 
     def _due(self, every: int) -> bool:
-        """Whether this step crossed a multiple of ``every`` pictures."""
-        images = self.trainer.progress.images_seen
-        return bool(every) and images // every > (images - self.config.batch) // every
+        return self._calendar.crossed(self.trainer.progress.images_seen, every)
 
     def _write_line(self) -> None:
-        progress, now = self.trainer.progress, time.monotonic()
-        speed = (progress.images_seen - self._logged_images) / max(now - self._logged_at, 1e-9)
-        self._logged_at, self._logged_images = now, progress.images_seen
+        progress = self.trainer.progress
+        speed = self._calendar.images_per_second(progress.images_seen)
         self._tell({"images_per_second": speed, "seconds": progress.seconds})
 
     def _examine(self) -> None:
@@ -123,7 +121,7 @@ class EncoderSession:
             self._report(self.trainer.progress, line)
 
     def _save(self) -> None:
-        self._saved_at = time.monotonic()
+        self._calendar.saved()
         save_state(self.folder, self.trainer.progress, self.trainer.tensors())
 
     def _export(self, stem: str) -> None:

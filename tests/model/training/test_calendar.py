@@ -1,0 +1,35 @@
+"""The calendar of a run."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.training.calendar import Calendar
+
+
+@given(st.integers(1, 64), st.integers(1, 300), st.integers(1, 200))
+def test_every_multiple_is_met_once(batch: int, every: int, steps: int) -> None:
+    """However batch and cadence divide, as many steps are due as multiples were passed, as long as steps are shorter."""
+    calendar = Calendar(0, batch=batch, save_seconds=300)
+    ends = [batch * (step + 1) for step in range(steps)]
+    due = [calendar.crossed(images, every) for images in ends]
+    assert sum(due) == len({images // every for images in ends} - {0})
+
+
+def test_a_cadence_of_zero_is_never_due() -> None:
+    """Zero turns a thing off."""
+    assert not Calendar(0, batch=8, save_seconds=300).crossed(8, 0)
+
+
+def test_a_state_is_due_until_it_is_saved() -> None:
+    """With no patience at all a state is always due, with much it is not."""
+    assert Calendar(0, batch=8, save_seconds=0).saving_is_due()
+    patient = Calendar(0, batch=8, save_seconds=3600)
+    patient.saved()
+    assert not patient.saving_is_due()
+
+
+def test_the_pace_counts_from_the_last_line() -> None:
+    """A run that goes on at 1,000 images does not count them again."""
+    calendar = Calendar(1000, batch=8, save_seconds=300)
+    assert calendar.images_per_second(1000) == 0
+    assert calendar.images_per_second(1800) > 0
