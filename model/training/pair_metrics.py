@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.generator import Generator
@@ -158,14 +159,20 @@ def identity_vectors(pictures: Pictures) -> Vectors:
 
 def retrieve(queries: Vectors, candidates: Vectors) -> Retrieval:
     """Rank all candidates for each query by cosine; query i belongs to candidate i. Both # [N, F]."""
-    similarity = _unit(queries) @ _unit(candidates).T
-    ranks = (similarity > similarity.diagonal()[:, None]).sum(axis=1) + 1
+    ranks = true_ranks(queries, candidates)
     return Retrieval(
         top1=float((ranks <= 1).mean()),
         top5=float((ranks <= 5).mean()),
         mrr=float((1 / ranks).mean()),
         candidates=len(candidates),
     )
+
+
+def true_ranks(queries: Vectors, candidates: Vectors) -> NDArray[np.int64]:
+    """Return at which place each query's own candidate comes, by cosine; 1 is the first. Both # [N, F]. # [N]."""
+    similarity = _unit(queries) @ _unit(candidates).T
+    ranks: NDArray[np.int64] = (similarity > similarity.diagonal()[:, None]).sum(axis=1) + 1
+    return ranks
 
 
 def correspond(faces: Pictures, drawings: Pictures) -> Correspondence:
