@@ -1,15 +1,32 @@
-"""Adam for a stack of independent problems: each row has its own clock and its own learning rate.
+"""Adam for a stack of independent problems: each row has its own clock, learning rate and memory.
 
 Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1, row by row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-BETAS = (0.9, 0.999)
 EPSILON = 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How one row takes one step.
+
+    Attributes:
+        count: Steps taken before.
+        rate: Learning rate.
+        beta1: Decay of the first moment, 0..1.
+        beta2: Decay of the second.
+    """
+
+    count: int
+    rate: float
+    beta1: float = 0.9
+    beta2: float = 0.999
 
 
 class BatchedAdam:
@@ -17,15 +34,13 @@ class BatchedAdam:
 
     Args:
         parameters: Stack whose rows are optimised, changed in place. # [width, ...].
-        betas: Decay of the moments.
         epsilon: Added to the root of the second moment.
     """
 
-    def __init__(self, parameters: Tensor, *, betas: tuple[float, float] = BETAS, epsilon: float = EPSILON) -> None:
+    def __init__(self, parameters: Tensor, *, epsilon: float = EPSILON) -> None:
         self.parameters = parameters
         self.first_moment = torch.zeros_like(parameters)
         self.second_moment = torch.zeros_like(parameters)
-        self.betas = betas
         self.epsilon = epsilon
 
     @property
@@ -39,24 +54,22 @@ class BatchedAdam:
         self.first_moment[row] = 0
         self.second_moment[row] = 0
 
-    def step(self, gradient: Tensor, counts: Sequence[int], rates: Sequence[float]) -> None:
+    def step(self, gradient: Tensor, paces: Sequence[Pace]) -> None:
         """Move the first ``n`` rows.
 
         Args:
             gradient: # [n, ...].
-            counts: How many times each row moved before.
-            rates: Learning rate of each row.
+            paces: One a row.
         """
-        rows = gradient.shape[0]
-        beta1, beta2 = self.betas
+        rows = len(paces)
         first, second = self.first_moment[:rows], self.second_moment[:rows]
-        first.mul_(beta1).add_(gradient, alpha=1 - beta1)
-        second.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        first.lerp_(gradient, self._per_row(1 - p.beta1 for p in paces))
+        second.lerp_(gradient.square(), self._per_row(1 - p.beta2 for p in paces))
         # Both bias corrections are powers of a row's own clock, computed in double precision.
-        stride = self._per_row([rate / (1 - beta1 ** (t + 1)) for t, rate in zip(counts, rates, strict=True)])
-        shrink = self._per_row([(1 - beta2 ** (t + 1)) ** -0.5 for t in counts])
+        stride = self._per_row(p.rate / (1 - p.beta1 ** (p.count + 1)) for p in paces)
+        shrink = self._per_row((1 - p.beta2 ** (p.count + 1)) ** -0.5 for p in paces)
         self.parameters[:rows] -= stride * first / (second.sqrt() * shrink + self.epsilon)
 
-    def _per_row(self, values: Sequence[float]) -> Tensor:
-        column = torch.tensor(values, dtype=self.parameters.dtype, device=self.parameters.device)
+    def _per_row(self, values: Iterable[float]) -> Tensor:
+        column = torch.tensor(list(values), dtype=self.parameters.dtype, device=self.parameters.device)
         return column.reshape(-1, *([1] * (self.parameters.ndim - 1)))

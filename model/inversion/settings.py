@@ -13,6 +13,7 @@ NoiseMaps = Literal["fixed", "optimised"]
 StartChoice = Literal["auto", "mean", "encoder"]
 
 _Share = Annotated[float, Field(ge=0, le=1)]
+_Decay = Annotated[float, Field(ge=0, lt=1)]
 _Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -68,6 +69,8 @@ class InversionSettings(_Frozen):
             mean face where there is no encoder.
         steps: Budget. A step draws the iterate, measures it and moves it; step 0 measures the start.
         learning_rate: Peak of Adam's rate, in units of w's root mean square standard deviation.
+        beta1: Decay of Adam's first moment.
+        beta2: Decay of its second. A search of few steps is nearer with shorter memories than Adam's usual ones.
         warm_up: Share of the steps over which the rate rises from zero.
         ramp_down: Share of the steps over which it falls to zero along a cosine.
         w_noise: Standard deviation of the noise on w at the start, in units of w's spread.
@@ -83,6 +86,8 @@ class InversionSettings(_Frozen):
     start: StartChoice = "auto"
     steps: Annotated[int, Field(ge=1, le=100_000)] = 100
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.2
+    beta1: _Decay = 0.9
+    beta2: _Decay = 0.999
     warm_up: _Share = 0.05
     ramp_down: _Share = 0.25
     w_noise: _Weight = 0.0

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from core.errors import InversionError, NigaoeError, NumericalFailure
+from model.inversion.adam import Pace
 from model.inversion.request import Progress, StartOrigin, StopReason, Ticket
 from model.inversion.schedule import learning_rate_at, w_noise_at
 from model.inversion.settings import InversionSettings, LossWeights
@@ -61,8 +62,9 @@ class Slot:
     @property
     def move(self) -> Move:
         """How the optimiser takes the present step."""
-        rate = learning_rate_at(self.settings, self.steps)
-        return Move(self.steps, rate, tied=self.settings.space == "w", noise=self.optimises_noise)
+        settings = self.settings
+        pace = Pace(self.steps, learning_rate_at(settings, self.steps), settings.beta1, settings.beta2)
+        return Move(pace, tied=settings.space == "w", noise=self.optimises_noise)
 
     def w_noise(self, w_dim: int) -> Tensor | None:
         """Return the present step's noise on w, in units of w's spread; asked again, it is the same. # [1, w_dim]."""

@@ -5,13 +5,13 @@ last row moves into its place.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from model.generator import Synthesis
-from model.inversion.adam import BatchedAdam
+from model.inversion.adam import BatchedAdam, Pace
 from model.inversion.noise_maps import draw_noise_maps, normalised
 from model.inversion.objective import Iterate, Target
 
@@ -21,14 +21,12 @@ class Move:
     """How one row takes one step.
 
     Attributes:
-        count: Steps taken before, for Adam's bias correction.
-        rate: Learning rate, in units of w's root mean square standard deviation.
+        pace: How Adam goes, its rate in units of w's root mean square standard deviation.
         tied: Whether all layers share one style (W).
         noise: Whether the noise maps move, too.
     """
 
-    count: int
-    rate: float
+    pace: Pace
     tied: bool
     noise: bool
 
@@ -93,15 +91,14 @@ class SlotTable:
             unit: Length of a learning rate of 1 in w.
         """
         gradient, *noise_gradients = gradients
-        counts = [move.count for move in moves]
         tied = self._flags([move.tied for move in moves])
         gradient = torch.where(tied[:, None, None], gradient.mean(dim=1, keepdim=True), gradient)
-        self.latent.step(gradient, counts, [move.rate * unit for move in moves])
+        self.latent.step(gradient, [replace(move.pace, rate=move.pace.rate * unit) for move in moves])
         moving = self._flags([move.noise for move in moves])[:, None, None, None]
         for adam, noise_gradient in zip(self.noise or [], noise_gradients, strict=True):
             maps = adam.parameters[: len(moves)]
             before = maps.clone()
-            adam.step(noise_gradient, counts, [move.rate for move in moves])
+            adam.step(noise_gradient, [move.pace for move in moves])
             maps.copy_(torch.where(moving, normalised(maps), before))
 
     def relocate(self, source: int, target: int) -> None:

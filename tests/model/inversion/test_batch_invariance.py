@@ -60,9 +60,11 @@ def small_engine_of(tiny: Architecture) -> Callable[[int], SlotEngine]:
 
 
 job = st.builds(
-    lambda steps, rate, space, noise_maps, w_noise, prior: InversionSettings(
+    lambda steps, rate, betas, space, noise_maps, w_noise, prior: InversionSettings(
         steps=steps,
         learning_rate=rate,
+        beta1=betas[0],
+        beta2=betas[1],
         space=space,
         noise_maps=noise_maps,
         w_noise=w_noise,
@@ -70,6 +72,7 @@ job = st.builds(
     ),
     steps=st.integers(1, 9),
     rate=st.sampled_from([0.03, 0.1, 0.5]),
+    betas=st.sampled_from([(0.9, 0.999), (0.8, 0.95)]),
     space=st.sampled_from(["w", "w_plus"]),
     noise_maps=st.sampled_from(["fixed", "fixed", "optimised"]),
     w_noise=st.sampled_from([0.0, 0.1]),

@@ -14,6 +14,7 @@ from model.inversion.settings import InversionSettings, LossWeights
         {"learning_rate": 0},
         {"learning_rate": float("nan")},
         {"space": "z"},
+        {"beta2": 1},
         {"warm_up": 1.5},
         {"target_distance": -1},
         {"weights": {"pixel": -0.1}},
