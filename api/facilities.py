@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from api.api_keys import KeyRing
 from api.conversions import Conversions
+from api.darkroom import Darkroom
 from api.face_finder import FaceFinder
 from api.face_tokens import FaceTokens
 from api.intake import Intake
@@ -32,6 +33,7 @@ class Facilities:
     outbound: Outbound
     conversions: Conversions
     restyles: Restyles
+    darkroom: Darkroom
     readiness: Readiness
     meters: Meters
     webhooks: WebhookSender
@@ -61,6 +63,7 @@ def build_facilities(settings: Settings, services: Services) -> Facilities:
         outbound=outbound,
         conversions=Conversions(intake, styles, faces, limits),
         restyles=Restyles(intake, services, styles),
+        darkroom=Darkroom(services),
         readiness=Readiness(services, faces),
         meters=meters,
         webhooks=WebhookSender(services.store, outbound, settings, secret, meters),

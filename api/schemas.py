@@ -106,6 +106,9 @@ class ReportView(_View):
     distance_end: float | None = None
     steps: int = 0
     stop_reason: str = ""
+    start: str | None = Field(
+        None, description="Where the search began: at the `mean` face, or at an `encoder`'s guess; null for a restyle."
+    )
     models: dict[str, str] = Field(default_factory=dict, description="Role (g_ori, g_fin, ...) to model id.")
     warnings: list[str] = Field(default_factory=list)
 

@@ -24,6 +24,14 @@ RESULT_WEBP: Final = "result.webp"
 COMPARE: Final = "compare.png"
 ANIMATION: Final = "animation.webp"
 PASTED: Final = "pasted.png"
+PERSON: Final = "person.png"
+"""The face as it was found, as the generator draws it. Never served by itself; the comparison and the film show it."""
+FRAMES: Final = "frames.jpg"
+"""Square pictures of the way to it, one above the other, oldest first. Never served by itself."""
+
+ON_REQUEST: Final = (RESULT_WEBP, COMPARE, ANIMATION)
+"""Few ask for these: a job's record names their keys, and the API makes them from the others when they are first asked
+for (`api.darkroom`). They are erased with the job's folder, made or not."""
 
 CONTENT_TYPES: Final = {
     ".png": "image/png",

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol, Self
 
-from core.events import BEGINNING, Event, EventLog
+from core.events import BEGINNING, WATCH_SECONDS, Event, EventLog
 from core.job_store import JobStore
 from core.jobs import Job
 
@@ -78,14 +78,20 @@ async def follow_events(
 ) -> AsyncGenerator[Event, None]:
     """Yield a job's events behind ``after`` as they come, until the job has ended and the last one is out.
 
+    Meanwhile the job counts as watched, so that its worker draws previews.
+
     Raises:
         UnknownJob: There is none, or it was deleted meanwhile.
         UsageError: ``after`` is not an event id.
         StoreUnavailable: Redis does not answer.
     """
+    clock, sign_due = asyncio.get_running_loop().time, 0.0
     async with feed.listen(job_id) as listener:
         while True:
             job = await asyncio.to_thread(store.get, job_id)
+            if not job.state.is_end and clock() >= sign_due:
+                await asyncio.to_thread(log.watch, job_id)
+                sign_due = clock() + WATCH_SECONDS / 3
             events = await asyncio.to_thread(log.read, job_id, after=after)
             for event in events:
                 yield event
@@ -93,4 +99,4 @@ async def follow_events(
             if job.state.is_end and not events:
                 return
             if not events:
-                await listener.changed(FALLBACK_SECONDS * 15)
+                await listener.changed(WATCH_SECONDS / 3)

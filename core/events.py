@@ -1,8 +1,8 @@
 """What happened to a job, in order: state changes, progress and previews, as a log that a client can resume.
 
 The store appends ``state`` and ``progress`` events by itself, in the atomic step of the change; a worker appends
-previews. An event's id is opaque and grows; `EventLog.read` continues behind any id, which is what
-``Last-Event-ID`` needs. A log is kept short and lives an hour after the last event; deleting the job erases it.
+previews while somebody watches. An event's id is opaque and grows; `EventLog.read` continues behind any id, which is
+what ``Last-Event-ID`` needs. A log is kept short and lives an hour after the last event; deleting the job erases it.
 """
 
 import base64
@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from core.errors import UsageError
 from core.job_store.contract import Claim
-from core.jobs import Job
+from core.jobs import Job, Seconds
 
 EVENT_SECONDS: Final = 3600
 """How long a log outlives its last event."""
@@ -23,6 +23,10 @@ MAX_EVENTS: Final = 64
 LAST_EVENTS: Final = 8
 """How many stay when the job has ended: previews are pictures of a person."""
 MAX_PREVIEW_BYTES: Final = 64 * 1024
+WATCH_SECONDS: Final[Seconds] = 30.0
+"""How long a job counts as watched after a watcher's last sign; followers give one three times as often."""
+
+PREVIEW_TYPE: Final = "image/jpeg"
 
 BEGINNING: Final = "0-0"
 """The id before every event."""
@@ -51,11 +55,25 @@ class Event:
 class EventLog(Protocol):
     """Reading and adding events. Blocking, thread-safe; for following see `core.changes`."""
 
-    def preview(self, claim: Claim, image: bytes, *, step: int, content_type: str = "image/webp") -> bool:
+    def preview(self, claim: Claim, image: bytes, *, step: int, content_type: str = PREVIEW_TYPE) -> bool:
         """Append a preview picture; False, and nothing appended, if the claim no longer holds the job.
 
         Raises:
             UsageError: The picture has more than `MAX_PREVIEW_BYTES`.
+            StoreUnavailable: Redis does not answer.
+        """
+
+    def watch(self, job_id: str, *, seconds: Seconds = WATCH_SECONDS) -> None:
+        """Tell that somebody follows the job, for so long: previews are worth drawing. An unknown job is left alone.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+
+    def is_watched(self, job_id: str) -> bool:
+        """Whether somebody follows the job.
+
+        Raises:
             StoreUnavailable: Redis does not answer.
         """
 

@@ -134,6 +134,7 @@ class JobReport(_Record):
     distance_end: float | None = None
     steps: int = 0
     stop_reason: str = ""
+    start: str | None = Field(None, description="Where the search began: `mean` or `encoder`; None: a restyle.")
     models: dict[str, str] = Field(default_factory=dict, description="Role (g_ori, g_fin, ...) to model id.")
     warnings: tuple[str, ...] = ()
 
@@ -209,7 +210,9 @@ class Job(_Record):
 class Outcome(_Record):
     """What a worker hands in with a success."""
 
-    blobs: dict[str, str] = Field(description="Blob name to key, merged into the job's; every one is stored already.")
+    blobs: dict[str, str] = Field(
+        description="Blob name to key, merged into the job's; stored already, or made on request."
+    )
     report: JobReport = JobReport()
     timings: dict[str, Seconds] = Field(default_factory=dict)
 

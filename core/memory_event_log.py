@@ -2,9 +2,20 @@
 
 from typing_extensions import override
 
-from core.events import BEGINNING, MAX_EVENTS, Event, EventKind, EventLog, checked_event_id, preview_data
+from core.events import (
+    BEGINNING,
+    MAX_EVENTS,
+    PREVIEW_TYPE,
+    WATCH_SECONDS,
+    Event,
+    EventKind,
+    EventLog,
+    checked_event_id,
+    preview_data,
+)
 from core.job_store.contract import Claim
 from core.job_store.memory_table import MemoryJobTable
+from core.jobs import Seconds
 
 
 class MemoryEventLog(EventLog):
@@ -14,13 +25,21 @@ class MemoryEventLog(EventLog):
         self._table = table
 
     @override
-    def preview(self, claim: Claim, image: bytes, *, step: int, content_type: str = "image/webp") -> bool:
+    def preview(self, claim: Claim, image: bytes, *, step: int, content_type: str = PREVIEW_TYPE) -> bool:
         data = preview_data(image, step, content_type)
         if not self._table.is_held(claim.job_id, claim.token):
             return False
         self._table.add_event(claim.job_id, EventKind.PREVIEW, data)
         self._table.announce(claim.job_id)
         return True
+
+    @override
+    def watch(self, job_id: str, *, seconds: Seconds = WATCH_SECONDS) -> None:
+        self._table.watch(job_id, seconds)
+
+    @override
+    def is_watched(self, job_id: str) -> bool:
+        return self._table.is_watched(job_id)
 
     @override
     def read(self, job_id: str, *, after: str = BEGINNING, limit: int = MAX_EVENTS) -> list[Event]:

@@ -4,8 +4,19 @@ import json
 
 from typing_extensions import override
 
-from core.events import BEGINNING, MAX_EVENTS, Event, EventKind, EventLog, checked_event_id, preview_data
+from core.events import (
+    BEGINNING,
+    MAX_EVENTS,
+    PREVIEW_TYPE,
+    WATCH_SECONDS,
+    Event,
+    EventKind,
+    EventLog,
+    checked_event_id,
+    preview_data,
+)
 from core.job_store.contract import Claim
+from core.jobs import Seconds
 from core.redis_link import RedisLink
 
 
@@ -16,9 +27,17 @@ class RedisEventLog(EventLog):
         self._link = link
 
     @override
-    def preview(self, claim: Claim, image: bytes, *, step: int, content_type: str = "image/webp") -> bool:
+    def preview(self, claim: Claim, image: bytes, *, step: int, content_type: str = PREVIEW_TYPE) -> bool:
         data = json.dumps(preview_data(image, step, content_type))
         return bool(self._link.script("preview", claim.job_id, str(claim.token), data))
+
+    @override
+    def watch(self, job_id: str, *, seconds: Seconds = WATCH_SECONDS) -> None:
+        self._link.script("watch", job_id, repr(seconds))
+
+    @override
+    def is_watched(self, job_id: str) -> bool:
+        return bool(self._link.script("is_watched", job_id))
 
     @override
     def read(self, job_id: str, *, after: str = BEGINNING, limit: int = MAX_EVENTS) -> list[Event]:

@@ -28,12 +28,18 @@ class HealthPage:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                self.wfile.write(self.begin())
+
+            def do_HEAD(self) -> None:
+                self.begin()
+
+            def begin(self) -> bytes:
                 status, kind, body = page.answer(self.path.partition("?")[0])
                 self.send_response(status)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                return body
 
             @override
             def log_message(self, format: str, *args: object) -> None:

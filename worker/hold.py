@@ -34,7 +34,7 @@ class Preview:
 
     Attributes:
         step: The step that drew it.
-        encode: Makes the WebP; called in the lease keeper's thread, and only if the picture is sent.
+        encode: Makes the JPEG; called in the lease keeper's thread, and only if somebody watches.
     """
 
     step: int

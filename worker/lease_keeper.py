@@ -171,6 +171,8 @@ class LeaseKeeper:
         if preview is None or watch.hold.is_stopped:
             return
         watch.previewed_at = self._clock()
+        if not self._events.is_watched(watch.hold.job_id):
+            return
         try:
             self._events.preview(watch.hold.claim, preview.encode(), step=preview.step)
         except UsageError as error:

@@ -1,4 +1,4 @@
-"""What a finished job leaves on its shelf: pictures, comparison, animation, latent."""
+"""What a finished job leaves on its shelf: the portrait, and that from which the other pictures are made on request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,20 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.blob_store import ANIMATION, COMPARE, PASTED, RESULT_PNG, RESULT_WEBP
+from core.blob_store import ANIMATION, COMPARE, FRAMES, PASTED, PERSON, RESULT_PNG, RESULT_WEBP
 from faces.align import AlignmentTemplate, align_face, paste_back
-from faces.encoding import encode_animation, encode_png, encode_webp
-from faces.sheet import cross_fade, resized, side_by_side
+from faces.encoding import encode_jpeg, encode_png
+from faces.film import strip_of
 from model.pixels import to_rgb
 from model.portrait import Portrait
 from worker.shelf import Shelf
 
 Picture = NDArray[np.uint8]
 
-WEBP_QUALITY: Final = 90
-ANIMATION_FPS: Final = 12.0
-FADE_FRAMES: Final = 10
-HOLD_SECONDS: Final = 2.0
+FRAME_QUALITY: Final = 95
+"""The film is compressed further, so nobody sees this; without loss it would take fifteen times as long."""
 
 
 @dataclass(frozen=True)
@@ -39,34 +37,29 @@ class PhotoFrame:
     template: AlignmentTemplate
 
 
-def put_portrait(shelf: Shelf, portrait: Portrait, crop: Picture | None) -> None:
+def put_portrait(shelf: Shelf, portrait: Portrait) -> None:
     """Store what every job leaves.
 
     Args:
         shelf: Where to.
         portrait: What was drawn.
-        crop: The aligned photo # [H, H, 3], for the comparison; None: it is gone.
     """
-    picture = to_rgb(portrait.picture)
-    row = [to_rgb(portrait.person), picture] if crop is None else [crop, to_rgb(portrait.person), picture]
-    shelf.put(RESULT_PNG, encode_png(picture))
-    shelf.put(RESULT_WEBP, encode_webp(picture, WEBP_QUALITY))
-    shelf.put(COMPARE, encode_png(side_by_side(row, height=picture.shape[0])))
+    shelf.put(RESULT_PNG, encode_png(to_rgb(portrait.picture)))
+    shelf.put(PERSON, encode_png(to_rgb(portrait.person)))
+    shelf.promise(RESULT_WEBP)
+    shelf.promise(COMPARE)
 
 
-def put_animation(shelf: Shelf, frames: Sequence[Tensor], portrait: Portrait) -> None:
-    """Store the way from the mean face to the person, and from there to the drawing.
+def put_frames(shelf: Shelf, frames: Sequence[Tensor]) -> None:
+    """Store the way from the mean face to the person, for a film.
 
     Args:
         shelf: Where to.
-        frames: Oldest first, in [-1, 1]. # [3, S, S].
-        portrait: Where the way ends.
+        frames: Oldest first, in [-1, 1]; none: there will be no film. # [3, S, S].
     """
-    side = min(portrait.picture.shape[-1], 256)
-    person, picture = resized(to_rgb(portrait.person), side), resized(to_rgb(portrait.picture), side)
-    way = [resized(to_rgb(frame), side) for frame in frames]
-    film = [*way, person, *cross_fade(person, picture, FADE_FRAMES)]
-    shelf.put(ANIMATION, encode_animation(film, ANIMATION_FPS, hold_s=HOLD_SECONDS, effort=0))
+    if frames:
+        shelf.put(FRAMES, encode_jpeg(strip_of([to_rgb(frame) for frame in frames]), FRAME_QUALITY))
+        shelf.promise(ANIMATION)
 
 
 def put_pasted(shelf: Shelf, frame: PhotoFrame, portrait: Portrait) -> None:

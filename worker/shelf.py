@@ -13,8 +13,10 @@ import structlog
 from core.blob_store import (
     ANIMATION,
     COMPARE,
+    FRAMES,
     LATENT,
     PASTED,
+    PERSON,
     RESULT_PNG,
     RESULT_WEBP,
     BlobStore,
@@ -24,7 +26,7 @@ from core.jobs import Seconds
 from worker.hold import Hold
 
 PAUSE: Final[Seconds] = 0.5
-RESULTS: Final = (RESULT_PNG, RESULT_WEBP, COMPARE, ANIMATION, LATENT, PASTED)
+RESULTS: Final = (RESULT_PNG, RESULT_WEBP, COMPARE, ANIMATION, LATENT, PASTED, PERSON, FRAMES)
 """All that a job may leave."""
 
 T = TypeVar("T")
@@ -49,7 +51,7 @@ class Shelf:
 
     @property
     def stored(self) -> dict[str, str]:
-        """Blob name to key, of all that was stored here."""
+        """Blob name to key, of all that was stored or promised here."""
         return dict(self._stored)
 
     def read(self, key: str) -> bytes:
@@ -77,6 +79,14 @@ class Shelf:
         key = self._key(name, self._hold.claim.token)
         self._stored[name] = key  # Before the attempt: a put whose answer is lost may have stored it.
         self._patiently(lambda: self._blobs.put(key, data))
+
+    def promise(self, name: str) -> None:
+        """Give a blob its key without storing anything: it can be made from the others (`core.blob_store.ON_REQUEST`).
+
+        Args:
+            name: One of `ON_REQUEST`.
+        """
+        self._stored[name] = self._key(name, self._hold.claim.token)
 
     def clear_predecessors(self) -> None:
         """Erase what earlier holders of this job stored before they vanished."""

@@ -23,7 +23,7 @@ from model.stored_latent import StoredLatent
 from worker.engine import Engine
 from worker.gallery import Gallery
 from worker.hold import Hold
-from worker.pictures import PhotoFrame, put_animation, put_pasted, put_portrait
+from worker.pictures import PhotoFrame, put_frames, put_pasted, put_portrait
 from worker.search import Search
 from worker.shelf import Shelf
 from worker.stages import Stages
@@ -79,9 +79,9 @@ class Workbench:
                 )
             )
         with stages.stage("storing", _after(search, "storing")):
-            put_portrait(shelf, conversion.portrait, crop)
+            put_portrait(shelf, conversion.portrait)
             shelf.put(LATENT, conversion.latent.to_bytes())
-            put_animation(shelf, search.frames, conversion.portrait)
+            put_frames(shelf, search.frames)
             warnings = self._paste_back(job, shelf, pair, conversion)
         return Outcome(blobs=shelf.stored, report=_report(conversion.report, warnings), timings=stages.timings)
 
@@ -91,12 +91,11 @@ class Workbench:
         with stages.stage("preparing"):
             pair = self._pair(job)
             latent = StoredLatent.from_bytes(shelf.read(_key_of(job, LATENT)))
-            crop = self._read_crop(job, shelf) if CROP in job.blobs else None
         with stages.stage("decoding", Progress(stage="decoding")):
             latent = with_seed(latent, job.options.seed, pair)
             portrait = self._engine.do(lambda: redraw(pair, latent, look_of(job), self._gallery.upscaler), urgent=True)
         with stages.stage("storing", Progress(stage="storing")):
-            put_portrait(shelf, portrait, crop)
+            put_portrait(shelf, portrait)
         report = JobReport(
             distance_end=latent.card.distance, stop_reason="restyled", models={**pair.model_ids, "style": pair.style}
         )
@@ -164,6 +163,7 @@ def _report(found: dict[str, Any], warnings: tuple[str, ...]) -> JobReport:
         distance_end=found["distance_end"],
         steps=found["steps"],
         stop_reason=found["stop_reason"],
+        start=found["start"],
         models=found["models"],
         warnings=warnings,
     )

@@ -51,3 +51,8 @@ async def show_version() -> VersionView:
 async def show_metrics(tools: Tools) -> Response:
     """Requests of this process; queue and workers of the whole service. Nothing in it belongs to a person."""
     return Response(await run_in_threadpool(tools.meters.exposition), headers={"Content-Type": CONTENT_TYPE})
+
+
+# Probes that look at nothing but the status; the document describes them once, as GET.
+router.add_api_route("/livez", show_live, methods=["HEAD"], include_in_schema=False)
+router.add_api_route("/readyz", show_ready, methods=["HEAD"], include_in_schema=False)

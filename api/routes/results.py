@@ -1,6 +1,7 @@
 """``GET /jobs/{id}/result`` and its siblings: a short-lived link to each picture, never a detour through this process.
 
-The link is a presigned address where blobs are in S3, and a signed path of `api.routes.blobs` where they are files.
+Those that few ask for are made before the first link to them is given (`api.darkroom`). The link is a presigned
+address where blobs are in S3, and a signed path of `api.routes.blobs` where they are files.
 """
 
 from typing import Annotated, Final
@@ -9,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
-from api.dependencies import Base, CallerDep, JobId, ServicesDep, SettingsDep
+from api.dependencies import Base, CallerDep, JobId, SettingsDep, Tools
 from api.problem_responses import problems
 from core import errors
 from core.blob_store import ANIMATION, COMPARE, LATENT, PASTED, RESULT_PNG, RESULT_WEBP
@@ -37,6 +38,7 @@ _RESPONSES = {
         errors.NoSuchResult,
         errors.InvalidRequest,
         errors.BlobStoreUnavailable,
+        errors.StorageFull,
         guarded=True,
     ),
 }
@@ -47,14 +49,15 @@ class Links:
 
     Args:
         caller: Whose jobs.
-        services: Where they are.
+        tools: Where they are, and what makes those that are missing yet.
         settings: How long a link lives.
         base: Put before links to this API.
     """
 
-    def __init__(self, caller: CallerDep, services: ServicesDep, settings: SettingsDep, base: Base) -> None:
+    def __init__(self, caller: CallerDep, tools: Tools, settings: SettingsDep, base: Base) -> None:
         self._caller = caller
-        self._services = services
+        self._services = tools.services
+        self._darkroom = tools.darkroom
         self._seconds = settings.link_seconds
         self._base = base
 
@@ -65,6 +68,7 @@ class Links:
             UnknownJob: The caller has no such job.
             NoResult: It has not succeeded.
             NoSuchResult: It has none of these blobs.
+            StorageFull: It could not be kept when it was made.
         """
         return await run_in_threadpool(self._to, job_id, blobs, download)
 
@@ -77,6 +81,7 @@ class Links:
         name = next((name for name in blobs if name in job.blobs), None)
         if name is None or self._is_gone(job, name):
             raise NoSuchResult("This job has no such picture; its links show what it has.")
+        self._darkroom.develop(job, name)
         file_name = f"nigaoe-{job.id[:8]}-{name}" if download else None
         link = self._services.blobs.link(job.blobs[name], seconds=self._seconds, download_name=file_name)
         return RedirectResponse(f"{self._base}{link}" if link.startswith("/") else link, status_code=307)

@@ -45,6 +45,7 @@ class MemoryJobTable(JobTable):
         self._keys: dict[tuple[str, str], _Idempotency] = {}
         self._reports: dict[str, tuple[UnixTime, WorkerReport]] = {}
         self._events: dict[str, tuple[UnixTime, list[Event]]] = {}
+        self._watched: dict[str, UnixTime] = {}
         self._last_event = 0
         self.listeners: list[Callable[[str], None]] = []
         """Called with the id of every job that changed, from the thread that changed it."""
@@ -152,6 +153,7 @@ class MemoryJobTable(JobTable):
                 return False
             del self._rows[job_id]
             self._events.pop(job_id, None)
+            self._watched.pop(job_id, None)
             self._leave(job_id)
             self._schedule_erasures(erasures)
             self._keys = {key: known for key, known in self._keys.items() if not self._rows.keys().isdisjoint(known[1])}
@@ -231,6 +233,17 @@ class MemoryJobTable(JobTable):
         with self._lock:
             until, events = self._events.get(job_id, (0.0, []))
             return list(events) if until > self.now() else []
+
+    def watch(self, job_id: str, seconds: Seconds) -> None:
+        """Let a job that has a row count as watched for a while."""
+        with self._lock:
+            if job_id in self._rows:
+                self._watched[job_id] = self.now() + seconds
+
+    def is_watched(self, job_id: str) -> bool:
+        """Whether a job counts as watched."""
+        with self._lock:
+            return self._watched.get(job_id, 0.0) > self.now()
 
     def is_held(self, job_id: str, token: int) -> bool:
         """Whether the job runs under this fencing token."""

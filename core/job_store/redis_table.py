@@ -3,7 +3,7 @@
 Keys (all behind one hash tag, so that a cluster keeps them in one slot):
 
 =============================  =======================================================================
-``job:ID``                     hash: record (JSON), revision, nonce of the last writer, state, token, ...
+``job:ID``                     hash: record (JSON), revision, nonce of the last writer, state, token, watched_until, ...
 ``queue``, ``waiting``         sorted sets of queued jobs: by rank, by the time they began to wait
 ``agenda:NAME``, ``tries:``    sorted sets of what is due when; how often each entry was taken
 ``tenant:T``, ``active:T``     sorted set of page marks; set of unfinished jobs

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
+import numpy as np
 import pytest
 from s3_server import S3Server
 
-from core.jobs import ANONYMOUS, Job, JobOptions, new_job
+from core.jobs import ANONYMOUS, Job, JobOptions, Outcome, new_job
+from faces.encoding import encode_png
 
 if TYPE_CHECKING:
     from conftest import Api
@@ -51,6 +53,20 @@ def test_a_result_is_a_presigned_address_in_the_bucket(s3_api: "Api") -> None:
     assert f"nigaoe-{job.id[:8]}-result.png" in picture.headers["Content-Disposition"]
     assert httpx.get(location.replace("result.png", "latent.safetensors", 1)).status_code == 403
     assert httpx.get(location.partition("?")[0]).status_code == 403
+
+
+@pytest.mark.slow
+def test_a_picture_on_request_ends_up_in_the_bucket(s3_api: "Api") -> None:
+    """Made from what lies there, kept there, and given out from there."""
+    job = s3_api.services.store.submit([new_job(JobOptions(), tenant=ANONYMOUS)]).jobs[0]
+    claim, key = s3_api.worker.claim(job.id), f"{job.folder}/1-result.webp"
+    s3_api.services.blobs.put(f"{job.folder}/1-result.png", encode_png(np.zeros((64, 64, 3), np.uint8)))
+    keys = {"result.png": f"{job.folder}/1-result.png", "result.webp": key}
+    s3_api.services.store.succeed(claim, Outcome(blobs=keys))
+    assert not s3_api.services.blobs.exists(key)
+    picture = httpx.get(s3_api.client().get(f"/jobs/{job.id}/result.webp").headers["Location"])
+    assert picture.headers["Content-Type"] == "image/webp"
+    assert picture.content == s3_api.services.blobs.get(key)
 
 
 @pytest.mark.slow

@@ -108,7 +108,7 @@ def test_a_deleted_job_wakes_its_waiters(world: "World") -> None:
 
 
 def test_events_are_followed_to_the_end(world: "World") -> None:
-    """A follower gets every event once and in order, and the stream ends with the job."""
+    """A follower gets every event once and in order, counts as a watcher, and the stream ends with the job."""
 
     async def story() -> list[EventKind]:
         store = world.store()
@@ -123,6 +123,8 @@ def test_events_are_followed_to_the_end(world: "World") -> None:
             claim = await asyncio.to_thread(store.claim, job.id, 1, "one")
             assert claim is not None
             await asyncio.to_thread(store.heartbeat, claim, progress=Progress(step=1))
+            while not await asyncio.to_thread(world.events.is_watched, job.id):
+                await asyncio.sleep(0.01)
             await asyncio.to_thread(world.events.preview, claim, b"picture", step=1)
             await asyncio.to_thread(store.fail, claim, Failure(code="x", message="y"))
             return await follower

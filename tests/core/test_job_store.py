@@ -423,6 +423,23 @@ def test_events_tell_the_story_in_order(world: "World") -> None:
     assert world.events.read(job.id, after=events[1].id, limit=1) == events[2:3]
 
 
+def test_a_job_is_watched_for_a_while(world: "World") -> None:
+    """From a watcher's sign until its time is over or the job is deleted; what is not there is not watched."""
+    store = world.store()
+    job, other = submitted(store), submitted(store)
+    world.events.watch(job.id)
+    world.events.watch("nobody")
+    assert [world.events.is_watched(name) for name in (job.id, other.id, "nobody")] == [True, False, False]
+    claimed(store, job)
+    assert world.events.is_watched(job.id)
+    world.events.watch(other.id, seconds=0.001)
+    while world.events.is_watched(other.id):
+        threading.Event().wait(0.01)
+    store.delete(job.id)
+    world.events.watch(job.id)
+    assert not world.events.is_watched(job.id)
+
+
 def test_a_claim_survives_contention(store: JobStore) -> None:
     """Heartbeats, cancels and readers at once: nothing is lost, and the end is seen by all."""
     job = submitted(store)

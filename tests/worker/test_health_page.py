@@ -21,9 +21,11 @@ def page() -> Iterator[HealthPage]:
     made.close()
 
 
-def status(page: HealthPage, path: str) -> int:
+def status(page: HealthPage, path: str, method: str = "GET") -> int:
+    request = urllib.request.Request(f"http://127.0.0.1:{page.port}{path}", method=method)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{page.port}{path}", timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert bool(answer.read()) is (method == "GET")
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:
@@ -34,9 +36,9 @@ def test_probes_tell_alive_from_ready(page: HealthPage, monkeypatch: pytest.Monk
     """A worker that warms up is alive and not ready; one whose device is gone is neither."""
     assert (status(page, "/livez"), status(page, "/readyz"), status(page, "/else")) == (200, 503, 404)
     monkeypatch.setattr(State, "ready", True)
-    assert status(page, "/readyz?verbose") == 200
+    assert status(page, "/readyz?verbose") == status(page, "/readyz", "HEAD") == 200
     monkeypatch.setattr(State, "alive", False)
-    assert status(page, "/livez") == 503
+    assert status(page, "/livez") == status(page, "/livez", "HEAD") == 503
 
 
 def test_prometheus_gets_its_text(page: HealthPage) -> None:

@@ -42,8 +42,9 @@ def test_a_held_lease_is_renewed_whatever_the_holder_does(desk: Any, keeper: Lea
 
 
 def test_progress_and_previews_reach_those_who_watch(desk: Any, keeper: LeaseKeeper, until: Until) -> None:
-    """Both are in the job's events; a preview is encoded only when it is sent."""
+    """Both are in the job's events."""
     claim = desk.claim(desk.order())
+    desk.services.events.watch(claim.job_id)
     with keeper.holding(claim) as hold:
         hold.tell(progress=Progress(step=7, total=30), preview=Preview(7, lambda: b"picture"))
         until(lambda: not hold.has_progress and not hold.has_preview)
@@ -51,6 +52,24 @@ def test_progress_and_previews_reach_those_who_watch(desk: Any, keeper: LeaseKee
     events = {event.kind: event.data for event in desk.services.events.read(claim.job_id)}
     assert events[EventKind.PROGRESS]["step"] == 7
     assert base64.b64decode(events[EventKind.PREVIEW]["image"]) == b"picture"
+
+
+def test_a_preview_that_nobody_watches_is_not_drawn(desk: Any, keeper: LeaseKeeper, until: Until) -> None:
+    """It is dropped unseen, and the first one after somebody came is drawn."""
+    claim = desk.claim(desk.order())
+    drawn: list[int] = []
+
+    def draw(step: int) -> bytes:
+        drawn.append(step)
+        return b"picture"
+
+    with keeper.holding(claim) as hold:
+        hold.tell(preview=Preview(1, lambda: draw(1)))
+        until(lambda: not hold.has_preview)
+        desk.services.events.watch(claim.job_id)
+        hold.tell(preview=Preview(2, lambda: draw(2)))
+        until(lambda: drawn)
+    assert drawn == [2]
 
 
 def test_progress_is_sent_at_most_so_often(desk: Any, services: Services, settings: Settings, until: Until) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from core.blob_store import ANIMATION, COMPARE, CROP, LATENT, PASTED, PHOTO, RESULT_PNG, RESULT_WEBP
+from core.blob_store import COMPARE, CROP, FRAMES, LATENT, ON_REQUEST, PASTED, PERSON, PHOTO, RESULT_PNG, RESULT_WEBP
 from core.errors import BrokenImage, UnknownBlob, UnknownStyle
 from core.events import EventKind
 from core.jobs import Job, Outcome
@@ -36,16 +36,19 @@ def picture(desk: Any, outcome: Outcome, name: str) -> Image.Image:
 
 
 def test_a_conversion_leaves_all_its_pictures(bench: Workbench, desk: Any) -> None:
-    """Portrait in two formats, comparison, animation, latent, report and timings."""
+    """Portrait, person, latent and the way; the keys of what is made from them on request; report and timings."""
     outcome = done(bench, desk, desk.order())
-    assert set(outcome.blobs) == {RESULT_PNG, RESULT_WEBP, COMPARE, ANIMATION, LATENT}
+    stored = {RESULT_PNG, PERSON, FRAMES, LATENT}
+    assert set(outcome.blobs) == {*stored, *ON_REQUEST}
+    assert {name for name, key in outcome.blobs.items() if desk.services.blobs.exists(key)} == stored
     assert picture(desk, outcome, RESULT_PNG).size == (128, 128)
-    assert picture(desk, outcome, RESULT_WEBP).format == "WEBP"
-    assert picture(desk, outcome, COMPARE).size == (3 * 128 + 2 * 8, 128)
-    assert picture(desk, outcome, ANIMATION).n_frames > 10
+    assert picture(desk, outcome, PERSON).size == (32, 32)
+    width, height = picture(desk, outcome, FRAMES).size
+    assert (width, height % 32) == (32, 0)
+    assert height > 10 * 32
     assert set(outcome.timings) == {"preparing", "inverting", "decoding", "storing"}
     report = outcome.report
-    assert (report.steps, report.stop_reason) == (30, "budget")
+    assert (report.steps, report.stop_reason, report.start) == (30, "budget", "mean")
     assert report.distance_end < report.distance_start
     assert set(report.models) == {"g_ori", "g_fin"}
 
@@ -79,7 +82,8 @@ def test_a_restyle_draws_without_searching(bench: Workbench, desk: Any) -> None:
     pictures = {desk.services.blobs.get(first.blobs[RESULT_PNG])}
     for options in ({"style": "ink"}, {"degree": 0.5}, {"seed": 7}, {"truncation": 0.3}):
         outcome = done(bench, desk, desk.restyle(parent, **options))
-        assert set(outcome.blobs) == {RESULT_PNG, RESULT_WEBP, COMPARE}
+        assert set(outcome.blobs) == {RESULT_PNG, PERSON, RESULT_WEBP, COMPARE}
+        assert outcome.report.start is None
         assert "inverting" not in outcome.timings
         pictures.add(desk.services.blobs.get(outcome.blobs[RESULT_PNG]))
     assert len(pictures) == 5

@@ -67,7 +67,7 @@ def test_a_client_sees_everything_in_order(open_api: "Api", job_id: str) -> None
         ("state", "succeeded"),
     ]
     assert rest[1].data["step"] == 3
-    assert rest[2].data["content_type"] == "image/webp"
+    assert rest[2].data["content_type"] == "image/jpeg"
 
 
 def test_a_client_that_was_away_misses_nothing(open_api: "Api", job_id: str) -> None:

@@ -32,6 +32,14 @@ def test_alive_is_not_ready(special_api: Callable[..., "Api"], eventually: Calla
     assert eventually(lambda: ready(api)[0] == 200)
 
 
+def test_probes_may_look_at_nothing_but_the_status(special_api: Callable[..., "Api"]) -> None:
+    """HEAD answers as GET does, without a body."""
+    client = special_api().client()
+    for path, status in (("/livez", 200), ("/readyz", 503)):
+        answer = client.head(path)
+        assert (answer.status_code, answer.content) == (status, b"")
+
+
 def test_a_store_that_refuses_makes_unready(
     special_api: Callable[..., "Api"], monkeypatch: "pytest.MonkeyPatch"
 ) -> None:

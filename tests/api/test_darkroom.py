@@ -1,0 +1,109 @@
+"""Pictures that are made when they are first asked for."""
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.blob_store import ANIMATION, COMPARE, CROP, FRAMES, LATENT, ON_REQUEST, PERSON, RESULT_PNG, RESULT_WEBP
+from core.errors import UnknownJob
+from core.jobs import ANONYMOUS, Job, JobOptions, Outcome, new_job
+from faces.encoding import encode_jpeg, encode_png
+from faces.film import FADE_FRAMES, strip_of
+
+if TYPE_CHECKING:
+    from conftest import Api
+
+
+@pytest.fixture
+def open_api(special_api: Callable[..., "Api"]) -> "Api":
+    """A service without keys."""
+    return special_api()
+
+
+def square(side: int, value: int) -> np.ndarray:
+    return np.full((side, side, 3), value, np.uint8)
+
+
+def drawn(api: "Api") -> Job:
+    """A job as a worker leaves it: four pictures stored, three promised."""
+    crop = new_job(JobOptions(), tenant=ANONYMOUS)
+    api.services.blobs.put(f"{crop.folder}/{CROP}", encode_png(square(256, 10)))
+    job = api.services.store.submit([crop.model_copy(update={"blobs": {CROP: f"{crop.folder}/{CROP}"}})]).jobs[0]
+    claim = api.worker.claim(job.id)
+    contents = {
+        RESULT_PNG: encode_png(square(256, 200)),
+        PERSON: encode_png(square(16, 100)),
+        FRAMES: encode_jpeg(strip_of([square(16, 50), square(16, 80)]), 95),
+        LATENT: b"latent",
+    }
+    for name, content in contents.items():
+        api.services.blobs.put(f"{job.folder}/1-{name}", content)
+    keys = {name: f"{job.folder}/1-{name}" for name in (*contents, *ON_REQUEST)}
+    return api.services.store.succeed(claim, Outcome(blobs=keys))
+
+
+def kept(api: "Api", job: Job) -> set[str]:
+    names = {name for name, key in job.blobs.items() if api.services.blobs.exists(key)}
+    assert len([blob for blob in api.services.blobs.list_blobs() if job.id in blob.key]) == len(names)
+    return names
+
+
+def fetched(api: "Api", job: Job, link: str) -> Image.Image:
+    client = api.client(follow_redirects=True)
+    answer = client.get(client.get(f"/jobs/{job.id}").json()["links"][link])
+    assert answer.status_code == 200, answer.text
+    return Image.open(BytesIO(answer.content))
+
+
+def test_what_few_ask_for_is_made_when_somebody_asks(open_api: "Api") -> None:
+    """The links are there from the beginning; each picture is made at its first request and kept."""
+    job = drawn(open_api)
+    at_first = kept(open_api, job)
+    assert at_first.isdisjoint(ON_REQUEST)
+    comparison = fetched(open_api, job, "compare")
+    assert comparison.size == (3 * 256 + 2 * 8, 256)
+    assert [comparison.getpixel((x, 128)) for x in (128, 392, 656)] == [(10,) * 3, (100,) * 3, (200,) * 3]
+    assert kept(open_api, job) == {*at_first, COMPARE}
+    film = fetched(open_api, job, "animation")
+    assert film.n_frames == 2 + 1 + FADE_FRAMES  # type: ignore[attr-defined]
+    assert fetched(open_api, job, "result_webp").format == "WEBP"
+    assert kept(open_api, job) == {*at_first, *ON_REQUEST}
+
+
+def test_what_was_made_is_not_made_again(open_api: "Api") -> None:
+    """Whatever lies there is handed out."""
+    job = drawn(open_api)
+    fetched(open_api, job, "compare")
+    open_api.services.blobs.delete(job.blobs[PERSON])
+    assert fetched(open_api, job, "compare").size[1] == 256
+    missing = open_api.client().get(f"/jobs/{job.id}/animation")
+    assert (missing.status_code, missing.json()["code"]) == (404, "no_such_result")
+
+
+def test_without_the_photo_the_comparison_has_two_pictures(open_api: "Api") -> None:
+    """The crop of a restyle is its parent's, and goes with it."""
+    job = drawn(open_api)
+    open_api.services.blobs.delete(job.blobs[CROP])
+    assert fetched(open_api, job, "compare").size == (2 * 256 + 8, 256)
+
+
+def test_a_deletion_takes_what_was_made_along(open_api: "Api") -> None:
+    """And what was not made yet is no trouble."""
+    job = drawn(open_api)
+    fetched(open_api, job, "result_webp")
+    assert open_api.client().delete(f"/jobs/{job.id}").status_code == 204
+    assert kept(open_api, job) == set()
+
+
+def test_a_deletion_in_the_middle_leaves_nothing(open_api: "Api") -> None:
+    """The record vanished while the picture was made: it is erased again."""
+    job = drawn(open_api)
+    open_api.services.store.delete(job.id)
+    for name in (RESULT_WEBP, COMPARE, ANIMATION):
+        with pytest.raises(UnknownJob):
+            open_api.facilities.darkroom.develop(job, name)
+    assert kept(open_api, job).isdisjoint(ON_REQUEST)
