@@ -3,42 +3,41 @@
 `python benchmarks/inversion.py steps`: time of one step of the slot engine, by architecture and batch.
 `python benchmarks/inversion.py curves`: distance over steps and over CPU seconds for every preset, on photos that no
 training saw (a packed data set) and on faces that the generator drew itself.
+`python benchmarks/inversion.py starts`: the same from the encoder's guess, from the mean face, and by plain
+optimisation, and how much sooner the first is as near.
 """
 
 import argparse
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from arithmetic import ceiling, interleaved, machine, operations
+from arithmetic import ceiling, interleaved, machine, operations, outside_operators
+from inversion_runs import add_subjects, held_out, run
+from inversion_starts import print_starts
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from core.bundled import BUNDLED_WEIGHTS
 from core.jobs import Preset
 from model.architecture import Architecture, demo_architecture, published_architecture
-from model.conversion import inversion_engine
 from model.frozen.features import frozen_features
 from model.frozen.synthesis import FrozenSynthesis
 from model.generator import Generator
 from model.inversion.engine import SlotEngine
 from model.inversion.objective import Objective
 from model.inversion.presets import PRESETS
-from model.inversion.request import InversionRequest, InversionResult
-from model.inversion.settings import InversionSettings
+from model.inversion.request import InversionRequest
+from model.inversion.settings import InversionSettings, Plateau
 from model.latent_statistics import measure_latents, sample_w
-from model.pair import LoadedGenerator, load_generator
+from model.pair import load_generator
 from model.perceptual import shared_features
-from model.training.dataset import PackedDataset, to_unit_range
 
 ARCHITECTURES = {64: demo_architecture(), 256: published_architecture(256, channel_base=16384)}
+CAPTION = "engine: share of a step outside of both networks; between: share of it outside of operators"
 STEP_MARKS = (1, 10, 20, 30, 40, 60, 100, 200, 400)
+PLATEAUS = (Plateau(window=10, epsilon=0.02), Plateau(window=20, epsilon=0.01), Plateau(window=50, epsilon=0.01))
 SECOND_MARKS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-WIDTH = 8
 
 
 def main() -> None:
@@ -52,11 +51,14 @@ def main() -> None:
     steps.add_argument("--bf16", action="store_true", help="let the generator's convolutions compute in bf16")
     steps.set_defaults(run=print_steps)
     curves = commands.add_parser("curves", help="distance over steps and seconds")
-    curves.add_argument("--heldout", type=Path, default=Path("data/heldout"), help="packed by `nigaoe data prepare`")
-    curves.add_argument("--count", type=int, default=32)
     curves.add_argument("--presets", type=Preset, nargs="+", default=list(Preset))
-    curves.add_argument("--weights", type=Path, default=BUNDLED_WEIGHTS / "g_ori.safetensors")
     curves.set_defaults(run=print_curves)
+    starts = commands.add_parser("starts", help="the encoder's guess against the mean face")
+    starts.add_argument("--baseline-count", type=int, default=16, help="photos for the 1,000 steps of others")
+    starts.add_argument("--figure", type=Path, help="where to draw the curves, a PNG")
+    starts.set_defaults(run=print_starts)
+    for command in (curves, starts):
+        add_subjects(command)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)
@@ -65,9 +67,20 @@ def main() -> None:
 
 def print_steps(arguments: argparse.Namespace) -> None:
     limit = ceiling()
-    columns = ("pixels", "batch", "wall ms", "CPU ms", "CPU ms a face", "GFLOP", "a CPU second", "of ceiling", "engine")
+    columns = (
+        "pixels",
+        "batch",
+        "wall ms",
+        "CPU ms",
+        "CPU ms a face",
+        "GFLOP",
+        "a CPU second",
+        "of ceiling",
+        "engine",
+        "between",
+    )
     title = f"One step; {machine()}; ceiling {limit / 1e9:.0f} GFLOP a CPU second"
-    table = Table(*columns, title=title, caption="engine: share of a step outside of both networks")
+    table = Table(*columns, title=title, caption=CAPTION)
     for resolution in arguments.resolutions:
         for batch in arguments.batches:
             row = step_row(ARCHITECTURES[resolution], batch, arguments.runs, limit, bf16=arguments.bf16)
@@ -99,6 +112,7 @@ def step_row(architecture: Architecture, batch: int, runs: int, limit: float, *,
         f"{work / step.cpu / 1e9:.0f}",
         f"{work / step.cpu / limit:.0%}",
         f"{1 - alone.cpu / step.cpu:.0%}",
+        f"{outside_operators(engine.step, runs):.0%}",
     )
 
 
@@ -114,63 +128,34 @@ def looking(
     return both
 
 
-@dataclass(frozen=True)
-class Curve:
-    """What a preset reached on some faces.
-
-    Attributes:
-        name: Preset and kind of face.
-        best: Best distance until each step. # [faces, steps].
-        seconds: CPU seconds of one face's step.
-    """
-
-    name: str
-    best: Tensor
-    seconds: float
-
-    def at(self, step: float) -> str:
-        """Median distance of the best iterate among the first ``step`` drawn."""
-        index = int(step) - 1
-        return f"{self.best[:, index].median():.3f}" if 0 <= index < self.best.shape[1] else ""
-
-    @property
-    def shares(self) -> Tensor:
-        """What is left of each face's distance. # [faces]."""
-        return self.best[:, -1] / self.best[:, 0]
-
-
 def print_curves(arguments: argparse.Namespace) -> None:
-    loaded = load_generator(arguments.weights)
+    loaded = load_generator(arguments.weights, encoder=arguments.encoder)
     faces = {
-        "photos": to_unit_range(torch.from_numpy(np.array(PackedDataset(arguments.heldout).pixels[: arguments.count]))),
+        "photos": held_out(arguments.heldout, arguments.count),
         "own faces": own_faces(loaded.generator, arguments.count),
     }
-    curves = [
-        curve(f"{preset.value}, {kind}", loaded, pictures, PRESETS[preset])
+    runs = [
+        run(f"{preset.value}, {kind}", loaded, pictures, PRESETS[preset])
         for preset in arguments.presets
         for kind, pictures in faces.items()
     ]
     title = f"{arguments.count} faces, median distance; {machine()}; {loaded.card.name} {loaded.digest[:12]}"
     over_steps = Table("", *(f"step {mark}" for mark in STEP_MARKS), "share left", "worst", title=title)
     over_seconds = Table("", "CPU ms a step", *(f"{mark} s" for mark in SECOND_MARKS), title="Over CPU seconds a face")
-    for c in curves:
-        left = (f"{c.shares.median():.0%}", f"{c.shares.max():.0%}")
-        over_steps.add_row(c.name, *(c.at(mark) for mark in STEP_MARKS), *left)
-        over_seconds.add_row(c.name, f"{c.seconds * 1e3:.1f}", *(c.at(mark / c.seconds) for mark in SECOND_MARKS))
+    for one in runs:
+        left = (f"{one.shares.median():.0%}", f"{one.shares.max():.0%}")
+        over_steps.add_row(one.name, *(one.at(mark) for mark in STEP_MARKS), *left)
+        over_seconds.add_row(one.name, f"{one.seconds * 1e3:.1f}", *(one.at(m / one.seconds) for m in SECOND_MARKS))
     console = Console(width=140)
     console.print(over_steps)
     console.print(over_seconds)
-
-
-def curve(name: str, loaded: LoadedGenerator, faces: Tensor, settings: InversionSettings) -> Curve:
-    settings = settings.model_copy(update={"plateau": None})  # The whole curve is wanted.
-    requests = [InversionRequest(face, settings, seed=seed) for seed, face in enumerate(faces)]
-    engine = inversion_engine(loaded, WIDTH)
-    started = time.process_time()
-    results: list[InversionResult] = [finished.unwrap() for finished in engine.run(requests)]
-    seconds = (time.process_time() - started) / sum(result.steps for result in results)
-    best = torch.tensor([result.history for result in results]).cummin(dim=1).values
-    return Curve(name, best, seconds)
+    columns = ("", "without", *(f"{plateau.epsilon:.1%} in {plateau.window} steps" for plateau in PLATEAUS))
+    stops = Table(*columns, title="Had searches stopped where they gained less: mean steps, median distance")
+    for one in runs:
+        ends = [one.stopped(p) if p.window < one.best.shape[1] else None for p in PLATEAUS]
+        without = f"{one.best.shape[1]}, {one.ends.median():.3f}"
+        stops.add_row(one.name, without, *("" if end is None else f"{end[0]:.0f}, {end[1]:.3f}" for end in ends))
+    console.print(stops)
 
 
 def own_faces(generator: Generator, count: int) -> Tensor:
