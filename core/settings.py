@@ -158,8 +158,12 @@ class Worker(_Section):
     concurrency: int = Field(
         0, ge=0, le=4096, description="Celery threads that prepare and finish jobs; 0: two and a half times the slots."
     )
-    progress_seconds: float = Field(0.5, ge=0.1, le=60, description="Seconds between two progress messages of a job.")
-    preview_seconds: float = Field(1.0, ge=0, le=60, description="Seconds between two preview pictures; 0: none.")
+    progress_seconds: float = Field(
+        0.5, ge=0.1, le=60, description="Seconds between two progress messages of a job that is followed."
+    )
+    preview_seconds: float = Field(
+        1.0, ge=0, le=60, description="Seconds between two preview pictures of a job that is followed; 0: none."
+    )
     styles: str = Field("", description="Comma-separated names of the styles to load; empty: all installed.")
     warm_up: bool = Field(default=True, description="Whether a worker runs one conversion before it reports ready.")
     drain_seconds: float = Field(

@@ -7,8 +7,6 @@ to read than two dozen.
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
-
 from faces.encoding import encode_animation
 from faces.sheet import Picture, cross_fade, resized
 
@@ -19,17 +17,8 @@ FADE_FRAMES: Final = 10
 HOLD_SECONDS: Final = 2.0
 
 
-def strip_of(frames: Sequence[Picture]) -> Picture:
-    """Put square frames one above the other. # N of [S, S, 3] -> [N S, S, 3].
-
-    Raises:
-        ValueError: There are no frames, or their sizes differ.
-    """
-    return np.concatenate(frames, axis=0)
-
-
 def frames_of(strip: Picture) -> list[Picture]:
-    """Cut a strip into its frames again. # [N S, S, 3] -> N of [S, S, 3]."""
+    """Cut a strip into its frames. # [N S, S, 3] -> N of [S, S, 3]."""
     side = strip.shape[1]
     return [strip[top : top + side] for top in range(0, strip.shape[0] - side + 1, side)]
 

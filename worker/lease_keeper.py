@@ -22,6 +22,8 @@ from worker.hold import Hold, StopCause
 
 RETRY_SECONDS: Seconds = 0.5
 """Pause after an unreachable store, for all jobs together."""
+QUIET_SECONDS: Seconds = 2.0
+"""Rhythm of progress while nobody follows a job's events; who only looks at it now and then sees it that old."""
 
 _log = structlog.get_logger(__name__)
 
@@ -30,6 +32,7 @@ _log = structlog.get_logger(__name__)
 class _Watch:
     hold: Hold
     renewed_at: Seconds
+    is_followed: bool = True
     previewed_at: Seconds = float("-inf")
 
 
@@ -132,7 +135,11 @@ class LeaseKeeper:
 
     def _renewal_at(self, watch: _Watch) -> Seconds:
         settings = self._settings
-        return watch.renewed_at + (settings.progress_seconds if watch.hold.has_progress else settings.heartbeat_seconds)
+        if not watch.hold.has_progress:
+            return watch.renewed_at + settings.heartbeat_seconds
+        if watch.is_followed:
+            return watch.renewed_at + settings.progress_seconds
+        return watch.renewed_at + max(settings.progress_seconds, min(settings.heartbeat_seconds, QUIET_SECONDS))
 
     def _preview_at(self, watch: _Watch) -> Seconds:
         return watch.previewed_at + self._settings.preview_seconds if watch.hold.has_preview else float("inf")
@@ -165,13 +172,15 @@ class LeaseKeeper:
         watch.renewed_at = self._clock()
         if job.cancel_requested:
             watch.hold.stop(StopCause.CANCELLED)
+        watch.is_followed = self._events.is_watched(watch.hold.job_id)
 
     def _show(self, watch: _Watch) -> None:
         preview = watch.hold.take_preview()
         if preview is None or watch.hold.is_stopped:
             return
         watch.previewed_at = self._clock()
-        if not self._events.is_watched(watch.hold.job_id):
+        watch.is_followed = self._events.is_watched(watch.hold.job_id)
+        if not watch.is_followed:
             return
         try:
             self._events.preview(watch.hold.claim, preview.encode(), step=preview.step)

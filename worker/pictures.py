@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from core.blob_store import ANIMATION, COMPARE, FRAMES, PASTED, PERSON, RESULT_PNG, RESULT_WEBP
 from faces.align import AlignmentTemplate, align_face, paste_back
 from faces.encoding import encode_jpeg, encode_png
-from faces.film import strip_of
 from model.pixels import to_rgb
 from model.portrait import Portrait
 from worker.shelf import Shelf
@@ -58,7 +58,7 @@ def put_frames(shelf: Shelf, frames: Sequence[Tensor]) -> None:
         frames: Oldest first, in [-1, 1]; none: there will be no film. # [3, S, S].
     """
     if frames:
-        shelf.put(FRAMES, encode_jpeg(strip_of([to_rgb(frame) for frame in frames]), FRAME_QUALITY))
+        shelf.put(FRAMES, encode_jpeg(to_rgb(torch.cat(list(frames), dim=1)), FRAME_QUALITY))  # One above the other.
         shelf.promise(ANIMATION)
 
 

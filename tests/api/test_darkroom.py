@@ -12,7 +12,7 @@ from core.blob_store import ANIMATION, COMPARE, CROP, FRAMES, LATENT, ON_REQUEST
 from core.errors import UnknownJob
 from core.jobs import ANONYMOUS, Job, JobOptions, Outcome, new_job
 from faces.encoding import encode_jpeg, encode_png
-from faces.film import FADE_FRAMES, strip_of
+from faces.film import FADE_FRAMES
 
 if TYPE_CHECKING:
     from conftest import Api
@@ -37,7 +37,7 @@ def drawn(api: "Api") -> Job:
     contents = {
         RESULT_PNG: encode_png(square(256, 200)),
         PERSON: encode_png(square(16, 100)),
-        FRAMES: encode_jpeg(strip_of([square(16, 50), square(16, 80)]), 95),
+        FRAMES: encode_jpeg(np.concatenate([square(16, 50), square(16, 80)]), 95),
         LATENT: b"latent",
     }
     for name, content in contents.items():

@@ -5,7 +5,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from faces.film import FADE_FRAMES, FILM_SIDE, encode_film, frames_of, strip_of
+from faces.film import FADE_FRAMES, FILM_SIDE, encode_film, frames_of
 from faces.sheet import Picture
 
 
@@ -16,7 +16,7 @@ def plain(side: int, value: int) -> Picture:
 def test_a_strip_is_cut_into_the_frames_it_was_made_of() -> None:
     """In their order, whole."""
     frames = [plain(16, value) for value in (0, 90, 255)]
-    again = frames_of(strip_of(frames))
+    again = frames_of(np.concatenate(frames))
     assert [frame.shape for frame in again] == [(16, 16, 3)] * 3
     assert all(np.array_equal(a, b) for a, b in zip(frames, again, strict=True))
 

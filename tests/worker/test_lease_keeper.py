@@ -1,4 +1,5 @@
 import base64
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -70,6 +71,36 @@ def test_a_preview_that_nobody_watches_is_not_drawn(desk: Any, keeper: LeaseKeep
         hold.tell(preview=Preview(2, lambda: draw(2)))
         until(lambda: drawn)
     assert drawn == [2]
+
+
+def test_progress_that_nobody_follows_is_sent_with_the_heartbeats(
+    desk: Any, services: Services, settings: Settings, until: Until
+) -> None:
+    """Until somebody comes, who is told as often as ever."""
+    changes = {"progress_seconds": 0.1, "heartbeat_seconds": 2.0}
+    keeper = LeaseKeeper(services.store, services.events, settings.model_copy(update=changes))
+    keeper.start()
+    claim = desk.claim(desk.order())
+
+    def told() -> int:
+        return sum(event.kind is EventKind.PROGRESS for event in services.events.read(claim.job_id))
+
+    start = time.monotonic()
+    with keeper.holding(claim) as hold:
+        for step in range(200):
+            hold.tell(progress=Progress(step=step, total=200))
+            hold.wait(0.005)
+        # The first one as if to a follower, and that of the pause in which the bound was computed.
+        assert 1 <= told() <= 2 + (time.monotonic() - start) / 2
+        services.events.watch(claim.job_id)
+        steps = itertools.count(1000)
+
+        def goes_on() -> bool:
+            hold.tell(progress=Progress(step=next(steps), total=200))
+            return told() >= 40  # Would take longer than patience at the pace of before.
+
+        until(goes_on)
+    keeper.close()
 
 
 def test_progress_is_sent_at_most_so_often(desk: Any, services: Services, settings: Settings, until: Until) -> None:
