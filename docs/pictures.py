@@ -99,9 +99,9 @@ def write_samples(pipeline: Pipeline, style: str) -> None:
         (folder / f"{number}.before.webp").write_bytes(encode_webp(person))
 
 
-def write(name: str, picture: Picture) -> None:
+def write(name: str, picture: Picture, folder: Path = IMAGES) -> None:
     """Write one picture of the documentation."""
-    (IMAGES / name).write_bytes(encode_png(picture))
+    (folder / name).write_bytes(encode_png(picture))
 
 
 if __name__ == "__main__":
