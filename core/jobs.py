@@ -17,9 +17,8 @@ from core.errors import UnreadableJob
 
 FORMAT: Final = 1
 
-DEFAULT_TRUNCATION: Final = 0.5
-"""Photos' latents lie at the edge of what a style has learned; a step towards the mean face cleans up the drawing.
-The layers that shape the head take a far smaller step."""
+DEFAULT_TRUNCATION: Final = 0.7
+"""Photos' latents lie at the edge of what a style has learned; a step towards the mean face cleans up the drawing."""
 
 ANONYMOUS: Final = "public"
 """The tenant of callers without an API key."""

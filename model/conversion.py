@@ -21,7 +21,7 @@ from model.inversion.score import in_betweens, likeness_scores
 from model.inversion.settings import InversionSettings
 from model.pair import LoadedGenerator, Pair
 from model.perceptual import LEAST_SIDE, STRIDES, shared_features
-from model.portrait import Look, Portrait, draw_portraits, truncate_found
+from model.portrait import Look, Portrait, draw_portraits
 from model.stored_latent import LatentCard, StoredLatent
 from model.upscale import Upscaler
 
@@ -135,9 +135,7 @@ def _draw(
     pair: Pair, w_plus: Tensor, noise: Sequence[Tensor] | None, look: Look, upscaler: Upscaler | None
 ) -> Portrait:
     """Draw one latent; the person stays as found however much of the drawing is truncated."""
-    device = next(pair.g_ori.generator.parameters()).device
-    ws = truncate_found(pair, w_plus[None].to(device), look.truncation_psi)
-    portrait = draw_portraits(pair, ws, Look(degree=look.degree), upscaler, _batched(noise))[0]
+    portrait = draw_portraits(pair, w_plus[None], look, upscaler, _batched(noise))[0]
     if look.truncation_psi == 1:
         return portrait
     as_found = draw_portraits(pair, w_plus[None], Look(degree=0.0), None, _batched(noise))[0]

@@ -20,10 +20,6 @@ MIN_PICTURE = 256
 """Pictures below this resolution are enlarged; a 256 px generator is sharp enough by itself."""
 
 
-TRUNK_GENTLENESS = 3
-"""How much less a photo's trunk layers are truncated than the style's: by (1 - psi) to this power."""
-
-
 @dataclass(frozen=True, slots=True)
 class Look:
     """How a latent shall be drawn.
@@ -87,29 +83,6 @@ def draw_portraits(
         Portrait(person.cpu(), drawing.cpu(), picture.cpu())
         for person, drawing, picture in zip(people, drawings, pictures, strict=True)
     ]
-
-
-def truncate_found(pair: Pair, w_plus: Tensor, truncation_psi: float) -> Tensor:
-    """Pull a photo's latent towards the mean face where the style needs it.
-
-    The trunk that both generators share draws pose and shape and learned nothing of the style, so its layers stay
-    close to what was found: their psi is ``1 - (1 - psi) ** 3``. The style's layers, for which a photo's latent lies at
-    the edge of what was learned, take psi itself. Without a shared trunk all layers do.
-
-    Args:
-        pair: The style.
-        w_plus: # [N, num_ws, w_dim].
-        truncation_psi: 1 changes nothing, 0 is the mean face.
-
-    Returns:
-        # [N, num_ws, w_dim].
-    """
-    mapping = pair.g_ori.generator.mapping
-    resolutions = pair.g_ori.card.architecture.resolutions
-    shared = 2 * sum(r <= (pair.trunk_resolution or 0) for r in resolutions)  # Two styles a block.
-    trunk_psi = 1 - (1 - truncation_psi) ** TRUNK_GENTLENESS
-    parts = mapping.truncate(w_plus[:, :shared], trunk_psi), mapping.truncate(w_plus[:, shared:], truncation_psi)
-    return torch.cat(parts, dim=1)
 
 
 def enlarge(drawings: Tensor, upscaler: Upscaler | None) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 
 from core.errors import UsageError
 from model.pair import Pair
-from model.portrait import Look, draw_portraits, truncate_found
+from model.portrait import Look, draw_portraits
 from model.upscale import Upscaler
 
 
@@ -30,18 +30,6 @@ def test_no_truncation_left_means_the_mean_face_for_all(tiny_pair: Pair, w_plus:
     torch.testing.assert_close(first.drawing, second.drawing)
     with pytest.raises(UsageError, match="truncation"):
         Look(truncation_psi=1.5)
-
-
-def test_a_found_face_keeps_its_shape_while_the_style_is_tamed(tiny_pair: Pair, w_plus: torch.Tensor) -> None:
-    """Layers of the shared trunk are truncated less than the style's; both ends mean what they always mean."""
-    mean = tiny_pair.g_ori.generator.mapping.w_avg
-    kept = (truncate_found(tiny_pair, w_plus, 0.5) - mean) / (w_plus - mean)  # [N, num_ws, w_dim]
-    shared = 2 * sum(r <= (tiny_pair.trunk_resolution or 0) for r in tiny_pair.g_ori.card.architecture.resolutions)
-    assert 0 < shared < w_plus.shape[1]
-    torch.testing.assert_close(kept[:, :shared], torch.full_like(kept[:, :shared], 0.875), rtol=1e-3, atol=0)
-    torch.testing.assert_close(kept[:, shared:], torch.full_like(kept[:, shared:], 0.5), rtol=1e-3, atol=0)
-    assert torch.equal(truncate_found(tiny_pair, w_plus, 1.0), w_plus)
-    torch.testing.assert_close(truncate_found(tiny_pair, w_plus, 0.0), mean.expand_as(w_plus))
 
 
 def test_small_drawings_are_enlarged(tiny_pair: Pair, w_plus: torch.Tensor) -> None:
