@@ -1,10 +1,10 @@
 """Jobs that arrive by chance: continuous against static batching, and a service that is offered too much."""
 
 import random
-import threading
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,18 +12,13 @@ from typing import Self
 
 import httpx
 from service_ground import PHOTO, SLOTS, Ground, answers, free_port, percentile, wait_for
+from service_queue import SHARES, STEPS
 
 from model.conversion import inversion_engine
-from model.device import prepare_device
 from model.inversion.engine import SlotEngine
-from model.inversion.request import InversionRequest
+from model.inversion.request import Finished, InversionRequest
 from model.inversion.settings import InversionSettings
-from worker.engine import Engine
-from worker.metrics import Metrics
-from worker.order import InversionOrder
 
-STEPS = (15, 30, 75)
-"""Budgets of the arriving jobs, one as likely as the other: people choose different presets."""
 MAX_QUEUED = 1
 
 
@@ -32,12 +27,17 @@ class Load:
     """What became of the jobs that were offered."""
 
     seconds: list[float] = field(default_factory=list)  # From arrival to end, of those that were done.
+    steps: list[int] = field(default_factory=list)  # The budgets of the same jobs, where they differ.
     refused: int = 0
     elapsed: float = 0.0
 
     def p(self, share: float) -> float:
         """Seconds within which this share was done."""
         return percentile(self.seconds, share)
+
+    def p_of(self, steps: int, share: float) -> float:
+        """The same among jobs of one budget."""
+        return percentile([s for s, n in zip(self.seconds, self.steps, strict=True) if n == steps], share)
 
     @property
     def throughput(self) -> float:
@@ -61,65 +61,100 @@ def meet(times: Sequence[float], arrive: Callable[[int], None]) -> None:
         arrive(index)
 
 
-def batching(ground: Ground, jobs: int) -> dict[str, Load]:
-    """The same arrivals at 70 % of what a full batch can do, served in two ways."""
-    chance = random.Random(1)
-    requests = [InversionRequest(ground.target, InversionSettings(steps=chance.choice(STEPS))) for _ in range(jobs)]
-    slots = inversion_engine(ground.pair.g_ori, SLOTS)
-    start = time.perf_counter()
-    done = sum(1 for _ in slots.run(requests[: 3 * SLOTS]))
-    times = list(arrivals(0.7 * done / (time.perf_counter() - start), jobs))
-    return {"static": statically(slots, requests, times), "continuous": continuously(ground, requests, times)}
+class BusyTime:
+    """A clock that neighbours cannot disturb: CPU time of the thread that steps, and idle time that is skipped."""
+
+    def __init__(self) -> None:
+        self._skipped = -time.thread_time()
+
+    def now(self) -> float:
+        """Seconds since the beginning."""
+        return time.thread_time() + self._skipped
+
+    def skip_to(self, moment: float) -> None:
+        """Let time pass until then, if it has not."""
+        self._skipped += max(0.0, moment - self.now())
 
 
-def statically(slots: SlotEngine, requests: Sequence[InversionRequest], times: Sequence[float]) -> Load:
+class Visitors:
+    """Jobs with their times of arrival.
+
+    Args:
+        requests: Oldest first.
+        times: When each arrives.
+    """
+
+    def __init__(self, requests: Sequence[InversionRequest], times: Sequence[float]) -> None:
+        self.load = Load()
+        self.clock = BusyTime()
+        self._times = dict(zip(map(id, requests), times, strict=True))
+        self._waiting = list(requests)
+
+    def arrived(self, most: int) -> list[InversionRequest]:
+        """Take the oldest who have arrived by now."""
+        now = self.clock.now()
+        taken = [request for request in self._waiting[:most] if self._times[id(request)] <= now]
+        del self._waiting[: len(taken)]
+        return taken
+
+    def wait(self) -> bool:
+        """Skip to the next arrival; False: nobody comes any more."""
+        if self._waiting:
+            self.clock.skip_to(self._times[id(self._waiting[0])])
+        return bool(self._waiting)
+
+    def leave(self, finished: Sequence[Finished]) -> None:
+        """Note the answers that are given now."""
+        self.load.elapsed = self.clock.now()
+        for request in (ended.ticket.request for ended in finished):
+            self.load.seconds.append(self.load.elapsed - self._times[id(request)])
+            self.load.steps.append(request.settings.steps)
+
+
+def step_costs(ground: Ground, rounds: int = 12) -> dict[int, float]:
+    """Seconds of a step of so many faces: the middle of some rounds that take turns."""
+    engine = inversion_engine(ground.pair.g_ori, SLOTS)
+    taken: dict[int, list[float]] = {faces: [] for faces in range(1, SLOTS + 1)}
+    for _ in range(rounds):
+        for _ in range(SLOTS):
+            engine.admit(InversionRequest(ground.target, InversionSettings(steps=engine.occupied + 3)))
+        while faces := engine.occupied:
+            clock = BusyTime()
+            engine.step()
+            taken[faces].append(clock.now())
+    return {faces: statistics.median(seconds) for faces, seconds in taken.items()}
+
+
+def batching(ground: Ground, jobs: int, a_step: float) -> Iterator[tuple[str, Load]]:
+    """The same arrivals at 70 % of what a full batch can do, served in three ways."""
+    budgets = random.Random(1).choices(STEPS, SHARES, k=jobs)
+    requests = [InversionRequest(ground.target, InversionSettings(steps=steps)) for steps in budgets]
+    engine = inversion_engine(ground.pair.g_ori, SLOTS)
+    times = list(arrivals(0.7 * SLOTS / a_step / (sum(budgets) / jobs), jobs))
+    yield "static, answered together", statically(engine, Visitors(requests, times), together=True)
+    yield "static, answered one by one", statically(engine, Visitors(requests, times), together=False)
+    yield "continuous", continuously(engine, Visitors(requests, times))
+
+
+def statically(engine: SlotEngine, visitors: Visitors, *, together: bool) -> Load:
     """A batch is whoever waits when the last batch is through; nobody joins it later."""
-    load, waiting, news = Load(), [], threading.Condition()
-
-    def arrive(index: int) -> None:
-        with news:
-            waiting.append((requests[index], time.perf_counter()))
-            news.notify()
-
-    visitors = threading.Thread(target=meet, args=[times, arrive])
-    begin = time.perf_counter()
-    visitors.start()
-    while len(load.seconds) < len(requests):
-        with news:
-            news.wait_for(lambda: waiting)
-            batch, waiting[:] = waiting[:SLOTS], waiting[SLOTS:]
-        arrived = {id(request): moment for request, moment in batch}
-        for finished in slots.run([request for request, _ in batch]):
-            load.seconds.append(time.perf_counter() - arrived[id(finished.ticket.request)])
-    visitors.join()
-    load.elapsed = time.perf_counter() - begin
-    return load
+    while visitors.wait():
+        answers = engine.run(visitors.arrived(SLOTS))
+        if together:
+            visitors.leave(list(answers))
+        else:
+            for finished in answers:
+                visitors.leave([finished])
+    return visitors.load
 
 
-def continuously(ground: Ground, requests: Sequence[InversionRequest], times: Sequence[float]) -> Load:
-    """The worker's engine: whoever comes joins at the next step, if there is a slot."""
-    load, all_done = Load(), threading.Semaphore(0)
-    engine = Engine(
-        SLOTS, inversion_engine, Metrics(ground.services.store, SLOTS, "cpu"), partial(prepare_device, "cpu")
-    )
-    engine.start()
-    engine.invert(InversionOrder(ground.pair.g_ori, requests[0])).result()  # Sets the slots up, as they are there.
-
-    def ended(moment: float, _: "Future[object]") -> None:
-        load.seconds.append(time.perf_counter() - moment)
-        all_done.release()
-
-    def arrive(index: int) -> None:
-        future = engine.invert(InversionOrder(ground.pair.g_ori, requests[index], queued_at=float(index)))
-        future.add_done_callback(partial(ended, time.perf_counter()))
-
-    begin = time.perf_counter()
-    meet(times, arrive)
-    for _ in requests:
-        all_done.acquire()
-    load.elapsed = time.perf_counter() - begin
-    engine.close()
-    return load
+def continuously(engine: SlotEngine, visitors: Visitors) -> Load:
+    """Whoever comes joins at the next step, if there is a slot; the oldest goes first, as in the worker."""
+    while engine.occupied or visitors.wait():
+        for request in visitors.arrived(engine.free):
+            engine.admit(request)
+        visitors.leave(engine.step())
+    return visitors.load
 
 
 class Service:
