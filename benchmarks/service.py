@@ -68,7 +68,11 @@ def submit_rows(ground: Ground, requests: int) -> Iterator[Row]:
 def batching_rows(ground: Ground, jobs: int) -> Iterator[Row]:
     costs = step_costs(ground)
     yield "a step of 1, 2, ... faces", ", ".join(f"{1e3 * seconds:.0f}" for seconds in costs.values()) + " ms"
-    devices = {"these steps": costs.__getitem__, "steps as long for one face as for all": lambda _: costs[SLOTS]}
+    devices = {
+        "these steps": costs.__getitem__,
+        "steps in proportion to their faces": lambda faces: faces * costs[SLOTS] / SLOTS,
+        "steps as long for one face as for all": lambda _: costs[SLOTS],
+    }
     for device, cost in devices.items():
         yield f"calculated with {device}", "20000 arrivals at 70 %, p50 / p95 of all and by steps"
         for name, told_ in calculated(cost):
