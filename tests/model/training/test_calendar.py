@@ -8,7 +8,7 @@ from model.training.calendar import Calendar
 
 @given(st.integers(1, 64), st.integers(1, 300), st.integers(1, 200))
 def test_every_multiple_is_met_once(batch: int, every: int, steps: int) -> None:
-    """However batch and cadence divide, as many steps are due as multiples were passed, as long as steps are shorter."""
+    """However batch and cadence divide, each step that passed a multiple is due, and no other."""
     calendar = Calendar(0, batch=batch, save_seconds=300)
     ends = [batch * (step + 1) for step in range(steps)]
     due = [calendar.crossed(images, every) for images in ends]
