@@ -4,11 +4,12 @@ import os
 
 import torch
 
+from core.allocator import keep_freed_memory
 from core.errors import UsageError
 
 
 def prepare_device(name: str, threads: int = 0) -> str:
-    """Choose the device and set the CPU's threads.
+    """Choose the device, set the CPU's threads, and let the process keep the memory that it frees.
 
     Args:
         name: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
@@ -21,6 +22,7 @@ def prepare_device(name: str, threads: int = 0) -> str:
         UsageError: The device does not exist here.
     """
     torch.set_num_threads(threads or usable_cores())
+    keep_freed_memory()
     # Denormal numbers in vanishing gradients slow a CPU down a hundredfold and change nothing.
     torch.set_flush_denormal(True)
     if name == "auto":
