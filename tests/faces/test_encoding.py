@@ -36,7 +36,7 @@ def test_lossless_webp_keeps_every_pixel(quarters: Picture) -> None:
 @pytest.mark.parametrize("encode", [encode_jpeg, encode_webp])
 def test_lossy_files_look_the_same_and_are_smaller(astronaut: Picture, encode: object) -> None:
     """Nobody sees the difference, and everybody waits less."""
-    data = encode(astronaut)  # type: ignore[operator]
+    data = encode(astronaut)  # type: ignore[operator]  # parametrised functions arrive as object
     assert np.abs(read_photo(data).astype(int) - astronaut).mean() < 3
     assert len(data) < len(encode_png(astronaut)) / 3
 
@@ -52,7 +52,7 @@ def test_jpeg_keeps_the_colour_of_thin_lines() -> None:
 @pytest.mark.parametrize("encode", [encode_png, encode_jpeg, encode_webp])
 def test_files_carry_no_metadata(quarters: Picture, encode: object) -> None:
     """No EXIF, no profile, no comment, no time."""
-    with Image.open(BytesIO(encode(quarters))) as image:  # type: ignore[operator]
+    with Image.open(BytesIO(encode(quarters))) as image:  # type: ignore[operator]  # the same
         assert not {"exif", "icc_profile", "xmp", "comment", "dpi", "XML:com.adobe.xmp"} & set(image.info)
         assert not image.getexif()
         assert getattr(image, "text", {}) == {}
@@ -76,10 +76,10 @@ def test_only_rgb_bytes_are_pictures(wrong: Picture) -> None:
 @pytest.mark.parametrize("image_format", ["webp", "gif"])
 def test_an_animation_plays_all_frames_forever(image_format: str) -> None:
     """Ten frames a second, the last one a second longer."""
-    data = encode_animation(fading(8), 10, image_format, hold_s=1.0)  # type: ignore[arg-type]
+    data = encode_animation(fading(8), 10, image_format, hold_s=1.0)  # type: ignore[arg-type]  # parametrised names arrive as str
     with Image.open(BytesIO(data)) as animation:
         assert animation.format == image_format.upper()
-        assert animation.n_frames == 8  # type: ignore[attr-defined]
+        assert animation.n_frames == 8  # type: ignore[attr-defined]  # Pillow types the frame, not the file
         assert animation.info["loop"] == 0
         durations = []
         for frame in ImageSequence.Iterator(animation):
@@ -92,7 +92,7 @@ def test_an_animation_plays_all_frames_forever(image_format: str) -> None:
 def test_frames_look_like_what_went_in(image_format: str) -> None:
     """Also in GIF, with its 256 colours."""
     frames = fading(4)
-    with Image.open(BytesIO(encode_animation(frames, 10, image_format))) as animation:  # type: ignore[arg-type]
+    with Image.open(BytesIO(encode_animation(frames, 10, image_format))) as animation:  # type: ignore[arg-type]  # the same
         for frame, expected in zip(ImageSequence.Iterator(animation), frames, strict=True):
             assert np.abs(np.array(frame.convert("RGB")).astype(int) - expected).mean() < 4
 

@@ -26,9 +26,9 @@ def test_a_film_goes_by_way_of_the_person_to_the_drawing() -> None:
     data = encode_film([plain(32, 0), plain(32, 60)], plain(32, 120), plain(2 * FILM_SIDE, 240))
     with Image.open(BytesIO(data)) as film:
         assert film.size == (FILM_SIDE, FILM_SIDE)
-        assert film.n_frames == 2 + 1 + FADE_FRAMES  # type: ignore[attr-defined]
+        assert film.n_frames == 2 + 1 + FADE_FRAMES  # type: ignore[attr-defined]  # Pillow types the frame, not the file
         shades = []
-        for index in (0, 1, 2, film.n_frames - 1):  # type: ignore[attr-defined]
+        for index in (0, 1, 2, film.n_frames - 1):  # type: ignore[attr-defined]  # the same
             film.seek(index)
             shades.append(float(np.asarray(film.convert("RGB")).mean()))
     assert np.allclose(shades, (0, 60, 120, 240), atol=4)
