@@ -36,7 +36,7 @@ def test_answers_are_only_what_they_are(client: httpx.Client, path: str) -> None
         ("GET", "/nothing", 404, "not_found", None),
         ("PUT", "/convert", 405, "method_not_allowed", "POST"),
         ("PATCH", "/jobs/6dc5d2f0-6f28-4f4f-9c7f-2f6f4e2b7f10", 405, "method_not_allowed", "DELETE, GET"),
-        ("POST", "/livez", 405, "method_not_allowed", "GET"),
+        ("POST", "/livez", 405, "method_not_allowed", "GET, HEAD"),
         ("GET", "/jobs?limit=0", 422, "invalid_request", None),
         ("GET", "/jobs?limit=many", 422, "invalid_request", None),
     ],
