@@ -101,6 +101,18 @@ class MomentSettings(Section):
     fade_to: Fraction = 0.0
 
 
+class PhotoLatentSettings(Section):
+    """What of a fine-tune's batch is drawn from latents of photos, where they are given.
+
+    Attributes:
+        share: Of the batch; the rest is drawn from z.
+        least_psi: Latents are truncated by a psi between this and 1, as conversions do.
+    """
+
+    share: Fraction = 0.5
+    least_psi: Fraction = 0.7
+
+
 class AverageSettings(Section):
     """Moving average of the generator's weights.
 
@@ -141,8 +153,8 @@ class ComputeSettings(Section):
         precision: Of the convolutions in the main steps; penalties are always computed in fp32. ``auto`` is bf16
             where the machine multiplies it natively (GPU, AMX, AVX512-BF16), else fp32.
         reduced_from: Blocks of at least this many pixels use the reduced precision.
-        channels_last: Keep activations as # [N, H, W, C]. ``auto`` does so where bf16 runs on tile units (GPU, AMX):
-            measured there, a step takes a quarter less; in fp32 on other CPUs the backward pass is slower.
+        channels_last: Keep activations as # [N, H, W, C]. ``auto`` does so where the main steps are in bf16: measured
+            there, a step takes an eighth to a quarter less; in fp32 the backward pass is slower on CPUs.
         threads: CPU threads; None leaves PyTorch's choice.
         compile: Compile the main steps with ``torch.compile``.
         reuse_fakes: Show the generator's own step the pictures that the discriminator's step was drawn for: one
@@ -196,6 +208,7 @@ class TrainingConfig(Section):
     regularisation: RegularisationSettings = RegularisationSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
     moments: MomentSettings = MomentSettings()
+    photo_latents: PhotoLatentSettings = PhotoLatentSettings()
     average: AverageSettings = AverageSettings()
     cadence: CadenceSettings = CadenceSettings()
     compute: ComputeSettings = ComputeSettings()

@@ -16,6 +16,7 @@ from model.training.dataset import PackedDataset
 from model.training.distributed import Team, join_team
 from model.training.moment_matching import LEVELS, MomentMatching
 from model.training.networks import Networks, Starts, build_child, build_networks
+from model.training.photo_latents import PhotoLatents
 from model.training.run_log import RunLog
 from model.training.run_state import Progress, check_folder
 from model.training.session import Report, Session, fill_moments
@@ -34,6 +35,7 @@ class RunPlan:
         folder: Where the run lives.
         starts: Weights to start from.
         parent: Slim checkpoint that a fine-tune starts from; None in a base run.
+        photo_latents: File of latents of photos that a fine-tune also draws; None draws z alone.
         resume: Go on from the folder's state.
         tensorboard: Also write TensorBoard events.
     """
@@ -43,6 +45,7 @@ class RunPlan:
     folder: Path
     starts: Starts = field(default_factory=Starts)
     parent: Path | None = None
+    photo_latents: Path | None = None
     resume: bool = False
     tensorboard: bool = False
 
@@ -63,7 +66,8 @@ def carry_out(plan: RunPlan, report: Report | None = None) -> Progress:
     team = join_team(plan.config.compute.device)
     try:
         networks = _networks(plan, architecture, parent, team)
-        trainer = Trainer(plan.config, dataset, networks, team, _moments(plan.config, team))
+        latents = _photo_latents(plan, parent)
+        trainer = Trainer(plan.config, dataset, networks, team, _moments(plan.config, team), latents)
         if team.leads:
             write_config(plan)
         log = RunLog(plan.folder, tensorboard=plan.tensorboard and team.leads)
@@ -86,6 +90,7 @@ def write_config(plan: RunPlan) -> None:
         "config": plan.config.model_dump(mode="json"),
         "dataset": str(plan.dataset),
         "parent": str(plan.parent) if plan.parent else None,
+        "photo_latents": str(plan.photo_latents) if plan.photo_latents else None,
     }
     (plan.folder / CONFIG).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
@@ -101,8 +106,8 @@ def read_config(folder: Path) -> RunPlan:
         config = TrainingConfig.model_validate(document["config"])
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(f"`{folder}` holds no run that could be resumed.") from error
-    parent = Path(document["parent"]) if document["parent"] else None
-    return RunPlan(config, Path(document["dataset"]), folder, parent=parent, resume=True)
+    parent, latents = (Path(document[name]) if document.get(name) else None for name in ("parent", "photo_latents"))
+    return RunPlan(config, Path(document["dataset"]), folder, parent=parent, photo_latents=latents, resume=True)
 
 
 def _set_up_torch(config: TrainingConfig) -> None:
@@ -138,6 +143,14 @@ def _networks(plan: RunPlan, architecture: Architecture, parent: Checkpoint | No
         freeze_d=config.freeze.freeze_d,
         seed=config.compute.seed,
     )
+
+
+def _photo_latents(plan: RunPlan, parent: Checkpoint | None) -> PhotoLatents | None:
+    if plan.photo_latents is None:
+        return None
+    if parent is None:
+        raise TrainingError("Latents of photos belong to a fine-tune: a base run has no generator to find them in.")
+    return PhotoLatents.load(plan.photo_latents, parent)
 
 
 def _moments(config: TrainingConfig, team: Team) -> MomentMatching | None:

@@ -31,6 +31,7 @@ from model.training.losses import (
 from model.training.moment_matching import MomentMatching, faded_weight
 from model.training.moving_average import ema_decay, update_average
 from model.training.networks import Networks
+from model.training.photo_latents import PhotoLatents
 from model.training.precision import full_precision, resolve_memory_format, resolve_precision
 from model.training.run_state import Progress, adam_tensors, part_of, prefixed, restore_adam
 
@@ -47,6 +48,7 @@ class Trainer:
         networks: On the team's device.
         team: Processes of the run.
         moments: Measured feature moments; None without moment matching.
+        photo_latents: Latents of photos that a part of each batch is drawn from; None draws z alone.
     """
 
     def __init__(
@@ -56,8 +58,10 @@ class Trainer:
         networks: Networks,
         team: Team,
         moments: MomentMatching | None = None,
+        photo_latents: PhotoLatents | None = None,
     ) -> None:
         self.config, self.dataset, self.networks, self.team, self.moments = config, dataset, networks, team, moments
+        self.photo_latents = photo_latents.to(team.device) if photo_latents is not None else None
         self.progress = Progress(augment_p=config.augmentation.initial_p)
         self.batch = _local_batch(config, team, networks)
         self.schedule = BatchSchedule(len(dataset), config.compute.seed)
@@ -184,8 +188,18 @@ class Trainer:
         return torch.where(flip, real.flip(3), real)
 
     def _draw_fakes(self) -> Tensor:
-        fake: Tensor = self._draw(self._styles(self.batch), "random")
+        fake: Tensor = self._draw(self._shown_styles(), "random")
         return fake
+
+    def _shown_styles(self) -> Tensor:
+        """Return w_plus for one batch: styles of z, and of photos where there are some. # [batch, num_ws, w_dim]."""
+        if self.photo_latents is None:
+            return self._styles(self.batch)
+        settings = self.config.photo_latents
+        count = round(self.batch * settings.share)
+        mixing = self.config.regularisation.style_mixing
+        dealt = self.photo_latents.deal(count, style_mixing=mixing, least_psi=settings.least_psi)
+        return torch.cat([self._styles(self.batch - count), dealt])
 
     def _styles(self, count: int) -> Tensor:
         """Return w_plus for ``count`` pictures, mixed from two styles now and then. # [count, num_ws, w_dim]."""

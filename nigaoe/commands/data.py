@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from core.errors import UsageError
+from nigaoe.commands.data_latents import latents
+from nigaoe.commands.train_options import picture_progress
 
 if TYPE_CHECKING:
     from faces.align import AlignmentTemplate
@@ -64,7 +66,7 @@ def prepare(
         else:
             framing = DetectedFraming(resolution, template, max_yaw)
         chosen.append(PictureSource(path, framing, start, stop))
-    with _progress() as bar:
+    with picture_progress() as bar:
         card = prepare_dataset(
             chosen,
             output,
@@ -76,6 +78,9 @@ def prepare(
             report=_reporter(bar, chosen),
         )
     _print_summary(card.count, card.dropped, output)
+
+
+app.command()(latents)
 
 
 def read_template(name: str) -> "AlignmentTemplate | None":
@@ -138,16 +143,6 @@ def _one_each(values: list[str] | None, sources: list[Path], option: str) -> lis
     if values and len(values) not in (1, len(sources)):
         raise UsageError(f"Give {option} once, or once for each of the {len(sources)} sources.")
     return (values or []) * (len(sources) if values and len(values) == 1 else 1)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
 
 
 def _reporter(bar: Progress, sources: "list[PictureSource]") -> "Callable[[Preparation], None]":

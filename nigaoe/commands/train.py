@@ -76,6 +76,9 @@ def finetune(
     freeze_d: Annotated[int | None, typer.Option(min=0, help="Finest discriminator stages that stay.")] = None,
     init: Annotated[Path | None, typer.Option(help="Slim checkpoint whose last blocks are trained on.")] = None,
     init_discriminator: InitDiscriminator = None,
+    photo_latents: Annotated[
+        Path | None, typer.Option(help="Latents of photos, by `nigaoe data latents`, that a part of each batch shows.")
+    ] = None,
     resume_from: ResumeFrom = None,
     overrides: Overrides = None,
     dry_run: DryRun = False,
@@ -95,7 +98,8 @@ def finetune(
         starts = Starts(init, discriminator=init_discriminator)
         folder = _folder(output, config)
         plan = RunPlan(load_config(config, changes), _needed(dataset), folder, starts, parent=_needed(parent))
-    _carry_out(replace(plan, tensorboard=tensorboard), dry_run=dry_run)
+    latents = photo_latents or plan.photo_latents
+    _carry_out(replace(plan, tensorboard=tensorboard, photo_latents=latents), dry_run=dry_run)
 
 
 def _needed(path: Path | None) -> Path:

@@ -1,4 +1,4 @@
-"""What the commands that train share: options, their overrides, and lines of progress."""
+"""What the commands around training share: options, their overrides, lines and bars of progress."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
 
 from core.errors import UsageError
 
@@ -36,6 +38,17 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             changes[name] = text
     return changes
+
+
+def picture_progress() -> ProgressBar:
+    """Return the bar of a command that goes through many pictures."""
+    return ProgressBar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
 
 
 def print_line(console: Console, progress: "Progress", line: dict[str, float]) -> None:

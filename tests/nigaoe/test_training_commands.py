@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from core.errors import ParentMismatch
 from model.checkpoint import load_checkpoint
 from model.training.dataset import PackedDataset
 from model.training.run_log import read_log
@@ -145,6 +146,24 @@ def test_a_toy_pair_from_pictures_alone(toy: Path) -> None:
     assert tables["generator"]["fd_effnet"] > 0
     assert tables["pair"]["retrieval.candidates"] == 4
     assert report.read_text().count("data:image/png;base64,") == 3
+
+
+@pytest.mark.slow
+def test_a_style_may_learn_from_latents_of_photos(toy: Path) -> None:
+    """Search a few photos, show their latents to the fine-tune; another generator's latents are refused."""
+    latents = toy / "latents.safetensors"
+    short = ("--config", toy / "toy.toml", "--set", "total_images=16", "--set", "cadence.score_images=0")
+    for name, seed in (("base", 0), ("other", 1)):
+        run("train", toy / "faces", "-o", toy / name, *short, "--set", f"compute.seed={seed}")
+    output = run("data", "latents", toy / "base" / "latest.safetensors", toy / "faces", "-o", latents, "--count", "3")
+    assert "3 latents in" in output
+    style = (toy / "anime", *short, "--trainable-blocks", "1", "--photo-latents", latents)
+    run("finetune", toy / "base" / "latest.safetensors", *style, "-o", toy / "shown")
+    card = load_checkpoint(toy / "shown" / "latest.safetensors").card
+    assert card.training.recipe["photo_latents"]["share"] == 0.5
+    assert json.loads((toy / "shown" / "config.json").read_text())["photo_latents"] == str(latents)
+    with pytest.raises(ParentMismatch):
+        run("finetune", toy / "other" / "latest.safetensors", *style, "-o", toy / "refused")
 
 
 @pytest.mark.slow

@@ -2,9 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from faces.align import DEMO
 from model.architecture import Architecture
+from model.checkpoint import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
+from model.generator import Generator
+from model.latent_statistics import measure_latents
 from model.training.config import TrainingConfig
 from model.training.dataset import IMAGES, DatasetCard, PackedDataset, write_card
 
@@ -46,3 +50,16 @@ def tiny_config(tiny_architecture: Architecture) -> TrainingConfig:
             "compute": {"precision": "fp32", "threads": 1, "device": "cpu"},
         }
     )
+
+
+@pytest.fixture(scope="session")
+def parent(tiny_architecture: Architecture, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """A slim generator on disk, as a fine-tune finds it."""
+    torch.manual_seed(7)
+    generator = Generator(tiny_architecture)
+    generator.mapping.w_avg.normal_()
+    state = {name: t.half() for name, t in generator.state_dict().items()}
+    card = CheckpointCard(name="g_ori", architecture=tiny_architecture, alignment=DEMO, domain="human")
+    path = tmp_path_factory.mktemp("parent") / "g_ori.safetensors"
+    save_checkpoint(Checkpoint(card, state, statistics=measure_latents(generator, samples=100)), path)
+    return load_checkpoint(path)

@@ -7,12 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from faces.align import DEMO
 from model.architecture import Architecture
-from model.checkpoint import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
+from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.discriminator import Discriminator
 from model.generator import Generator
-from model.latent_statistics import measure_latents
 from model.training.config import TrainingConfig
 from model.training.dataset import PackedDataset
 from model.training.distributed import Team
@@ -28,19 +26,6 @@ ALONE = Team(0, 1, torch.device("cpu"))
 def base_trainer(config: TrainingConfig, dataset: PackedDataset, *, seed: int = 0) -> Trainer:
     config = config.model_copy(update={"compute": config.compute.model_copy(update={"seed": seed})})
     return Trainer(config, dataset, build_networks(config.architecture, Starts(), ALONE.device, seed=seed), ALONE)
-
-
-@pytest.fixture(scope="session")
-def parent(tiny_architecture: Architecture, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    """A slim generator on disk, as a fine-tune finds it."""
-    torch.manual_seed(7)
-    generator = Generator(tiny_architecture)
-    generator.mapping.w_avg.normal_()
-    state = {name: t.half() for name, t in generator.state_dict().items()}
-    card = CheckpointCard(name="g_ori", architecture=tiny_architecture, alignment=DEMO, domain="human")
-    path = tmp_path_factory.mktemp("parent") / "g_ori.safetensors"
-    save_checkpoint(Checkpoint(card, state, statistics=measure_latents(generator, samples=100)), path)
-    return load_checkpoint(path)
 
 
 @pytest.mark.parametrize("seed", [0, 5])

@@ -1,0 +1,55 @@
+"""`nigaoe data latents`: find the latents of photos, for a fine-tune to draw."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from core.jobs import Preset
+from nigaoe.commands.train_options import picture_progress
+
+
+def latents(
+    generator: Annotated[Path, typer.Argument(help="Slim checkpoint of g_ori.", metavar="G_ORI")],
+    photos: Annotated[Path, typer.Argument(help="Photos, written by `nigaoe data prepare`.")],
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write (safetensors).")],
+    encoder: Annotated[Path | None, typer.Option(help="Encoder of g_ori, from whose guesses searches start.")] = None,
+    preset: Annotated[Preset, typer.Option(help="How far each photo is searched.")] = Preset.DRAFT,
+    count: Annotated[int, typer.Option(min=1, help="Photos to search, chosen at random.")] = 1_000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the choice.")] = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+) -> None:
+    """Find the latents of photos by reverse generation, for `nigaoe finetune --photo-latents`.
+
+    A style that also draws such latents while it learns draws photos better. They can rebuild faces: keep the file as
+    you keep the photos.
+    """
+    import torch
+
+    from model.device import prepare_device
+    from model.inversion.presets import PRESETS
+    from model.pair import load_generator
+    from model.training.dataset import PackedDataset
+    from model.training.encoder.faces import check_framing
+    from model.training.photo_latents import find_photo_latents
+
+    prepare_device("cpu")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    loaded, dataset = load_generator(generator, encoder=encoder), PackedDataset(photos)
+    check_framing(dataset, loaded)
+    with picture_progress() as bar:
+        task = bar.add_task("photos", total=min(count, len(dataset)))
+        found = find_photo_latents(
+            loaded,
+            dataset,
+            PRESETS[preset],
+            count=count,
+            seed=seed,
+            report=lambda done: bar.update(task, completed=done),
+        )
+    found.save(output)
+    Console().print(f"[bold]{len(found)}[/] latents in {escape(str(output))}", highlight=False)
