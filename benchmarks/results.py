@@ -1,9 +1,10 @@
-"""The numbers and pictures of docs/results.md, for any pair.
+"""The numbers and pictures of docs/results.md, for all styles of one g_ori.
 
-    python benchmarks/results.py anime --data data/anime --heldout data/heldout --runs runs/g_ori runs/anime
+    python benchmarks/results.py anime tv --data data/anime data/tv --heldout data/heldout --runs runs/g_ori runs/anime
 
-Writes `<style>-truth.png` (faces that g_ori drew, their known drawings, and what conversion made of the faces),
-`training-curves.png`, and prints the measures as JSON. Held-out photos give numbers only: no picture of them is kept.
+Writes, for each style, `<style>-truth.png` (faces that g_ori drew, their known drawings, and what conversion made of
+the faces), then `training-curves.png`, and prints the measures as JSON. Every face is searched once, for all styles.
+Held-out photos give numbers only: no picture of them is kept.
 """
 
 import argparse
@@ -14,10 +15,12 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
+from core.jobs import DEFAULT_TRUNCATION
 from model.inversion.settings import InversionSettings
 from model.pair import Pair, load_generator, load_pair
 from model.training.dataset import PackedDataset
 from model.training.face_regions import tint_background
+from model.training.face_search import FaceSearch
 from model.training.pair_conversion import cross_conversion
 from model.training.pair_metrics import (
     Convert,
@@ -33,6 +36,7 @@ from model.training.run_log import read_log
 from model.training.sample_grid import save_grid
 
 SHEET_FACES = 24
+TRUNCATIONS = (1.0, DEFAULT_TRUNCATION)
 
 
 def main() -> None:
@@ -41,31 +45,34 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)
     weights, out = arguments.weights, arguments.out
-    pair = load_pair(
-        arguments.style, load_generator(weights / "g_ori.safetensors"), weights / f"{arguments.style}.safetensors"
-    )
-    convert = cross_conversion(pair, InversionSettings(steps=arguments.steps))
-    _truth_sheet(pair, convert, out / f"{arguments.style}-truth.png")
+    encoder = weights / "g_ori-encoder.safetensors"
+    g_ori = load_generator(weights / "g_ori.safetensors", encoder=encoder if encoder.is_file() else None)
+    search = FaceSearch(g_ori, InversionSettings(steps=arguments.steps))
     if arguments.runs:
         _curves(arguments.runs, out / "training-curves.png")
-    results: dict[str, dict[str, float]] = {}
-    if arguments.data is not None:
-        style_pictures = _pixels(PackedDataset(arguments.data), arguments.faces)
-        report = measure_pair(
-            pair.g_ori.generator, pair.g_fin.generator, style_pictures, convert, count=arguments.faces
-        )
-        results["drawn faces"] = report.flat()
-        print(json.dumps(results), flush=True)
-    if arguments.heldout is not None:
-        results["held-out photos"] = _held_out(_pixels(PackedDataset(arguments.heldout), arguments.photos), convert)
-    print(json.dumps(results, indent=2))
+    results: dict[str, dict[str, dict[str, float]]] = {}
+    for style, data in zip(arguments.styles, arguments.data or [None] * len(arguments.styles), strict=True):
+        pair = load_pair(style, g_ori, weights / f"{style}.safetensors")
+        as_found = cross_conversion(pair, search)
+        _truth_sheet(pair, as_found, out / f"{style}-truth.png")
+        tables = results.setdefault(style, {})
+        if data is not None:
+            pictures = _pixels(PackedDataset(data), arguments.faces)
+            generators = (pair.g_ori.generator, pair.g_fin.generator)
+            tables["drawn faces"] = measure_pair(*generators, pictures, as_found, count=arguments.faces).flat()
+        if arguments.heldout is not None:
+            photos = _pixels(PackedDataset(arguments.heldout), arguments.photos)
+            for psi in TRUNCATIONS:
+                convert = cross_conversion(pair, search, truncation_psi=psi)
+                tables[f"held-out photos, truncation {psi:g}"] = _held_out(photos, convert)
+        print(json.dumps({style: tables}, indent=2), flush=True)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("style")
+    parser.add_argument("styles", nargs="+")
     parser.add_argument("--weights", type=Path, default=Path("weights"))
-    parser.add_argument("--data", type=Path, help="Packed data set of the style.")
+    parser.add_argument("--data", type=Path, nargs="*", help="Packed data set of each style.")
     parser.add_argument("--heldout", type=Path, help="Packed data set of photos that nothing was trained on.")
     parser.add_argument("--runs", type=Path, nargs="*", default=[], help="Folders of runs, for the curves.")
     parser.add_argument("--out", type=Path, default=Path("docs/images"))

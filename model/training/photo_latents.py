@@ -6,7 +6,7 @@ that were found for photos, and deals them to the fine-tune. A latent can rebuil
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,17 +16,15 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from core.errors import BrokenCheckpoint, InversionError, ParentMismatch
+from core.errors import BrokenCheckpoint, ParentMismatch
 from model.checkpoint import Checkpoint
-from model.conversion import head_region, inversion_engine
-from model.inversion.request import InversionRequest
 from model.inversion.settings import InversionSettings
 from model.pair import LoadedGenerator
 from model.tensor_file import opened, write_tensors
 from model.training.dataset import PackedDataset
+from model.training.face_search import search_latents
 
 METADATA_KEY = "nigaoe-photo-latents"
-WIDTH = 8
 
 
 class PhotoLatentsCard(BaseModel):
@@ -137,25 +135,11 @@ def find_photo_latents(
     Raises:
         InversionError: A search ended without a result.
     """
-    found: list[Tensor] = []
-    requests = _requests(loaded, dataset, settings, count, seed)
-    for finished in inversion_engine(loaded, WIDTH).run(requests):
-        if finished.result is None:
-            raise finished.error or InversionError("A search was cancelled; search again.")
-        found.append(finished.result.w_plus)
-        if report is not None:
-            report(len(found))
-    card = PhotoLatentsCard(generator_sha256=loaded.digest, dataset=dataset.card.name, steps=settings.steps)
-    return PhotoLatents(card, torch.stack(found), loaded.statistics.mean.float().cpu())
-
-
-def _requests(
-    loaded: LoadedGenerator, dataset: PackedDataset, settings: InversionSettings, count: int, seed: int
-) -> Iterator[InversionRequest]:
     random = np.random.default_rng(seed)
     chosen = random.choice(len(dataset), min(count, len(dataset)), replace=False)
     mirrored = random.random(len(chosen)) < 0.5
-    region = head_region(loaded, settings)
-    for index, mirror in zip(chosen, mirrored, strict=True):
-        photo = dataset.pictures(np.array([index]))[0]
-        yield InversionRequest(target=photo.flip(2) if mirror else photo, settings=settings, region=region)
+    photos = (dataset.pictures(np.array([index]))[0] for index in chosen)
+    shown = (photo.flip(2) if mirror else photo for photo, mirror in zip(photos, mirrored, strict=True))
+    found = search_latents(loaded, shown, settings, report)
+    card = PhotoLatentsCard(generator_sha256=loaded.digest, dataset=dataset.card.name, steps=settings.steps)
+    return PhotoLatents(card, found, loaded.statistics.mean.float().cpu())

@@ -56,13 +56,14 @@ def _pair_table(parent: Path, child: Path, data: "PackedDataset", faces: int, st
 
     from model.inversion.settings import InversionSettings
     from model.pair import load_generator, load_pair
+    from model.training.face_search import FaceSearch
     from model.training.pair_conversion import cross_conversion
     from model.training.pair_metrics import measure_pair
 
     chosen = np.sort(np.random.default_rng(0).choice(len(data), min(faces, len(data)), replace=False))
     style_pictures = torch.from_numpy(np.ascontiguousarray(data.pixels[chosen]))
     pair = load_pair(child.stem, load_generator(parent), child)
-    convert = cross_conversion(pair, InversionSettings(steps=steps))
+    convert = cross_conversion(pair, FaceSearch(pair.g_ori, InversionSettings(steps=steps)))
     return measure_pair(pair.g_ori.generator, pair.g_fin.generator, style_pictures, convert, count=faces).flat()
 
 

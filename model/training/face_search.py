@@ -1,0 +1,73 @@
+"""Reverse generation of many faces at once, for measures and for fine-tunes."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from core.errors import InversionError
+from model.conversion import head_region, inversion_engine
+from model.inversion.request import InversionRequest
+from model.inversion.settings import InversionSettings
+from model.pair import LoadedGenerator
+from model.training.dataset import to_unit_range
+from model.training.face_regions import Pictures
+
+WIDTH = 8
+
+
+def search_latents(
+    loaded: LoadedGenerator,
+    faces: Iterable[Tensor],
+    settings: InversionSettings,
+    report: Callable[[int], None] | None = None,
+) -> Tensor:
+    """Find the latents of faces.
+
+    Args:
+        loaded: Where to search.
+        faces: Each # [3, R, R] in [-1, 1]; taken when a slot is free.
+        settings: Of every search.
+        report: Called with the number of faces that are done.
+
+    Returns:
+        In the order of the faces. # [N, num_ws, w_dim].
+
+    Raises:
+        InversionError: A search ended without a result.
+    """
+    region = head_region(loaded, settings)
+    found: dict[int, Tensor] = {}
+    requests = (InversionRequest(target=face, settings=settings, region=region) for face in faces)
+    for finished in inversion_engine(loaded, WIDTH).run(requests):
+        if finished.result is None:
+            raise finished.error or InversionError("A search was cancelled; search again.")
+        found[finished.ticket.number] = finished.result.w_plus
+        if report is not None:
+            report(len(found))
+    return torch.stack([found[number] for number in range(len(found))])
+
+
+class FaceSearch:
+    """Searches pictures in one generator and remembers what was found, so that every style may draw it.
+
+    Args:
+        loaded: Where to search.
+        settings: Of every search.
+    """
+
+    def __init__(self, loaded: LoadedGenerator, settings: InversionSettings) -> None:
+        self.loaded, self.settings = loaded, settings
+        self._found: dict[bytes, Tensor] = {}
+
+    def __call__(self, faces: Pictures) -> Tensor:
+        """Return the latents # [N, num_ws, w_dim] of faces # [N, 3, R, R] (bytes).
+
+        Raises:
+            InversionError: A search ended without a result.
+        """
+        key = hashlib.sha256(faces.contiguous().numpy().tobytes()).digest()
+        if key not in self._found:
+            self._found[key] = search_latents(self.loaded, to_unit_range(faces), self.settings)
+        return self._found[key]
