@@ -87,9 +87,10 @@ def _trainer(folder: Path, arguments: argparse.Namespace) -> Trainer:
 def _work(trainer: Trainer) -> float:
     """Return the floating-point operations of a mean step."""
     lazy = trainer.config.regularisation
-    real, fake = trainer._real_batch(), trainer._draw_fakes()  # noqa: SLF001 - the parts are counted one by one
-    plain = _counted(lambda: trainer._discriminator_step(real, fake.detach()))  # noqa: SLF001
-    plain += _counted(lambda: trainer._generator_step(trainer._draw_fakes()))  # noqa: SLF001
+    real = trainer._real_batch()  # noqa: SLF001 - the parts are counted one by one
+    drawn = trainer._draw_batch(real)  # noqa: SLF001
+    plain = _counted(lambda: trainer._discriminator_step(real, drawn.fake.image.detach()))  # noqa: SLF001
+    plain += _counted(lambda: trainer._generator_step(real, trainer._draw_batch(real)))  # noqa: SLF001
     r1 = _counted(lambda: trainer._r1_step(real))  # noqa: SLF001
     path = _counted(trainer._path_length_step)  # noqa: SLF001
     return plain + r1 / lazy.r1_every + path / lazy.path_length_every

@@ -19,6 +19,7 @@ from model.checkpoint import FORMAT_VERSION, METADATA_KEY, CheckpointCard, Train
 from model.encoder.architecture import EncoderArchitecture
 from model.encoder.network import Encoder
 from model.frozen.layout import preferred_layout
+from model.latent_statistics import LatentStatistics
 from model.tensor_file import load_strictly, opened, stored, write_tensors
 
 ENCODER = "encoder."
@@ -153,6 +154,31 @@ def load_encoder_of(
     if shape != (generator.architecture.num_ws, generator.architecture.w_dim):
         raise CheckpointMismatch(f"The encoder `{path.name}` guesses latents of another shape than its generator's.")
     return LoadedEncoder(checkpoint.build(device), card, checkpoint.digest)
+
+
+def start_encoder(
+    architecture: EncoderArchitecture, statistics: LatentStatistics, earlier: Path | None = None
+) -> Encoder:
+    """Return an encoder to train: one that answers with the mean face, or one that knows an earlier generator.
+
+    Args:
+        architecture: Its shape.
+        statistics: Of this generator's w; they replace the earlier generator's.
+        earlier: File of the encoder to start from.
+
+    Raises:
+        CheckpointError: See `load_encoder`.
+        CheckpointMismatch: The earlier encoder has another shape.
+    """
+    encoder = Encoder(architecture, statistics)
+    if earlier is None:
+        return encoder
+    checkpoint = load_encoder(earlier)
+    if checkpoint.card.architecture != architecture:
+        raise CheckpointMismatch(f"The encoder `{earlier.name}` has another shape than this run's; start without it.")
+    weights = {name: tensor.float() for name, tensor in checkpoint.build().named_parameters()}
+    encoder.load_state_dict(encoder.state_dict() | weights)
+    return encoder
 
 
 def _card(metadata: Mapping[str, str], path: Path) -> EncoderCard:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from core.errors import TrainingError
 from faces.align import AlignmentTemplate
 from model.architecture import Architecture
+from model.inversion.settings import LossWeights
 
 PRESETS = ("tiny64", "ffhq256", "ffhq1024", "anime64")
 Images = Annotated[int, Field(ge=0)]
@@ -99,6 +100,26 @@ class MomentSettings(Section):
     fade_from: Images | None = None
     fade_images: Annotated[int, Field(gt=0)] = 50_000
     fade_to: Fraction = 0.0
+
+
+class ReconstructionSettings(Section):
+    """Pictures that are guessed and drawn again, an aid for small budgets; see :mod:`model.training.reconstruction`.
+
+    Attributes:
+        weight: Factor of the loss; 0 turns it off.
+        share: Of the batch that is redrawn.
+        in_w: Share of the redrawn pictures whose code is one style for all layers.
+        code: Weight of the distance between known and guessed codes of drawn pictures, in units of w's variance.
+        terms: By which a redrawn picture is compared with the real one, and its code held near W, as in a search.
+        encoder_lr: Adam's rate for the encoder.
+    """
+
+    weight: Weight = 0.0
+    share: Fraction = 0.5
+    in_w: Fraction = 0.5
+    code: Weight = 0.2
+    terms: LossWeights = LossWeights()
+    encoder_lr: Positive = 1e-3
 
 
 class PhotoLatentSettings(Section):
@@ -208,6 +229,7 @@ class TrainingConfig(Section):
     regularisation: RegularisationSettings = RegularisationSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
     moments: MomentSettings = MomentSettings()
+    reconstruction: ReconstructionSettings = ReconstructionSettings()
     photo_latents: PhotoLatentSettings = PhotoLatentSettings()
     average: AverageSettings = AverageSettings()
     cadence: CadenceSettings = CadenceSettings()

@@ -7,6 +7,8 @@ import torch
 from core.errors import TrainingError
 from faces.align import AlignmentTemplate
 from model.checkpoint import Checkpoint, CheckpointCard, TrainingRecord, save_checkpoint
+from model.encoder.checkpoint import EncoderCard, EncoderCheckpoint, save_encoder
+from model.encoder.network import Encoder
 from model.generator import Generator
 from model.latent_statistics import LatentStatistics, measure_latents
 from model.training.config import TrainingConfig
@@ -80,6 +82,21 @@ def write_pair(folder: Path, stem: str, generator: Checkpoint, discriminator: Ch
     """Write ``<stem>.safetensors`` and ``<stem>-discriminator.safetensors``."""
     save_checkpoint(generator, folder / f"{stem}.safetensors")
     save_checkpoint(discriminator, folder / f"{stem}-discriminator.safetensors")
+
+
+def write_encoder(folder: Path, stem: str, generator: Checkpoint, encoder: Encoder) -> None:
+    """Write ``<stem>-encoder.safetensors``, bound to the generator that was written beside it."""
+    card = EncoderCard(
+        name=f"{generator.card.name}-encoder",
+        architecture=encoder.architecture,
+        generator_sha256=generator.digest,
+        alignment=generator.card.alignment,
+        training=generator.card.training,
+        licence=generator.card.licence,
+        source=generator.card.source,
+    )
+    checkpoint = EncoderCheckpoint(card, encoder.state_dict())
+    save_encoder(checkpoint, folder / f"{stem}-encoder.safetensors", dtype=torch.float16)
 
 
 def _statistics(generator: Generator) -> LatentStatistics:

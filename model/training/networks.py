@@ -54,11 +54,13 @@ class Starts:
         generator: File with a generator.
         average: File whose generator becomes the moving average.
         discriminator: File with a discriminator.
+        encoder: File of an encoder, perhaps of an earlier generator; only reconstruction needs one.
     """
 
     generator: Path | None = None
     average: Path | None = None
     discriminator: Path | None = None
+    encoder: Path | None = None
 
 
 def build_networks(architecture: Architecture, starts: Starts, device: torch.device, *, seed: int) -> Networks:

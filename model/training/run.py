@@ -9,7 +9,11 @@ import torch
 from core.errors import TrainingError
 from model.architecture import Architecture
 from model.checkpoint import Checkpoint, load_checkpoint
+from model.encoder.architecture import encoder_architecture
+from model.encoder.checkpoint import start_encoder
+from model.encoder.network import Encoder
 from model.frozen.features import FrozenFeatures
+from model.latent_statistics import measure_latents
 from model.perceptual import EfficientNetFeatures
 from model.training.config import TrainingConfig
 from model.training.dataset import PackedDataset
@@ -66,8 +70,15 @@ def carry_out(plan: RunPlan, report: Report | None = None) -> Progress:
     team = join_team(plan.config.compute.device)
     try:
         networks = _networks(plan, architecture, parent, team)
-        latents = _photo_latents(plan, parent)
-        trainer = Trainer(plan.config, dataset, networks, team, _moments(plan.config, team), latents)
+        trainer = Trainer(
+            plan.config,
+            dataset,
+            networks,
+            team,
+            moments=_moments(plan.config, team),
+            photo_latents=_photo_latents(plan, parent),
+            encoder=_encoder(plan, networks, team),
+        )
         if team.leads:
             write_config(plan)
         log = RunLog(plan.folder, tensorboard=plan.tensorboard and team.leads)
@@ -143,6 +154,16 @@ def _networks(plan: RunPlan, architecture: Architecture, parent: Checkpoint | No
         freeze_d=config.freeze.freeze_d,
         seed=config.compute.seed,
     )
+
+
+def _encoder(plan: RunPlan, networks: Networks, team: Team) -> Encoder | None:
+    if not plan.config.reconstruction.weight:
+        return None
+    if plan.parent is not None:
+        raise TrainingError("Reconstruction belongs to a base run: a style has no photos to draw again.")
+    torch.manual_seed(plan.config.compute.seed)
+    shape = encoder_architecture(networks.generator.architecture)
+    return start_encoder(shape, measure_latents(networks.generator), plan.starts.encoder).to(team.device)
 
 
 def _photo_latents(plan: RunPlan, parent: Checkpoint | None) -> PhotoLatents | None:

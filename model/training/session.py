@@ -15,7 +15,7 @@ from model.training.calendar import Calendar
 from model.training.config import TrainingConfig
 from model.training.dataset import PackedDataset
 from model.training.distributed import Team
-from model.training.export import describe_run, slim_discriminator, slim_generator, write_pair
+from model.training.export import describe_run, slim_discriminator, slim_generator, write_encoder, write_pair
 from model.training.run_log import RunLog
 from model.training.run_state import Progress, go_on, save_state
 from model.training.sample_grid import draw_pictures, fixed_latents, save_grid
@@ -149,7 +149,7 @@ class Session:
             save_state(self.folder, self.trainer.progress, self.trainer.tensors())
 
     def export(self, stem: str) -> None:
-        """Write the slim checkpoints ``<stem>.safetensors`` and ``<stem>-discriminator.safetensors``."""
+        """Write the slim checkpoints: generator, discriminator, and the encoder where one learned along."""
         networks, score = self.trainer.networks, self.score
         metrics = {} if score is None else {"FD-effnet": score.fd_effnet, "recall": score.recall}
         card = describe_run(
@@ -160,7 +160,10 @@ class Session:
             metrics=metrics,
             parent=self.parent,
         )
-        write_pair(self.folder, stem, slim_generator(card, networks, self.parent), slim_discriminator(card, networks))
+        generator = slim_generator(card, networks, self.parent)
+        write_pair(self.folder, stem, generator, slim_discriminator(card, networks))
+        if self.trainer.reconstruction is not None:
+            write_encoder(self.folder, stem, generator, self.trainer.reconstruction.average)
 
     # ---- stopping -------------------------------------------------------------------------------------------------
 

@@ -6,13 +6,16 @@ a generator that is seeded anew by (seed, rank, step), so a resumed run makes th
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from core.errors import TrainingError
+from model.encoder.network import Encoder
 from model.generator import mix_styles
+from model.inversion.objective import Iterate
 from model.training.augment import build_augmentation
 from model.training.augment.base import Augmentation
 from model.training.augment.controller import updated_p
@@ -33,10 +36,24 @@ from model.training.moving_average import ema_decay, update_average
 from model.training.networks import Networks
 from model.training.photo_latents import PhotoLatents
 from model.training.precision import full_precision, resolve_memory_format, resolve_precision
+from model.training.reconstruction import Reconstruction
 from model.training.run_state import Progress, adam_tensors, part_of, prefixed, restore_adam
 
 W_AVERAGE_DECAY = 0.995
 PATH_LENGTH_DECAY = 0.99
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What the generator drew for one step.
+
+    Attributes:
+        fake: Pictures of styles.
+        redrawn: Real pictures, drawn from their guessed codes; None without reconstruction.
+    """
+
+    fake: Iterate
+    redrawn: Iterate | None = None
 
 
 class Trainer:
@@ -49,6 +66,7 @@ class Trainer:
         team: Processes of the run.
         moments: Measured feature moments; None without moment matching.
         photo_latents: Latents of photos that a part of each batch is drawn from; None draws z alone.
+        encoder: Guesses the codes of real pictures, to draw them again; needed where reconstruction has a weight.
     """
 
     def __init__(
@@ -59,6 +77,7 @@ class Trainer:
         team: Team,
         moments: MomentMatching | None = None,
         photo_latents: PhotoLatents | None = None,
+        encoder: Encoder | None = None,
     ) -> None:
         self.config, self.dataset, self.networks, self.team, self.moments = config, dataset, networks, team, moments
         self.photo_latents = photo_latents.to(team.device) if photo_latents is not None else None
@@ -79,17 +98,22 @@ class Trainer:
         if config.compute.compile:
             self._draw, self._judge = torch.compile(self._draw), torch.compile(self._judge)
         self._signs: list[Tensor] = []
+        self.reconstruction = (
+            Reconstruction(config.reconstruction, networks.generator, encoder, precision.dtype, team)
+            if encoder is not None
+            else None
+        )
 
     def step(self) -> dict[str, float]:
         """Show one batch, move both networks once, and their penalties when it is their turn. Returns losses."""
         regularisation, step = self.config.regularisation, self.progress.steps
         self._seed(step)
         real = self._real_batch()
-        fake = self._draw_fakes()
-        losses = self._discriminator_step(real, fake.detach())
+        drawn = self._draw_batch(real)
+        losses = self._discriminator_step(real, drawn.fake.image.detach())
         if regularisation.r1_gamma and step % regularisation.r1_every == 0:
             losses |= self._r1_step(real)
-        losses |= self._generator_step(fake if self.config.compute.reuse_fakes else self._draw_fakes())
+        losses |= self._generator_step(real, drawn if self.config.compute.reuse_fakes else self._draw_batch(real))
         if regularisation.path_length_weight and step % regularisation.path_length_every == 0:
             losses |= self._path_length_step()
         self._average()
@@ -119,16 +143,22 @@ class Trainer:
             self._descend(loss, self.discriminator_adam, self.networks.discriminator_parameters)
         return {"r1": penalty.detach()}
 
-    def _generator_step(self, fake: Tensor) -> dict[str, Tensor]:
-        """Be taken for real, and have the data's feature moments."""
-        adversarial = generator_loss(self._judge(self._augment(fake)))
+    def _generator_step(self, real: Tensor, drawn: Drawn) -> dict[str, Tensor]:
+        """Be taken for real, have the data's feature moments, and draw real pictures from their codes."""
+        adversarial = generator_loss(self._judge(self._augment(drawn.fake.image)))
         losses, loss = {"g_loss": adversarial.detach()}, adversarial
         weight = self._moment_weight()
         if self.moments is not None and weight > 0:
-            matching = self.moments(fake)
+            matching = self.moments(drawn.fake.image)
             losses["moments"] = matching.detach()
             loss = loss + weight * matching
+        if self.reconstruction is not None and drawn.redrawn is not None:
+            terms = self.reconstruction.loss(real, drawn.redrawn, drawn.fake)
+            loss = loss + terms["reconstruction"]
+            losses |= {name: term.detach() for name, term in terms.items()}
         self._descend(loss, self.generator_adam, self.networks.generator_parameters)
+        if self.reconstruction is not None:
+            self.reconstruction.learn(self.progress.steps, self._average_decay())
         return losses
 
     def _path_length_step(self) -> dict[str, Tensor]:
@@ -149,9 +179,12 @@ class Trainer:
 
     def _average(self) -> None:
         """Move the shown generator towards the trained one."""
+        names = self.networks.learning_names
+        update_average(self.networks.average, self.networks.generator, self._average_decay(), names)
+
+    def _average_decay(self) -> float:
         settings = self.config.average
-        decay = ema_decay(self.config.batch, settings.halflife_images, self.progress.images_seen, settings.rampup)
-        update_average(self.networks.average, self.networks.generator, decay, self.networks.learning_names)
+        return ema_decay(self.config.batch, settings.halflife_images, self.progress.images_seen, settings.rampup)
 
     def _adapt_augmentation(self) -> None:
         """Steer ADA's p by the sign statistic."""
@@ -187,9 +220,14 @@ class Trainer:
         flip = torch.rand(len(real), 1, 1, 1, device=real.device) < 0.5
         return torch.where(flip, real.flip(3), real)
 
-    def _draw_fakes(self) -> Tensor:
-        fake: Tensor = self._draw(self._shown_styles(), "random")
-        return fake
+    def _draw_batch(self, real: Tensor) -> Drawn:
+        """Draw the fakes, and in the same pass real pictures anew where they are reconstructed."""
+        ws = self._shown_styles()
+        if self.reconstruction is None:
+            return Drawn(Iterate(ws, self._draw(ws, "random")))
+        codes = self.reconstruction.codes(real)
+        fake, redrawn = torch.split(self._draw(torch.cat([ws, codes]), "random"), [len(ws), len(codes)])
+        return Drawn(Iterate(ws, fake), Iterate(codes, redrawn.float()))
 
     def _shown_styles(self) -> Tensor:
         """Return w_plus for one batch: styles of z, and of photos where there are some. # [batch, num_ws, w_dim]."""
@@ -268,6 +306,8 @@ class Trainer:
         state |= prefixed("adam_d.", adam_tensors(self.discriminator_adam, networks.discriminator_parameters))
         if self.moments is not None:
             state |= prefixed("moments.", self.moments.moment_buffers())
+        if self.reconstruction is not None:
+            state |= prefixed("reconstruction.", self.reconstruction.tensors())
         return state
 
     def restore(self, progress: Progress, tensors: dict[str, Tensor]) -> None:
@@ -287,6 +327,8 @@ class Trainer:
             raise TrainingError(f"The saved state belongs to another network: {error}") from error
         if self.moments is not None:
             self.moments.restore_moments(part_of("moments.", tensors), self.team.device)
+        if self.reconstruction is not None:
+            self.reconstruction.restore(part_of("reconstruction.", tensors))
         self.progress = progress
 
 

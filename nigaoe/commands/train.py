@@ -41,6 +41,9 @@ def train(
     init: Annotated[Path | None, typer.Option(help="Slim checkpoint whose generator is trained on.")] = None,
     init_average: Annotated[Path | None, typer.Option(help="Slim checkpoint of the moving average.")] = None,
     init_discriminator: InitDiscriminator = None,
+    init_encoder: Annotated[
+        Path | None, typer.Option(help="Encoder to train on, where `reconstruction.weight` is not 0.")
+    ] = None,
     resume_from: ResumeFrom = None,
     overrides: Overrides = None,
     dry_run: DryRun = False,
@@ -56,9 +59,9 @@ def train(
 
     changes = parse_overrides(overrides or [])
     if resume_from is not None:
-        plan = _resumed(resume_from, dataset, output, changes)
+        plan = replace(_resumed(resume_from, dataset, output, changes), starts=Starts(encoder=init_encoder))
     else:
-        starts = Starts(init, init_average, init_discriminator)
+        starts = Starts(init, init_average, init_discriminator, init_encoder)
         plan = RunPlan(load_config(config, changes), _needed(dataset), _folder(output, config), starts)
     _carry_out(replace(plan, tensorboard=tensorboard), dry_run=dry_run)
 

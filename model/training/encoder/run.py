@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.errors import CheckpointMismatch, TrainingError
+from core.errors import TrainingError
 from model.encoder.architecture import EncoderArchitecture, encoder_architecture
-from model.encoder.checkpoint import load_encoder
+from model.encoder.checkpoint import start_encoder
 from model.encoder.network import Encoder
 from model.pair import LoadedGenerator, load_generator
 from model.training.dataset import PackedDataset
@@ -110,13 +110,7 @@ def _device(name: str) -> str:
 
 
 def _encoder(plan: EncoderPlan, loaded: LoadedGenerator) -> Encoder:
-    encoder = Encoder(_architecture(plan.config, loaded), loaded.statistics)
-    if plan.init is not None:
-        earlier = load_encoder(plan.init)
-        if earlier.card.architecture != encoder.architecture:
-            raise CheckpointMismatch(f"`{plan.init.name}` has another shape than this run's encoder; leave --init out.")
-        weights = {name: tensor.float() for name, tensor in earlier.build().named_parameters()}
-        encoder.load_state_dict(encoder.state_dict() | weights)  # The mean and spread of w stay this generator's.
+    encoder = start_encoder(_architecture(plan.config, loaded), loaded.statistics, plan.init)
     return encoder.to(loaded.generator.mapping.w_avg.device)
 
 

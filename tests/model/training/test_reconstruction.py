@@ -1,0 +1,133 @@
+"""Reconstruction: real pictures are guessed and drawn again, and both networks learn from how they differ."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.errors import TrainingError
+from model.encoder.architecture import encoder_architecture
+from model.encoder.checkpoint import start_encoder
+from model.latent_statistics import measure_latents
+from model.pair import load_generator
+from model.training.config import TrainingConfig
+from model.training.dataset import PackedDataset
+from model.training.distributed import Team
+from model.training.networks import Starts, build_networks
+from model.training.reconstruction import REFRESH_STEPS
+from model.training.run import RunPlan, carry_out
+from model.training.run_log import read_log
+from model.training.run_state import load_state, save_state
+from model.training.trainer import Trainer
+
+ALONE = Team(0, 1, torch.device("cpu"))
+
+
+@pytest.fixture
+def redrawing(tiny_config: TrainingConfig) -> TrainingConfig:
+    """The tiny run with reconstruction, and no other aid."""
+    return tiny_config.model_validate(tiny_config.model_dump() | {"reconstruction": {"weight": 3.0}})
+
+
+def trainer_of(config: TrainingConfig, dataset: PackedDataset) -> Trainer:
+    networks = build_networks(config.architecture, Starts(), ALONE.device, seed=0)
+    if not config.reconstruction.weight:
+        return Trainer(config, dataset, networks, ALONE)
+    torch.manual_seed(0)
+    encoder = start_encoder(encoder_architecture(config.architecture), measure_latents(networks.generator))
+    return Trainer(config, dataset, networks, ALONE, encoder=encoder)
+
+
+def test_pictures_drawn_again_come_nearer_to_themselves(redrawing: TrainingConfig, tiny_dataset: PackedDataset) -> None:
+    """After a hundred small steps the codes of real pictures draw something more like them."""
+    trainer = trainer_of(redrawing, tiny_dataset)
+    distances = [trainer.step()["distance"] for _ in range(100)]
+    assert sum(distances[-10:]) < 0.9 * sum(distances[:10])
+
+
+def test_it_teaches_the_encoder_and_the_synthesis_but_not_the_mapping(
+    redrawing: TrainingConfig, tiny_dataset: PackedDataset
+) -> None:
+    """Codes come from the encoder; where styles lie is the adversary's business."""
+    trainer = trainer_of(redrawing, tiny_dataset)
+    assert trainer.reconstruction is not None
+    real = trainer._real_batch()
+    drawn = trainer._draw_batch(real)
+    assert drawn.redrawn is not None
+    trainer.reconstruction.loss(real, drawn.redrawn, drawn.fake)["reconstruction"].backward()
+    generator = trainer.networks.generator
+    assert not any(p.grad.any() for p in generator.mapping.parameters() if p.grad is not None)
+    assert all(p.grad is not None for n, p in generator.synthesis.named_parameters() if "noise_strength" not in n)
+    assert all(p.grad is not None for p in trainer.reconstruction.encoder.heads.parameters())
+
+
+@pytest.mark.parametrize(("in_w", "alike"), [(0.0, 0), (0.5, 1), (1.0, 2)])
+def test_a_share_of_the_codes_has_one_style_for_all_layers(
+    redrawing: TrainingConfig, tiny_dataset: PackedDataset, in_w: float, alike: int
+) -> None:
+    """They lie in W, where a plain sample is drawn from; the others lie beside it."""
+    settings = redrawing.reconstruction.model_copy(update={"in_w": in_w})
+    trainer = trainer_of(redrawing.model_copy(update={"reconstruction": settings}), tiny_dataset)
+    assert trainer.reconstruction is not None
+    torch.nn.init.normal_(trainer.reconstruction.encoder.heads.weight)
+    redrawn = trainer._draw_batch(trainer._real_batch()).redrawn
+    assert redrawn is not None
+    codes = redrawn.w_plus
+    assert len(codes) == 2  # half of the batch of four
+    assert int((codes == codes[:, :1]).all(dim=(1, 2)).sum()) == alike
+
+
+def test_a_resumed_run_goes_on_in_every_bit(
+    redrawing: TrainingConfig, tiny_dataset: PackedDataset, tmp_path: Path
+) -> None:
+    """Encoder, its average, its Adam and the priors come back, also across a new look at where w lies."""
+    whole = trainer_of(redrawing, tiny_dataset)
+    whole.progress.steps = REFRESH_STEPS - 2
+    for _ in range(4):
+        whole.step()
+    save_state(tmp_path, whole.progress, whole.tensors())
+    expected = [whole.step() for _ in range(3)]
+    resumed = trainer_of(redrawing, tiny_dataset)
+    resumed.restore(*load_state(tmp_path))
+    assert [resumed.step() for _ in range(3)] == expected
+    for name, tensor in whole.tensors().items():
+        assert torch.equal(tensor, resumed.tensors()[name]), name
+
+
+def test_it_may_be_switched_on_later(
+    tiny_config: TrainingConfig, redrawing: TrainingConfig, tiny_dataset: PackedDataset, tmp_path: Path
+) -> None:
+    """A run that had no encoder goes on with a new one."""
+    plain = trainer_of(tiny_config, tiny_dataset)
+    plain.step()
+    save_state(tmp_path, plain.progress, plain.tensors())
+    later = trainer_of(redrawing, tiny_dataset)
+    later.restore(*load_state(tmp_path))
+    assert later.progress.steps == 1
+    assert later.step()["distance"] > 0
+
+
+def test_a_run_leaves_the_encoder_beside_its_generator(
+    redrawing: TrainingConfig, tiny_dataset: PackedDataset, tmp_path: Path
+) -> None:
+    """The file fits the generator it was written with, so that searches may start from it at once."""
+    config = redrawing.model_copy(update={"total_images": 8})
+    carry_out(RunPlan(config, tiny_dataset.folder, tmp_path))
+    loaded = load_generator(tmp_path / "latest.safetensors", encoder=tmp_path / "latest-encoder.safetensors")
+    assert loaded.encoder is not None
+    assert loaded.encoder.card.name == "g_ori-encoder"
+    assert "distance" in read_log(tmp_path)[0]
+
+
+def test_a_style_has_no_photos_to_draw_again(
+    redrawing: TrainingConfig, tiny_dataset: PackedDataset, tmp_path: Path
+) -> None:
+    """A fine-tune refuses the aid instead of ignoring it."""
+    carry_out(RunPlan(redrawing.model_copy(update={"total_images": 8}), tiny_dataset.folder, tmp_path / "base"))
+    config = redrawing.model_validate(
+        redrawing.model_dump() | {"freeze": {"trainable_blocks": 1}, "architecture": None, "total_images": 8}
+    )
+    with pytest.raises(TrainingError, match="belongs to a base run"):
+        carry_out(
+            RunPlan(config, tiny_dataset.folder, tmp_path / "style", parent=tmp_path / "base" / "latest.safetensors")
+        )
