@@ -6,7 +6,7 @@ The thesis's reverse generation (mean face, plain 1,000 steps, drawn as found) b
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,14 @@ from faces.align import align_face
 from faces.detect import FaceDetector, choose_face
 from faces.images import read_photo
 from faces.sheet import resized
-from model.conversion import Conversion
+from model.conversion import Conversion, redraw
 from model.device import prepare_device
 from model.inversion.presets import PRESETS, THESIS
 from model.latent_statistics import sample_w
 from model.pipeline import Order, Pipeline, Subject
 from model.pixels import to_rgb
 from model.portrait import Look, Portrait, draw_portraits
+from model.stored_latent import StoredLatent
 
 FACES = 24
 SAMPLE_SIDE, FACE_SIDE = 176, 96
@@ -37,13 +38,15 @@ Picture = NDArray[np.uint8]
 Row = Sequence[Sequence[Picture]]
 """Groups of pictures that lie beside each other."""
 
+Found = dict[str, list[StoredLatent]]
+"""The latents that each way found, in the order of the faces."""
 
-def orders(style: str) -> Mapping[str, Order]:
-    """Return what is compared: the thesis's way and today's default."""
-    return {
-        "thesis": Order(style, settings=THESIS, look=Look()),
-        "default": Order(style, settings=PRESETS[Preset.STANDARD], look=Look(truncation_psi=DEFAULT_TRUNCATION)),
-    }
+
+WAYS = {
+    "thesis": (THESIS, Look()),
+    "default": (PRESETS[Preset.STANDARD], Look(truncation_psi=DEFAULT_TRUNCATION)),
+}
+"""What is compared: how each way searches, and how it draws what was found."""
 
 
 def main() -> None:
@@ -56,55 +59,76 @@ def main() -> None:
     registry = Registry.load(arguments.weights)
     pipeline = Pipeline(registry)
     arguments.out.mkdir(exist_ok=True)
-    for style in [style.name for style in registry.styles()]:
-        write(f"likeness-samples-{style}.png", samples_sheet(pipeline, style), arguments.out)
-        write(f"likeness-faces-{style}.png", faces_sheet(pipeline, style), arguments.out)
+    styles = [style.name for style in registry.styles()]
+    for parent in sorted({registry.style(style).parent for style in styles}):
+        children = [style for style in styles if registry.style(style).parent == parent]
+        for name, draw in (("samples", samples_sheets), ("faces", faces_sheets)):
+            for style, picture in draw(pipeline, children).items():
+                write(f"likeness-{name}-{style}.png", picture, arguments.out)
 
 
-def samples_sheet(pipeline: Pipeline, style: str) -> Picture:
+def samples_sheets(pipeline: Pipeline, styles: Sequence[str]) -> dict[str, Picture]:
     """A row a sample: photo; reconstruction and drawing by the thesis's way; the same by default."""
-    template, resolution = pipeline.framing(style)
+    template, resolution = pipeline.framing(styles[0])
     crops, large = [], []
     for path in sorted((ROOT / "samples").glob("*.jpg")):
         photo = read_photo(path.read_bytes())
         landmarks = choose_face(FaceDetector().detect(photo)).landmarks
         crops.append(align_face(photo, landmarks, template, resolution)[0])
         large.append(align_face(photo, landmarks, template, SAMPLE_SIDE)[0])
-    ways = [converted(pipeline, order, crops) for order in orders(style).values()]
-    rows = [
-        [[photo], *([to_rgb(way[n].person), to_rgb(way[n].picture)] for way in ways)] for n, photo in enumerate(large)
-    ]
+    found = search(pipeline, styles[0], crops)
     titles = ["photo", "thesis: found, drawn", "default: found, drawn"]
-    return sheet([rows], titles, SAMPLE_SIDE)
+    sheets = {}
+    for style in styles:
+        ways = draw_all(pipeline, style, found)
+        rows = [
+            [[photo], *([to_rgb(way[n].person), to_rgb(way[n].picture)] for way in ways)]
+            for n, photo in enumerate(large)
+        ]
+        sheets[style] = sheet([rows], titles, SAMPLE_SIDE)
+    return sheets
 
 
-def faces_sheet(pipeline: Pipeline, style: str) -> Picture:
+def faces_sheets(pipeline: Pipeline, styles: Sequence[str]) -> dict[str, Picture]:
     """Faces that `g_ori` drew, each beside its known drawing and what both ways made of the face alone."""
-    pair = pipeline.pair(style)
-    mapping = pair.g_ori.generator.mapping
+    mapping = pipeline.pair(styles[0]).g_ori.generator.mapping
     ws = mapping.broadcast(sample_w(mapping, FACES, seed=SEED))
-    truths = draw_portraits(pair, ws, Look(), pipeline.upscaler)
-    crops = [to_rgb(truth.person) for truth in truths]
-    ways = [converted(pipeline, order, crops) for order in orders(style).values()]
-    rows = [
-        [[crop, to_rgb(truth.picture)], *([to_rgb(way[n].picture)] for way in ways)]
-        for n, (crop, truth) in enumerate(zip(crops, truths, strict=True))
-    ]
+    found: Found = {}
+    sheets = {}
     third = FACES // 3
-    return sheet(
-        [rows[:third], rows[third:-third], rows[-third:]], ["face, its drawing", "thesis", "default"], FACE_SIDE
-    )
+    for style in styles:
+        truths = draw_portraits(pipeline.pair(style), ws, Look(), pipeline.upscaler)
+        crops = [to_rgb(truth.person) for truth in truths]
+        found = found or search(pipeline, style, crops)
+        ways = draw_all(pipeline, style, found)
+        rows = [
+            [[crop, to_rgb(truth.picture)], *([to_rgb(way[n].picture)] for way in ways)]
+            for n, (crop, truth) in enumerate(zip(crops, truths, strict=True))
+        ]
+        blocks = [rows[:third], rows[third:-third], rows[-third:]]
+        sheets[style] = sheet(blocks, ["face, its drawing", "thesis", "default"], FACE_SIDE)
+    return sheets
 
 
-def converted(pipeline: Pipeline, order: Order, crops: Sequence[Picture]) -> list[Portrait]:
-    """Convert crops # [R, R, 3], in their order."""
+def search(pipeline: Pipeline, style: str, crops: Sequence[Picture]) -> Found:
+    """Find crops # [R, R, 3] in the parent of a style, each way; all its styles draw the same latents."""
+    return {way: _latents(pipeline, Order(style, settings=settings), crops) for way, (settings, _) in WAYS.items()}
+
+
+def draw_all(pipeline: Pipeline, style: str, found: Found) -> list[list[Portrait]]:
+    """Let a style draw what each way found."""
+    pair = pipeline.pair(style)
+    return [[redraw(pair, latent, look, pipeline.upscaler) for latent in found[way]] for way, (_, look) in WAYS.items()]
+
+
+def _latents(pipeline: Pipeline, order: Order, crops: Sequence[Picture]) -> list[StoredLatent]:
     subjects = [Subject(crop, seed=number) for number, crop in enumerate(crops)]
-    portraits = {}
+    latents = {}
     for subject, outcome in pipeline.convert(order, subjects):
         if not isinstance(outcome, Conversion):
             raise outcome
-        portraits[subject] = outcome.portrait
-    return [portraits[subject] for subject in subjects]
+        latents[subject] = outcome.latent
+    return [latents[subject] for subject in subjects]
 
 
 def sheet(blocks: Sequence[Sequence[Row]], titles: Sequence[str], side: int) -> Picture:

@@ -22,7 +22,7 @@ from model.inversion.presets import PRESETS
 from model.latent_statistics import sample_w
 from model.pipeline import Order, Pipeline, Subject
 from model.pixels import to_rgb
-from model.portrait import Look, draw_portraits, enlarge
+from model.portrait import Look, draw_portraits
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -36,7 +36,7 @@ Picture = NDArray[np.uint8]
 
 
 def main() -> None:
-    """Write the hero picture, and for every style a sheet of drawn faces and the samples that the API shows."""
+    """Write the hero picture, and for every style its model card's sheet and the samples that the API shows."""
     prepare_device("cpu")
     registry = Registry.load(ROOT / "weights")
     pipeline = Pipeline(registry)
@@ -45,7 +45,7 @@ def main() -> None:
     rows = [sample_row(pipeline, styles, photo) for photo in sorted((ROOT / "samples").glob("*.jpg"))]
     write("samples.png", np.concatenate(rows))
     for style in styles:
-        write(f"drawn-{style}.png", drawn_faces(pipeline, style))
+        write(f"{style}.png", drawn_faces(pipeline, style), ROOT / "weights")
         write_samples(pipeline, style)
 
 
@@ -72,16 +72,15 @@ def sample_row(pipeline: Pipeline, styles: list[str], path: Path) -> Picture:
 
 @torch.no_grad()
 def drawn_faces(pipeline: Pipeline, style: str) -> Picture:
-    """People that `g_ori` draws, each above its drawing in the style."""
+    """People that `g_ori` draws, each above its drawing in the style, both as small as they are drawn."""
     pair = pipeline.pair(style)
     mapping = pair.g_ori.generator.mapping
     ws = mapping.broadcast(sample_w(mapping, DRAWN_FACES, seed=SEED))
     pictures: list[Picture] = []
     for row in ws.split(COLUMNS):
-        portraits = draw_portraits(pair, row, Look(truncation_psi=0.8), pipeline.upscaler)
-        people = enlarge(torch.stack([portrait.person for portrait in portraits]), pipeline.upscaler)
-        pictures += [resized(to_rgb(person), SIDE // 2) for person in people]
-        pictures += [resized(to_rgb(portrait.picture), SIDE // 2) for portrait in portraits]
+        portraits = draw_portraits(pair, row, Look(truncation_psi=0.8), None)
+        pictures += [to_rgb(portrait.person) for portrait in portraits]
+        pictures += [to_rgb(portrait.picture) for portrait in portraits]
     return grid(pictures, columns=COLUMNS)
 
 
