@@ -19,7 +19,7 @@ from PIL import Image
 from core.errors import FaceIndexOutOfRange, MultipleFaces, NoFace
 from faces.align import crop_aligned, square_box_alignment
 from faces.pose import Pose, estimate_pose
-from faces.refine import refine_landmarks
+from faces.refine import Networks, refine_landmarks
 
 with warnings.catch_warnings():  # facenet-pytorch adds a filter to the whole process when it is imported.
     from facenet_pytorch import MTCNN
@@ -102,6 +102,7 @@ class FaceDetector:
         with torch.random.fork_rng(devices=[]):  # The networks draw initial weights before they load the real ones.
             self._mtcnn = MTCNN(keep_all=True, min_face_size=_MIN_FACE, device=self._device)
         self._mtcnn.eval().requires_grad_(requires_grad=False)
+        self._networks = Networks(self._mtcnn.rnet, self._mtcnn.onet, self._device)
 
     def detect(self, rgb: NDArray[np.uint8]) -> list[Face]:
         """Find the faces of a photo.
@@ -170,7 +171,7 @@ class FaceDetector:
         """Look at each proposal again; keep those that are certain, each face once."""
         faces = []
         for box, proposed in proposals:
-            landmarks, confidence = refine_landmarks(self._mtcnn.onet, rgb, proposed, self._device)
+            landmarks, confidence = refine_landmarks(self._networks, rgb, proposed)
             if confidence >= self.min_confidence:
                 faces.append(Face(box, landmarks, confidence))
         distinct: list[Face] = []
