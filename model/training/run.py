@@ -159,8 +159,6 @@ def _networks(plan: RunPlan, architecture: Architecture, parent: Checkpoint | No
 def _encoder(plan: RunPlan, networks: Networks, team: Team) -> Encoder | None:
     if not plan.config.reconstruction.weight:
         return None
-    if plan.parent is not None:
-        raise TrainingError("Reconstruction belongs to a base run: a style has no photos to draw again.")
     torch.manual_seed(plan.config.compute.seed)
     shape = encoder_architecture(networks.generator.architecture)
     return start_encoder(shape, measure_latents(networks.generator), plan.starts.encoder).to(team.device)

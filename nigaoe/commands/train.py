@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Dataset = Annotated[Path | None, typer.Argument(help="Folder written by `nigaoe data prepare`.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the run.")]
 InitDiscriminator = Annotated[Path | None, typer.Option(help="Slim checkpoint with a discriminator to start from.")]
+InitEncoder = Annotated[Path | None, typer.Option(help="Encoder to train on, where `reconstruction.weight` is not 0.")]
 
 
 class _TrainGroup(DefaultCommandGroup):
@@ -41,9 +42,7 @@ def train(
     init: Annotated[Path | None, typer.Option(help="Slim checkpoint whose generator is trained on.")] = None,
     init_average: Annotated[Path | None, typer.Option(help="Slim checkpoint of the moving average.")] = None,
     init_discriminator: InitDiscriminator = None,
-    init_encoder: Annotated[
-        Path | None, typer.Option(help="Encoder to train on, where `reconstruction.weight` is not 0.")
-    ] = None,
+    init_encoder: InitEncoder = None,
     resume_from: ResumeFrom = None,
     overrides: Overrides = None,
     dry_run: DryRun = False,
@@ -79,6 +78,7 @@ def finetune(
     freeze_d: Annotated[int | None, typer.Option(min=0, help="Finest discriminator stages that stay.")] = None,
     init: Annotated[Path | None, typer.Option(help="Slim checkpoint whose last blocks are trained on.")] = None,
     init_discriminator: InitDiscriminator = None,
+    init_encoder: InitEncoder = None,
     photo_latents: Annotated[
         Path | None, typer.Option(help="Latents of photos, by `nigaoe data latents`, that a part of each batch shows.")
     ] = None,
@@ -96,9 +96,9 @@ def finetune(
     chosen = {"freeze.trainable_blocks": trainable_blocks, "freeze.freeze_d": freeze_d}
     changes |= {name: value for name, value in chosen.items() if value is not None}
     if resume_from is not None:
-        plan = _resumed(resume_from, dataset, output, changes)
+        plan = replace(_resumed(resume_from, dataset, output, changes), starts=Starts(encoder=init_encoder))
     else:
-        starts = Starts(init, discriminator=init_discriminator)
+        starts = Starts(init, discriminator=init_discriminator, encoder=init_encoder)
         folder = _folder(output, config)
         plan = RunPlan(load_config(config, changes), _needed(dataset), folder, starts, parent=_needed(parent))
     latents = photo_latents or plan.photo_latents

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.errors import TrainingError
+from model.checkpoint import load_checkpoint
 from model.encoder.architecture import encoder_architecture
 from model.encoder.checkpoint import start_encoder
 from model.latent_statistics import measure_latents
@@ -119,15 +119,18 @@ def test_a_run_leaves_the_encoder_beside_its_generator(
     assert "distance" in read_log(tmp_path)[0]
 
 
-def test_a_style_has_no_photos_to_draw_again(
+def test_a_style_draws_its_own_pictures_again_and_keeps_what_is_frozen(
     redrawing: TrainingConfig, tiny_dataset: PackedDataset, tmp_path: Path
 ) -> None:
-    """A fine-tune refuses the aid instead of ignoring it."""
+    """A fine-tune's codes lie in its parent's latent space, and only its last blocks learn to draw them."""
     carry_out(RunPlan(redrawing.model_copy(update={"total_images": 8}), tiny_dataset.folder, tmp_path / "base"))
+    base = tmp_path / "base" / "latest.safetensors"
     config = redrawing.model_validate(
-        redrawing.model_dump() | {"freeze": {"trainable_blocks": 1}, "architecture": None, "total_images": 8}
+        redrawing.model_dump() | {"freeze": {"trainable_blocks": 1}, "architecture": None, "total_images": 16}
     )
-    with pytest.raises(TrainingError, match="belongs to a base run"):
-        carry_out(
-            RunPlan(config, tiny_dataset.folder, tmp_path / "style", parent=tmp_path / "base" / "latest.safetensors")
-        )
+    carry_out(RunPlan(config, tiny_dataset.folder, tmp_path / "style", parent=base))
+    parent, child = load_checkpoint(base), load_checkpoint(tmp_path / "style" / "latest.safetensors")
+    learned = {name for name, tensor in child.generator.items() if not torch.equal(tensor, parent.generator[name])}
+    assert learned
+    assert all(".b16." in name for name in learned)
+    assert "distance" in read_log(tmp_path / "style")[0]
