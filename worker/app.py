@@ -55,6 +55,9 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "worker_disable_prefetch": True,
         # The job store is the truth. Results would be a second one, and reading them inside a worker raises.
         "task_ignore_result": True,
+        # The backend that stores nothing may be shared: otherwise every thread of the pool looks through the entry
+        # points of all installed packages for one of its own.
+        "result_backend_thread_safe": True,
         # JSON carries no code.
         "task_serializer": "json",
         "accept_content": ["json"],

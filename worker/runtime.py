@@ -83,6 +83,7 @@ class Runtime:
         self.reaper = Reaper(self.services.store, self.services.retention, self.services.dispatcher, settings)
         self.pulse = Pulse(self.services.store, self._organs(messages), SelfCheck())
         self.page = self._page()
+        self._version = version("nigaoe")  # Read once: it means parsing the distribution's whole description.
         self._is_warm = False
 
     @property
@@ -147,7 +148,7 @@ class Runtime:
         return WorkerReport(
             worker=self.name,
             ready=self.is_ready,
-            version=version("nigaoe"),
+            version=self._version,
             device=self.device,
             slots=self.settings.slots,
             busy=min(self.settings.slots, self.engine.occupied),

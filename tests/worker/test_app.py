@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,13 @@ def test_a_doorbell_without_a_worker_rings_in_vain(settings: Settings) -> None:
     app = build_app(lambda: Settings(**{**settings.model_dump(), "redis_url": "redis://localhost/0"}))
     assert app.runtime is None
     app.tasks[TASK_NAME].run("some-job", 1)
+
+
+def test_the_threads_of_the_pool_share_one_backend(settings: Settings) -> None:
+    """Finding one means looking through all installed packages, and it stores nothing."""
+    app = build_app(lambda: Settings(**{**settings.model_dump(), "redis_url": "redis://localhost/0"}))
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: app.backend).result() is app.backend
 
 
 def test_redis_has_to_be_named(settings: Settings) -> None:
