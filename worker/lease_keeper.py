@@ -142,7 +142,9 @@ class LeaseKeeper:
         return watch.renewed_at + max(settings.progress_seconds, min(settings.heartbeat_seconds, QUIET_SECONDS))
 
     def _preview_at(self, watch: _Watch) -> Seconds:
-        return watch.previewed_at + self._settings.preview_seconds if watch.hold.has_preview else float("inf")
+        if not watch.hold.has_preview or not watch.is_followed:
+            return float("inf")  # While nobody follows, the newest one waits for the next renewal, which asks again.
+        return watch.previewed_at + self._settings.preview_seconds
 
     def _serve(self, watch: _Watch) -> bool:
         """Send what is due for one job; False: the store does not answer, try all again later."""
@@ -175,13 +177,13 @@ class LeaseKeeper:
         watch.is_followed = self._events.is_watched(watch.hold.job_id)
 
     def _show(self, watch: _Watch) -> None:
+        watch.is_followed = self._events.is_watched(watch.hold.job_id)
+        if not watch.is_followed:
+            return
         preview = watch.hold.take_preview()
         if preview is None or watch.hold.is_stopped:
             return
         watch.previewed_at = self._clock()
-        watch.is_followed = self._events.is_watched(watch.hold.job_id)
-        if not watch.is_followed:
-            return
         try:
             self._events.preview(watch.hold.claim, preview.encode(), step=preview.step)
         except UsageError as error:

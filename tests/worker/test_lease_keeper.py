@@ -26,6 +26,21 @@ def keeper(services: Services, settings: Settings) -> Iterator[LeaseKeeper]:
     made.close()
 
 
+class CountedEvents:
+    """An event log that counts how often it is asked for followers."""
+
+    def __init__(self, log: Any) -> None:
+        self.questions = 0
+        self._log = log
+
+    def is_watched(self, job_id: str) -> bool:
+        self.questions += 1
+        return bool(self._log.is_watched(job_id))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+
 def lease_end(desk: Any, claim: Claim) -> float:
     lease = desk.services.store.get(claim.job_id).lease
     assert lease is not None
@@ -56,8 +71,9 @@ def test_progress_and_previews_reach_those_who_watch(desk: Any, keeper: LeaseKee
 
 
 def test_a_preview_that_nobody_watches_is_not_drawn(desk: Any, keeper: LeaseKeeper, until: Until) -> None:
-    """It is dropped unseen, and the first one after somebody came is drawn."""
+    """The newest one waits, and whoever comes sees it at the next sign of life."""
     claim = desk.claim(desk.order())
+    first = lease_end(desk, claim)
     drawn: list[int] = []
 
     def draw(step: int) -> bytes:
@@ -66,11 +82,30 @@ def test_a_preview_that_nobody_watches_is_not_drawn(desk: Any, keeper: LeaseKeep
 
     with keeper.holding(claim) as hold:
         hold.tell(preview=Preview(1, lambda: draw(1)))
-        until(lambda: not hold.has_preview)
-        desk.services.events.watch(claim.job_id)
         hold.tell(preview=Preview(2, lambda: draw(2)))
+        until(lambda: lease_end(desk, claim) > first + 0.3)
+        assert not drawn
+        desk.services.events.watch(claim.job_id)
         until(lambda: drawn)
     assert drawn == [2]
+
+
+def test_whether_somebody_follows_is_asked_with_the_heartbeats_only(
+    desk: Any, services: Services, settings: Settings, until: Until
+) -> None:
+    """A hundred previews that nobody sees do not mean a hundred questions."""
+    events = CountedEvents(services.events)
+    keeper = LeaseKeeper(services.store, events, settings.model_copy(update={"preview_seconds": 0.01}))
+    keeper.start()
+    claim = desk.claim(desk.order())
+    start = time.monotonic()
+    with keeper.holding(claim) as hold:
+        for step in range(100):
+            hold.tell(preview=Preview(step, lambda: b"picture"))
+            hold.wait(0.01)
+        until(lambda: events.questions)
+    keeper.close()
+    assert events.questions <= 2 + (time.monotonic() - start) / settings.heartbeat_seconds
 
 
 def test_progress_that_nobody_follows_is_sent_with_the_heartbeats(
