@@ -124,9 +124,9 @@ class Ground:
             process.wait()
 
     @contextlib.contextmanager
-    def worker(self) -> Iterator[subprocess.Popen[bytes]]:
-        """Run a worker, ready to work."""
-        with self.process("worker") as process:
+    def worker(self, **changes: Any) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a worker, ready to work, with some settings changed."""
+        with self.process("worker", **changes) as process:
             wait_for(lambda: any(worker.ready for worker in self.services.store.workers()))
             yield process
 

@@ -66,6 +66,7 @@ class Metrics:
         self._ended = Counter("nigaoe_jobs_ended", "Jobs by how they ended.", ["kind", "state"], registry=registry)
         self._stops = Counter("nigaoe_searches_ended", "Searches by why they ended.", ["reason"], registry=registry)
         self._steps = _histogram(registry, "nigaoe_job_steps", "Optimisation steps of a job.", STEPS_BUCKETS)
+        self._steps_made = Counter("nigaoe_steps", "Steps by how many faces shared them.", ["faces"], registry=registry)
         self._step = _histogram(registry, "nigaoe_step_seconds", "One step of the whole batch.", STEP_BUCKETS)
         self._work = _histogram(registry, "nigaoe_job_seconds", "From claim to end.", JOB_BUCKETS, "kind")
         self._latency = _histogram(registry, "nigaoe_latency_seconds", "From submission to end.", JOB_BUCKETS, "kind")
@@ -79,7 +80,7 @@ class Metrics:
 
     def observe_step(self, seconds: Seconds, occupied: int) -> None:
         """One step of one group of slots was made."""
-        del occupied
+        self._steps_made.labels(occupied).inc()
         self.step_seconds.add(seconds)
         self._step.observe(seconds)
 

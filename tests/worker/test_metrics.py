@@ -47,6 +47,14 @@ def test_the_queue_is_shown_as_it_is(metrics: Metrics, desk: Any) -> None:
     assert seen["nigaoe_step_seconds_count"] == 1
 
 
+def test_steps_are_counted_by_how_full_they_are(metrics: Metrics) -> None:
+    """A device whose steps are shared by few faces while orders wait would be a fault."""
+    for occupied in (1, 2, 2):
+        metrics.observe_step(0.25, occupied)
+    seen = figures(metrics)
+    assert (seen["nigaoe_steps_total,1"], seen["nigaoe_steps_total,2"]) == (1, 2)
+
+
 def test_the_page_works_without_redis() -> None:
     """The queue's figures are missing then, the worker's own are there."""
     link = RedisLink("unix:///nowhere/valkey.sock", patience_seconds=0)
