@@ -99,8 +99,9 @@ def overload_rows(ground: Ground, jobs: int) -> Iterator[Row]:
 
 
 def told(load: Load) -> str:
+    refused = ", ".join(f"{count} refused with {status}" for status, count in load.refused.items()) or "none refused"
     return (
-        f"{len(load.seconds)} accepted, {load.refused} refused; p50 {load.p(0.5):.1f}, p99 {load.p(0.99):.1f} s, "
+        f"{len(load.seconds)} accepted, {refused}; p50 {load.p(0.5):.1f}, p99 {load.p(0.99):.1f} s, "
         f"{load.throughput:.2f} jobs/s"
     )
 

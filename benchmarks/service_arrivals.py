@@ -3,6 +3,7 @@
 import random
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -28,7 +29,7 @@ class Load:
 
     seconds: list[float] = field(default_factory=list)  # From arrival to end, of those that were done.
     steps: list[int] = field(default_factory=list)  # The budgets of the same jobs, where they differ.
-    refused: int = 0
+    refused: Counter[int] = field(default_factory=Counter)  # By HTTP status.
     elapsed: float = 0.0
 
     def p(self, share: float) -> float:
@@ -206,7 +207,7 @@ def offered(service: Service, rate: float, jobs: int) -> Load:
         if status == 200:
             load.seconds.append(seconds)
         else:
-            load.refused += 1
+            load.refused[status] += 1
 
     start = time.perf_counter()
     with ThreadPoolExecutor(jobs) as clients:
