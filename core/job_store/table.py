@@ -153,9 +153,9 @@ def known_ids(table: JobTable, job_ids: Collection[str]) -> set[str]:
 
 
 def _rank_of(job: Job) -> float | None:
-    # Urgent first, then old first: a requeued job keeps the place of its age. 1e11 is beyond any Unix time, and
-    # nine times that still leaves a double 0.2 milliseconds.
-    return (9 - job.options.priority) * 1e11 + job.created_at if job.state is JobState.QUEUED else None
+    # Urgent first, then old first: a requeued job keeps the place of its age. 1e10 seconds is beyond Unix times
+    # before the year 2286, and nine times that still leaves a double 15 microseconds.
+    return (9 - job.options.priority) * 1e10 + job.created_at if job.state is JobState.QUEUED else None
 
 
 def _agenda_of(job: Job, policy: JobPolicy) -> list[tuple[Agenda, UnixTime]]:
