@@ -41,10 +41,11 @@ class Drawn:
         return cls(Iterate(w_plus, image, noise or None), torch.cat([part.verdicts for part in parts]), gradients)
 
 
+@torch.enable_grad()
 def draw(
     synthesis: FrozenSynthesis, objective: Objective, table: SlotTable, slots: Sequence[Slot], rows: slice
 ) -> Drawn:
-    """Draw, measure and differentiate some rows of the table.
+    """Draw, measure and differentiate some rows of the table, also for a caller who turned gradients off.
 
     Args:
         synthesis: Draws the pictures.

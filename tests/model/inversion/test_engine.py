@@ -53,6 +53,15 @@ def test_offline_inversion_is_the_engine_run_until_empty(
         assert result.distance_end < 0.9 * result.distance_start
 
 
+def test_a_caller_without_gradients_gets_the_same_answer(engine_of: EngineOf, targets: Tensor) -> None:
+    """The engine needs gradients of its own, whatever its caller has turned off."""
+    settings = InversionSettings(steps=4)
+    expected = run_all(engine_of(1), [InversionRequest(targets[0], settings)])[0].unwrap()
+    with torch.no_grad():
+        result = run_all(engine_of(1), [InversionRequest(targets[0], settings)])[0].unwrap()
+    assert torch.equal(result.w_plus, expected.w_plus)
+
+
 def test_requests_are_asked_for_only_when_a_slot_is_free(
     engine_of: EngineOf, requests_for: RequestsFor, targets: Tensor
 ) -> None:
