@@ -21,6 +21,8 @@ from model.inversion.request import Finished, InversionRequest
 from model.inversion.settings import InversionSettings
 
 MAX_QUEUED = 1
+CONCURRENCY = SLOTS
+"""More would wait in the worker, where the queue's limit does not count them."""
 
 
 @dataclass
@@ -159,7 +161,7 @@ def continuously(engine: SlotEngine, visitors: Visitors) -> Load:
 
 
 class Service:
-    """API and worker as processes, with a queue that is kept short."""
+    """API and worker as processes, with few places to wait."""
 
     def __init__(self, ground: Ground) -> None:
         self.port = free_port()
@@ -168,7 +170,7 @@ class Service:
 
     def __enter__(self) -> Self:
         command = ("api", "--port", str(self.port))
-        self._processes.enter_context(self._ground.worker())
+        self._processes.enter_context(self._ground.worker(concurrency=CONCURRENCY))
         self._processes.enter_context(self._ground.process(*command, max_queued_jobs=MAX_QUEUED))
         wait_for(partial(answers, f"http://127.0.0.1:{self.port}/readyz"))
         return self
