@@ -80,6 +80,12 @@ class PhotoLatents:
         psi = least_psi + (1.0 - least_psi) * torch.rand(count, 1, 1)
         return self.mean + (ws - self.mean) * psi.to(ws)
 
+    def fixed(self, count: int, *, least_psi: float) -> Tensor:
+        """Return unmixed latents that are the same each time. # [count, num_ws, w_dim]."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            return self.deal(count, style_mixing=0.0, least_psi=least_psi)
+
     def to(self, device: torch.device) -> "PhotoLatents":
         """Return the same latents on a device."""
         return PhotoLatents(self.card, self.w_plus.to(device), self.mean.to(device))

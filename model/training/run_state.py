@@ -31,6 +31,7 @@ class Progress:
         augment_p: Present strength of the augmentation.
         best_score: Lowest FD-effnet so far.
         best_images: Where it was reached.
+        best_by_photos: Whether that is the distance of photos' latents; a run that is given some starts to count anew.
         seconds: Time spent in the loop, over all restarts.
     """
 
@@ -40,7 +41,15 @@ class Progress:
     augment_p: float = 0.0
     best_score: float | None = None
     best_images: int = 0
+    best_by_photos: bool = False
     seconds: float = 0.0
+
+    def is_best(self, score: float, *, by_photos: bool = False) -> bool:
+        """Say whether a score is the lowest of its kind so far, and remember it if so."""
+        if self.best_score is not None and by_photos == self.best_by_photos and score >= self.best_score:
+            return False
+        self.best_score, self.best_images, self.best_by_photos = score, self.images_seen, by_photos
+        return True
 
 
 def save_state(folder: Path, progress: Progress, tensors: Mapping[str, Tensor]) -> None:

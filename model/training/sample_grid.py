@@ -1,5 +1,6 @@
 """Sheets of drawn pictures with fixed latents, so that one glance compares two moments of a run."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,15 +16,20 @@ def fixed_latents(count: int, z_dim: int, *, seed: int = 0) -> Tensor:
     return torch.randn(count, z_dim, generator=torch.Generator().manual_seed(seed))
 
 
-@torch.no_grad()
 def draw_pictures(generator: Generator, z: Tensor, *, truncation_psi: float = 1.0, batch: int = 16) -> Tensor:
     """Draw z # [N, z_dim] with the fixed noise, a batch at a time. Returns bytes # [N, 3, R, R] on the CPU."""
     device = generator.mapping.w_avg.device
-    parts = [
-        to_bytes(generator(part.to(device), truncation_psi=truncation_psi, noise="fixed")).cpu()
-        for part in torch.split(z, batch)
-    ]
-    return torch.cat(parts)
+    return _drawn(lambda part: generator(part.to(device), truncation_psi=truncation_psi, noise="fixed"), z, batch)
+
+
+def draw_styles(generator: Generator, ws: Tensor, *, batch: int = 16) -> Tensor:
+    """Draw w_plus # [N, num_ws, w_dim] in the same way. Returns bytes # [N, 3, R, R] on the CPU."""
+    return _drawn(generator.draw_image, ws, batch)
+
+
+@torch.no_grad()
+def _drawn(draw: Callable[[Tensor], Tensor], latents: Tensor, batch: int) -> Tensor:
+    return torch.cat([to_bytes(draw(part)).cpu() for part in torch.split(latents, batch)])
 
 
 def sheet_image(pictures: Tensor, *, columns: int = 8, scale: int = 1) -> Image.Image:

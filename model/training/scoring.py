@@ -1,15 +1,18 @@
 """Score a generator against a data set while it trains; the processes of a run share the work."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from model.generator import Generator
 from model.training.dataset import PackedDataset
 from model.training.distributed import Team
 from model.training.feature_statistics import Features, frechet_distance, picture_features, precision_recall
-from model.training.sample_grid import draw_pictures, fixed_latents
+from model.training.photo_latents import PhotoLatents
+from model.training.sample_grid import draw_pictures, draw_styles, fixed_latents
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +23,22 @@ class Score:
         fd_effnet: Frechet distance on EfficientNet-Lite0 features; smaller is better.
         precision: Share of drawn pictures within the data.
         recall: Share of the data within what is drawn.
+        fd_photos: The same distance for drawings of photos' latents; None where the run has no such latents.
     """
 
     fd_effnet: float
     precision: float
     recall: float
+    fd_photos: float | None = None
+
+    @property
+    def verdict(self) -> float:
+        """What decides which checkpoint is the best: drawings of photos, where there are some, are what it is for."""
+        return self.fd_effnet if self.fd_photos is None else self.fd_photos
+
+    def flat(self) -> dict[str, float]:
+        """Return name to value, without what was not measured."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 class Examiner:
@@ -34,12 +48,23 @@ class Examiner:
         dataset: What the generator learns.
         samples: Pictures drawn, and taken from the data, for each score.
         team: Processes that draw and look at a share each; all of them must call.
+        photo_latents: What a conversion would ask the generator to draw; on the team's device.
+        least_psi: Those are truncated by a psi between this and 1.
     """
 
-    def __init__(self, dataset: PackedDataset, samples: int, team: Team) -> None:
+    def __init__(
+        self,
+        dataset: PackedDataset,
+        samples: int,
+        team: Team,
+        photo_latents: PhotoLatents | None = None,
+        *,
+        least_psi: float = 1.0,
+    ) -> None:
         self.dataset = dataset
         self.samples = samples
         self.team = team
+        self._photo_styles = photo_latents.fixed(samples, least_psi=least_psi) if photo_latents else None
         self._real: Features | None = None
 
     @property
@@ -48,16 +73,30 @@ class Examiner:
         if self._real is None:
             count = min(self.samples, len(self.dataset))
             chosen = np.sort(np.random.default_rng(0).choice(len(self.dataset), count, replace=False))
-            share = chosen[self.team.rank :: self.team.size]
+            share = chosen[self._share]
             parts = np.array_split(share, max(1, len(share) // 64))
-            pixels = (torch.from_numpy(np.ascontiguousarray(self.dataset.pixels[p])) for p in parts)
-            self._real = self.team.gather(picture_features(pixels, self.team.device))
+            self._real = self._features(torch.from_numpy(np.ascontiguousarray(self.dataset.pixels[p])) for p in parts)
         return self._real
 
     def examine(self, generator: Generator) -> Score:
         """Score a generator on the team's device; every process gets the same score."""
-        z = fixed_latents(self.samples, generator.architecture.z_dim, seed=1)[self.team.rank :: self.team.size]
-        drawn = (draw_pictures(generator, part) for part in torch.split(z, 64))
-        fake = self.team.gather(picture_features(drawn, self.team.device))
+        z = fixed_latents(self.samples, generator.architecture.z_dim, seed=1)[self._share]
+        fake = self._features(draw_pictures(generator, part) for part in torch.split(z, 64))
         coverage = precision_recall(self.real, fake)
-        return Score(frechet_distance(self.real, fake), coverage.precision, coverage.recall)
+        return Score(
+            frechet_distance(self.real, fake), coverage.precision, coverage.recall, self._photo_distance(generator)
+        )
+
+    def _photo_distance(self, generator: Generator) -> float | None:
+        if self._photo_styles is None:
+            return None
+        parts = torch.split(self._photo_styles[self._share], 64)
+        return frechet_distance(self.real, self._features(draw_styles(generator, part) for part in parts))
+
+    @property
+    def _share(self) -> slice:
+        """This process's part of a list that all share."""
+        return slice(self.team.rank, None, self.team.size)
+
+    def _features(self, pictures: Iterable[Tensor]) -> Features:
+        return self.team.gather(picture_features(pictures, self.team.device))

@@ -18,7 +18,7 @@ from model.training.distributed import Team
 from model.training.export import describe_run, slim_discriminator, slim_generator, write_encoder, write_pair
 from model.training.run_log import RunLog
 from model.training.run_state import Progress, go_on, save_state
-from model.training.sample_grid import draw_pictures, fixed_latents, save_grid
+from model.training.sample_grid import draw_pictures, draw_styles, fixed_latents, save_grid
 from model.training.scoring import Examiner, Score
 from model.training.stop_signals import stop_signals
 from model.training.trainer import Trainer
@@ -54,7 +54,9 @@ class Session:
         self.log = log
         self.report = report
         self.score: Score | None = None
-        self._examiner = Examiner(self.dataset, self.config.cadence.score_samples, self.team)
+        self._photos = trainer.photo_latents
+        least_psi, samples = self.config.photo_latents.least_psi, self.config.cadence.score_samples
+        self._examiner = Examiner(self.dataset, samples, self.team, self._photos, least_psi=least_psi)
         self._calendar = self._new_calendar()
         self._stop = False
 
@@ -124,7 +126,11 @@ class Session:
             return
         z = fixed_latents(GRID_PICTURES, self.trainer.networks.average.architecture.z_dim).to(self.team.device)
         sheet = draw_pictures(self.trainer.networks.average, z)
-        save_grid(sheet, self.folder / "grids" / f"{self.trainer.progress.images_seen:09d}.png")
+        stem = f"{self.trainer.progress.images_seen:09d}"
+        save_grid(sheet, self.folder / "grids" / f"{stem}.png")
+        if self._photos is not None:
+            ws = self._photos.fixed(GRID_PICTURES, least_psi=self.config.photo_latents.least_psi)
+            save_grid(draw_styles(self.trainer.networks.average, ws), self.folder / "grids" / f"{stem}-photos.png")
 
     def _examine(self) -> None:
         """Score the average; the best one is kept as a slim checkpoint."""
@@ -132,12 +138,8 @@ class Session:
         if not self.team.leads:
             return
         progress = self.trainer.progress
-        best = progress.best_score is None or score.fd_effnet < progress.best_score
-        if best:
-            progress.best_score, progress.best_images = score.fd_effnet, progress.images_seen
-        line = self.log.write(
-            progress.images_seen, fd_effnet=score.fd_effnet, precision=score.precision, recall=score.recall
-        )
+        best = progress.is_best(score.verdict, by_photos=score.fd_photos is not None)
+        line = self.log.write(progress.images_seen, **score.flat())
         if best and self.config.cadence.keep_best:
             self.export("best")
         if self.report is not None:
@@ -152,6 +154,8 @@ class Session:
         """Write the slim checkpoints: generator, discriminator, and the encoder where one learned along."""
         networks, score = self.trainer.networks, self.score
         metrics = {} if score is None else {"FD-effnet": score.fd_effnet, "recall": score.recall}
+        if score is not None and score.fd_photos is not None:
+            metrics["FD-effnet of photos' latents"] = score.fd_photos
         card = describe_run(
             self.config,
             self.dataset,

@@ -110,8 +110,7 @@ class EncoderSession:
         self._examined_at = progress.images_seen
         self._metrics = self._examiner.examine(self.trainer.average)
         score = self._examiner.score(self._metrics)
-        if progress.best_score is None or score < progress.best_score:
-            progress.best_score, progress.best_images = score, progress.images_seen
+        if progress.is_best(score):
             self._export("best")
         self._tell(self._metrics)
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from core.errors import BrokenCheckpoint, ParentMismatch
 from model.checkpoint import Checkpoint, save_checkpoint
+from model.generator import Generator
 from model.inversion.settings import InversionSettings
 from model.pair import load_generator
 from model.training.config import TrainingConfig
@@ -16,6 +17,7 @@ from model.training.dataset import PackedDataset
 from model.training.distributed import Team
 from model.training.networks import Starts, build_child
 from model.training.photo_latents import PhotoLatents, PhotoLatentsCard, find_photo_latents
+from model.training.scoring import Examiner
 from model.training.trainer import Trainer
 
 NUM_WS, W_DIM = 6, 8
@@ -79,6 +81,29 @@ def test_a_file_of_something_else_is_refused(parent: Checkpoint, tmp_path: Path)
     save_checkpoint(parent, tmp_path / "g_ori.safetensors")
     with pytest.raises(BrokenCheckpoint, match="nigaoe data latents"):
         PhotoLatents.load(tmp_path / "g_ori.safetensors", parent)
+
+
+def test_fixed_latents_are_the_same_each_time() -> None:
+    """Two scores see the same drawings, and training's chance does not notice that somebody looked."""
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first = latents_of().fixed(20, least_psi=0.5)
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.equal(first, latents_of().fixed(20, least_psi=0.5))
+
+
+def test_photos_decide_which_checkpoint_is_the_best(tiny_dataset: PackedDataset, tiny_generator: Generator) -> None:
+    """Their drawings have a distance of their own, and the one of z stays what it was without them."""
+    alone = Examiner(tiny_dataset, 16, ALONE).examine(tiny_generator)
+    card = PhotoLatentsCard(generator_sha256="a" * 64, dataset="photos", steps=30)
+    mean = tiny_generator.mapping.broadcast(tiny_generator.mapping.w_avg[None])[0]
+    latents = PhotoLatents(card, mean + torch.randn(5, *mean.shape, generator=torch.Generator().manual_seed(0)), mean)
+    score = Examiner(tiny_dataset, 16, ALONE, latents, least_psi=0.7).examine(tiny_generator)
+    assert score.fd_effnet == pytest.approx(alone.fd_effnet)
+    assert score.verdict == score.fd_photos != score.fd_effnet
+    assert alone.verdict == alone.fd_effnet
+    assert "fd_photos" not in alone.flat()
 
 
 def test_a_fine_tune_draws_them_and_keeps_what_is_frozen(

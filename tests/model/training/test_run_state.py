@@ -21,6 +21,16 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == [STATE]
 
 
+def test_the_best_score_is_the_lowest_of_its_kind() -> None:
+    """Distances of z and of photos' latents do not compare: whoever begins to score photos begins anew, and back."""
+    progress = Progress(images_seen=16)
+    assert [progress.is_best(score) for score in (9.0, 9.0, 8.0)] == [True, False, True]
+    progress.images_seen = 32
+    assert [progress.is_best(score, by_photos=True) for score in (12.0, 13.0)] == [True, False]
+    assert (progress.best_score, progress.best_images) == (12.0, 32)
+    assert progress.is_best(20.0)
+
+
 def test_no_state_is_no_error_and_a_damaged_one_is(tmp_path: Path) -> None:
     """A new run starts; a torn file is never taken for a new run."""
     assert load_state(tmp_path) is None
