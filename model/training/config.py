@@ -134,6 +134,18 @@ class PhotoLatentSettings(Section):
     least_psi: Fraction = 0.7
 
 
+class ColourSettings(Section):
+    """How much a fine-tune holds on to the person's colours; see :mod:`model.training.carried_colours`.
+
+    Attributes:
+        weight: Factor of the loss; 0 turns it off.
+        side: Cells along each side of the grid on which person and drawing are compared.
+    """
+
+    weight: Weight = 0.0
+    side: Annotated[int, Field(ge=1)] = 8
+
+
 class AverageSettings(Section):
     """Moving average of the generator's weights.
 
@@ -231,6 +243,7 @@ class TrainingConfig(Section):
     moments: MomentSettings = MomentSettings()
     reconstruction: ReconstructionSettings = ReconstructionSettings()
     photo_latents: PhotoLatentSettings = PhotoLatentSettings()
+    colours: ColourSettings = ColourSettings()
     average: AverageSettings = AverageSettings()
     cadence: CadenceSettings = CadenceSettings()
     compute: ComputeSettings = ComputeSettings()

@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from core.errors import InversionError
@@ -11,6 +13,7 @@ from model.conversion import head_region, inversion_engine
 from model.inversion.request import InversionRequest
 from model.inversion.settings import InversionSettings
 from model.pair import LoadedGenerator
+from model.tensor_file import write_tensors
 from model.training.dataset import to_unit_range
 from model.training.face_regions import Pictures
 
@@ -55,11 +58,12 @@ class FaceSearch:
     Args:
         loaded: Where to search.
         settings: Of every search.
+        folder: Where latents are kept for later runs; None forgets them at the end. A latent can rebuild a face.
     """
 
-    def __init__(self, loaded: LoadedGenerator, settings: InversionSettings) -> None:
-        self.loaded, self.settings = loaded, settings
-        self._found: dict[bytes, Tensor] = {}
+    def __init__(self, loaded: LoadedGenerator, settings: InversionSettings, folder: Path | None = None) -> None:
+        self.loaded, self.settings, self.folder = loaded, settings, folder
+        self._found: dict[str, Tensor] = {}
 
     def __call__(self, faces: Pictures) -> Tensor:
         """Return the latents # [N, num_ws, w_dim] of faces # [N, 3, R, R] (bytes).
@@ -67,7 +71,23 @@ class FaceSearch:
         Raises:
             InversionError: A search ended without a result.
         """
-        key = hashlib.sha256(faces.contiguous().numpy().tobytes()).digest()
+        key = self._key(faces)
         if key not in self._found:
-            self._found[key] = search_latents(self.loaded, to_unit_range(faces), self.settings)
+            self._found[key] = self._kept(key, faces)
         return self._found[key]
+
+    def _key(self, faces: Pictures) -> str:
+        """Name everything that an answer depends on."""
+        digest = hashlib.sha256(faces.contiguous().numpy().tobytes())
+        encoder = self.loaded.encoder.digest if self.loaded.encoder is not None else None
+        digest.update(repr((self.settings, self.loaded.digest, encoder)).encode())
+        return digest.hexdigest()
+
+    def _kept(self, key: str, faces: Pictures) -> Tensor:
+        path = self.folder / f"{key}.safetensors" if self.folder is not None else None
+        if path is not None and path.is_file():
+            return load_file(path)["w_plus"]
+        found = search_latents(self.loaded, to_unit_range(faces), self.settings)
+        if path is not None:
+            write_tensors(path, {"w_plus": found.cpu().contiguous()}, {})
+        return found

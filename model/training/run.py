@@ -13,6 +13,7 @@ from model.encoder.architecture import encoder_architecture
 from model.encoder.checkpoint import start_encoder
 from model.encoder.network import Encoder
 from model.frozen.features import FrozenFeatures
+from model.generator import Generator
 from model.latent_statistics import measure_latents
 from model.perceptual import EfficientNetFeatures
 from model.training.config import TrainingConfig
@@ -78,6 +79,7 @@ def carry_out(plan: RunPlan, report: Report | None = None) -> Progress:
             moments=_moments(plan.config, team),
             photo_latents=_photo_latents(plan, parent),
             encoder=_encoder(plan, networks, team),
+            parent=_person(plan.config, parent, team),
         )
         if team.leads:
             write_config(plan)
@@ -162,6 +164,14 @@ def _encoder(plan: RunPlan, networks: Networks, team: Team) -> Encoder | None:
     torch.manual_seed(plan.config.compute.seed)
     shape = encoder_architecture(networks.generator.architecture)
     return start_encoder(shape, measure_latents(networks.generator), plan.starts.encoder).to(team.device)
+
+
+def _person(config: TrainingConfig, parent: Checkpoint | None, team: Team) -> Generator | None:
+    if not config.colours.weight:
+        return None
+    if parent is None:
+        raise TrainingError("Colours are carried over from a parent: `colours.weight` is for `nigaoe finetune`.")
+    return parent.build_generator().to(team.device)
 
 
 def _photo_latents(plan: RunPlan, parent: Checkpoint | None) -> PhotoLatents | None:

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from core.errors import TrainingError
 from model.encoder.network import Encoder
-from model.generator import mix_styles
+from model.generator import Generator, mix_styles
 from model.inversion.objective import Iterate
 from model.training.augment import build_augmentation
 from model.training.augment.base import Augmentation
 from model.training.augment.controller import updated_p
 from model.training.batch_schedule import BatchSchedule
+from model.training.carried_colours import CarriedColours
 from model.training.config import TrainingConfig
 from model.training.dataset import PackedDataset
 from model.training.distributed import Team
@@ -67,6 +68,7 @@ class Trainer:
         moments: Measured feature moments; None without moment matching.
         photo_latents: Latents of photos that a part of each batch is drawn from; None draws z alone.
         encoder: Guesses the codes of real pictures, to draw them again; needed where reconstruction has a weight.
+        parent: Draws the persons whose colours the style takes over; None where it need not.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Trainer:
         moments: MomentMatching | None = None,
         photo_latents: PhotoLatents | None = None,
         encoder: Encoder | None = None,
+        parent: Generator | None = None,
     ) -> None:
         self.config, self.dataset, self.networks, self.team, self.moments = config, dataset, networks, team, moments
         self.photo_latents = photo_latents.to(team.device) if photo_latents is not None else None
@@ -103,6 +106,10 @@ class Trainer:
             if encoder is not None
             else None
         )
+        self.colours = CarriedColours(parent, config.colours.side) if parent is not None else None
+        if parent is not None:
+            precision.apply(parent.synthesis)
+            parent.to(memory_format=self.memory_format)
 
     def step(self) -> dict[str, float]:
         """Show one batch, move both networks once, and their penalties when it is their turn. Returns losses."""
@@ -156,6 +163,10 @@ class Trainer:
             terms = self.reconstruction.loss(real, drawn.redrawn, drawn.fake)
             loss = loss + terms["reconstruction"]
             losses |= {name: term.detach() for name, term in terms.items()}
+        if self.colours is not None:
+            carried = self.colours.loss(drawn.fake.w_plus.detach(), drawn.fake.image)
+            losses["colours"] = carried.detach()
+            loss = loss + self.config.colours.weight * carried
         self._descend(loss, self.generator_adam, self.networks.generator_parameters)
         if self.reconstruction is not None:
             self.reconstruction.learn(self.progress.steps, self._average_decay())

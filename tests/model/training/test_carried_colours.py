@@ -1,0 +1,71 @@
+"""Drawings that keep who is darker and who is redder, whatever the style's palette is."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from core.errors import TrainingError
+from model.checkpoint import Checkpoint
+from model.generator import Generator
+from model.training.carried_colours import CarriedColours
+from model.training.config import ColourSettings, TrainingConfig
+from model.training.dataset import PackedDataset
+from model.training.distributed import Team
+from model.training.networks import Starts, build_child
+from model.training.run import RunPlan, carry_out
+from model.training.trainer import Trainer
+
+ALONE = Team(0, 1, torch.device("cpu"))
+
+
+@pytest.fixture
+def ws(tiny_generator: Generator) -> Tensor:
+    """Latents of eight persons."""
+    z = torch.randn(8, tiny_generator.architecture.z_dim, generator=torch.Generator().manual_seed(3))
+    mapping = tiny_generator.mapping
+    return mapping.broadcast(mapping(z)).detach()
+
+
+def test_the_palette_does_not_matter_and_the_order_of_people_does(tiny_generator: Generator, ws: Tensor) -> None:
+    """Paler drawings of the same people cost nothing, negatives everything, drawings of others about one."""
+    colours = CarriedColours(tiny_generator, side=4)
+    persons = tiny_generator.draw_image(ws).detach()
+    assert colours.loss(ws, 0.5 * persons + 0.3) == pytest.approx(0.0, abs=0.05)
+    assert colours.loss(ws, -persons) == pytest.approx(2.0, abs=0.05)
+    assert 0.5 < colours.loss(ws, persons.roll(1, dims=0)) < 1.6
+
+
+def test_only_the_drawing_learns(tiny_generator: Generator, ws: Tensor) -> None:
+    """The person is what it is; gradients go to the drawing alone."""
+    drawings = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(4)).requires_grad_()
+    CarriedColours(tiny_generator, side=4).loss(ws, drawings).backward()
+    assert drawings.grad is not None
+    assert drawings.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in tiny_generator.parameters())
+
+
+def test_a_fine_tune_learns_to_carry_colours(
+    tiny_config: TrainingConfig, tiny_dataset: PackedDataset, parent: Checkpoint
+) -> None:
+    """The loss is a number of every step, and what is frozen stays the parent's, bit by bit."""
+    networks = build_child(parent, Starts(), ALONE.device, trainable_blocks=1, freeze_d=0, seed=1)
+    changes = {"freeze": {"trainable_blocks": 1}, "colours": {"weight": 5.0, "side": 4}}
+    config = type(tiny_config).model_validate(tiny_config.model_dump() | changes)
+    trainer = Trainer(config, tiny_dataset, networks, ALONE, parent=parent.build_generator())
+    for _ in range(3):
+        losses = trainer.step()
+    assert 0.0 <= losses["colours"] <= 2.0
+    state = networks.generator.state_dict()
+    frozen = set(state) - set(networks.generator_parameters)
+    assert all(torch.equal(state[name], parent.generator[name].float()) for name in frozen)
+
+
+def test_a_base_run_has_nobody_to_take_colours_from(
+    tiny_config: TrainingConfig, tiny_dataset: PackedDataset, tmp_path: Path
+) -> None:
+    """The message says which command the setting is for."""
+    config = tiny_config.model_copy(update={"colours": ColourSettings(weight=1.0)})
+    with pytest.raises(TrainingError, match="nigaoe finetune"):
+        carry_out(RunPlan(config, tiny_dataset.folder, tmp_path / "run"))
