@@ -21,6 +21,7 @@ from model.pair import Pair, load_generator, load_pair
 from model.training.dataset import PackedDataset
 from model.training.face_regions import tint_background
 from model.training.face_search import FaceSearch
+from model.training.feature_statistics import frechet_distance, picture_features
 from model.training.pair_conversion import cross_conversion
 from model.training.pair_metrics import (
     Convert,
@@ -47,7 +48,7 @@ def main() -> None:
     weights, out = arguments.weights, arguments.out
     encoder = weights / "g_ori-encoder.safetensors"
     g_ori = load_generator(weights / "g_ori.safetensors", encoder=encoder if encoder.is_file() else None)
-    search = FaceSearch(g_ori, InversionSettings(steps=arguments.steps))
+    search = FaceSearch(g_ori, InversionSettings(steps=arguments.steps), arguments.latents)
     if arguments.runs:
         _curves(arguments.runs, out / "training-curves.png")
     results: dict[str, dict[str, dict[str, float]]] = {}
@@ -64,7 +65,9 @@ def main() -> None:
             photos = _pixels(PackedDataset(arguments.heldout), arguments.photos)
             for psi in TRUNCATIONS:
                 convert = cross_conversion(pair, search, truncation_psi=psi)
-                tables[f"held-out photos, truncation {psi:g}"] = _held_out(photos, convert)
+                table = tables.setdefault(f"held-out photos, truncation {psi:g}", _held_out(photos, convert))
+                if data is not None:
+                    table["fd_effnet of drawings"] = _distance(convert(photos), PackedDataset(data))
         print(json.dumps({style: tables}, indent=2), flush=True)
 
 
@@ -78,6 +81,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     parser.add_argument("--faces", type=int, default=100)
     parser.add_argument("--photos", type=int, default=200)
+    parser.add_argument(
+        "--latents", type=Path, help="Folder that keeps what is found, for a later run of other styles."
+    )
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
@@ -98,8 +104,11 @@ def _truth_sheet(pair: Pair, convert: Convert, path: Path) -> None:
 def _curves(runs: list[Path], path: Path) -> None:
     figure = Figure(figsize=(9, 3), layout="constrained")
     for axes, folder in zip(figure.subplots(1, len(runs), squeeze=False)[0], runs, strict=True):
-        points = sorted((line["images"] / 1000, line["fd_effnet"]) for line in read_log(folder) if "fd_effnet" in line)
-        axes.plot(*zip(*points, strict=True), marker="o", markersize=3, color="#3567a8")
+        for key, name, colour in (("fd_effnet", "of z", "#3567a8"), ("fd_photos", "of photos' latents", "#c2571a")):
+            points = sorted((line["images"] / 1000, line[key]) for line in read_log(folder) if key in line)
+            if points:
+                axes.plot(*zip(*points, strict=True), marker="o", markersize=3, color=colour, label=name)
+        axes.legend()
         axes.set_title(folder.name)
         axes.set_xlabel("thousand images of this run")
         axes.set_ylabel("FD-effnet")
@@ -107,6 +116,12 @@ def _curves(runs: list[Path], path: Path) -> None:
         axes.set_xlim(left=0)
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
+
+
+def _distance(drawings: torch.Tensor, dataset: PackedDataset, count: int = 1000) -> float:
+    """FD-effnet of drawings to pictures of the whole data; large for few drawings, so it compares with itself."""
+    chosen = np.linspace(0, len(dataset) - 1, count).astype(int)
+    return frechet_distance(*(picture_features([p]) for p in (torch.from_numpy(dataset.pixels[chosen]), drawings)))
 
 
 def _held_out(photos: torch.Tensor, convert: Convert) -> dict[str, float]:
