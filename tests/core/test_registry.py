@@ -20,16 +20,17 @@ def _register(folder: Path, manifest: Manifest) -> None:
 
 @pytest.fixture
 def user(tmp_path: Path) -> Path:
-    """A user registry with one style of the bundled generator."""
+    """A user registry with one file as two styles of the bundled generator; only one of them states a licence."""
     folder = tmp_path / "weights"
     folder.mkdir()
     shutil.copy(BUNDLED_WEIGHTS / "anime.safetensors", folder / "mine.safetensors")
-    _register(folder, Manifest(styles={"mine": StyleRow(file="mine.safetensors", parent="g_ori", licence="MIT")}))
+    mine = StyleRow(file="mine.safetensors", parent="g_ori", licence="MIT")
+    _register(folder, Manifest(styles={"mine": mine, "silent": mine.model_copy(update={"licence": ""})}))
     return folder
 
 
 def test_the_bundled_style_is_known_with_its_facts() -> None:
-    """A fresh installation shows one style, its resolution and its freeze depth."""
+    """A fresh installation knows the style, its resolution and its freeze depth."""
     style = Registry.load().style("anime")
     assert style.bundled
     assert style.parent == "g_ori"
@@ -40,7 +41,7 @@ def test_the_bundled_style_is_known_with_its_facts() -> None:
 def test_an_imported_style_stands_beside_the_bundled_one(user: Path) -> None:
     """The user's style is paired with the bundled generator."""
     registry = Registry.load(user=user)
-    assert [s.name for s in registry.styles()] == ["anime", "mine"]
+    assert [s.name for s in registry.styles()] == ["anime", "tv", "mine", "silent"]
     assert registry.pair("mine") == (BUNDLED_WEIGHTS / "g_ori.safetensors", user / "mine.safetensors")
     assert not registry.style("mine").bundled
 
@@ -49,15 +50,15 @@ def test_the_manifest_speaks_louder_than_the_file(user: Path) -> None:
     """A licence in the manifest corrects the one in the card; where it is silent the card speaks."""
     registry = Registry.load(user=user)
     assert registry.style("mine").licence == "MIT"
-    facts = registry.style("anime").facts
+    facts = registry.style("silent").facts
     assert facts is not None
-    assert registry.style("anime").licence == facts.licence
+    assert registry.style("silent").licence == facts.licence
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(user: Path) -> None:
     """The message tells what could have been meant."""
     registry = Registry.load(user=user)
-    with pytest.raises(UnknownStyle, match="anime, mine"):
+    with pytest.raises(UnknownStyle, match="anime, mine, silent, tv"):
         registry.style("nobody")
     with pytest.raises(UnknownGenerator, match="g_ori"):
         registry.generator("nobody")
