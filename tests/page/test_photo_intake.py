@@ -26,7 +26,7 @@ def test_a_chosen_photo_with_one_face_leads_to_the_styles(visitor: Any) -> None:
     """Nobody is asked to choose among one face."""
     visitor.give()
     visitor.at("style")
-    expect(visitor.page.get_by_role("radio", name="Anime")).to_be_checked()
+    expect(visitor.page.get_by_role("radio", name="Frontal anime portraits")).to_be_checked()
     expect(visitor.page.get_by_role("heading", name="In which style?")).to_be_focused()
 
 
