@@ -47,7 +47,7 @@ def test_the_golden_nvidia_file_is_recognised_and_its_source_noticed(golden: Pat
 def test_a_native_file_is_recognised() -> None:
     """Our own format needs no conversion."""
     reading = _read(BUNDLED_WEIGHTS / "anime.safetensors")
-    assert (reading.layout, reading.trainable_blocks) == ("native", 3)
+    assert (reading.layout, reading.trainable_blocks) == ("native", 4)
     assert reading.architecture is not None
     assert reading.architecture.resolution == 64
 
