@@ -57,17 +57,18 @@ def main() -> None:
         as_found = cross_conversion(pair, search)
         _truth_sheet(pair, as_found, out / f"{style}-truth.png")
         tables = results.setdefault(style, {})
-        if data is not None:
-            pictures = _pixels(PackedDataset(data), arguments.faces)
+        dataset = PackedDataset(data) if data is not None else None
+        if dataset is not None:
+            pictures = _pixels(dataset, arguments.faces)
             generators = (pair.g_ori.generator, pair.g_fin.generator)
             tables["drawn faces"] = measure_pair(*generators, pictures, as_found, count=arguments.faces).flat()
         if arguments.heldout is not None:
             photos = _pixels(PackedDataset(arguments.heldout), arguments.photos)
             for psi in TRUNCATIONS:
                 convert = cross_conversion(pair, search, truncation_psi=psi)
-                table = tables.setdefault(f"held-out photos, truncation {psi:g}", _held_out(photos, convert))
-                if data is not None:
-                    table["fd_effnet of drawings"] = _distance(convert(photos), PackedDataset(data))
+                table = tables[f"held-out photos, truncation {psi:g}"] = _held_out(photos, convert)
+                if dataset is not None:
+                    table["fd_effnet of drawings"] = _distance(convert(photos), dataset)
         print(json.dumps({style: tables}, indent=2), flush=True)
 
 

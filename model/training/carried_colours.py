@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.generator import Generator
-from model.training.face_regions import background_mask
+from model.training.face_regions import background_mask, opponent_colours
 
 EPSILON = 1e-4
 
@@ -46,7 +46,6 @@ class CarriedColours:
 
 def _standard_scores(image: Tensor, side: int) -> Tensor:
     """Return how unlike the batch each cell is, in lightness and two opponent colours. # [N, 3, side, side]."""
-    red, green, blue = F.adaptive_avg_pool2d(image.float(), side).unbind(dim=1)
-    colours = torch.stack([(red + green + blue) / 3, red - green, (red + green) / 2 - blue], dim=1)
+    colours = opponent_colours(F.adaptive_avg_pool2d(image.float(), side))
     spread, mean = torch.var_mean(colours, dim=0, correction=0)
     return (colours - mean) / (spread + EPSILON).sqrt()

@@ -40,9 +40,14 @@ def hair_colour(pictures: Pictures) -> Vectors:
     image = pictures.double() / 255
     side = image.shape[-1]
     region = image[:, :, int(side * 0.06) : int(side * 0.22), int(side * 0.3) : int(side * 0.7)].mean(dim=(2, 3))
-    red, green, blue = region.unbind(dim=1)
-    colour: Vectors = torch.stack([region.mean(dim=1), red - green, (red + green) / 2 - blue], dim=1).numpy()
+    colour: Vectors = opponent_colours(region).numpy()
     return colour
+
+
+def opponent_colours(image: Tensor) -> Tensor:
+    """Turn red, green and blue into lightness, red against green, and yellow against blue. # [N, 3, ...] both."""
+    red, green, blue = image.unbind(dim=1)
+    return torch.stack([image.mean(dim=1), red - green, (red + green) / 2 - blue], dim=1)
 
 
 def tint_background(faces: Pictures, turn: float = 0.5) -> Pictures:

@@ -91,10 +91,11 @@ class Trainer:
         self.generator_adam = _adam(networks.generator_parameters, config, "generator")
         self.discriminator_adam = _adam(networks.discriminator_parameters, config, "discriminator")
         precision = resolve_precision(config.compute.precision, team.device, config.compute.reduced_from)
-        precision.apply(networks.generator.synthesis, networks.discriminator, networks.average.synthesis)
+        generators = [networks.generator, networks.average, *([parent] if parent else [])]
+        precision.apply(networks.discriminator, *(generator.synthesis for generator in generators))
         self.precision = precision
         self.memory_format = resolve_memory_format(config.compute.channels_last, team.device, precision)
-        for network in (networks.generator, networks.discriminator, networks.average, *([moments] if moments else [])):
+        for network in (networks.discriminator, *generators, *([moments] if moments else [])):
             network.to(memory_format=self.memory_format)
         self._draw: Callable[..., Tensor] = networks.generator.synthesis
         self._judge: Callable[[Tensor], Tensor] = networks.discriminator
@@ -107,9 +108,6 @@ class Trainer:
             else None
         )
         self.colours = CarriedColours(parent, config.colours.side) if parent is not None else None
-        if parent is not None:
-            precision.apply(parent.synthesis)
-            parent.to(memory_format=self.memory_format)
 
     def step(self) -> dict[str, float]:
         """Show one batch, move both networks once, and their penalties when it is their turn. Returns losses."""
