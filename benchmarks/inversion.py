@@ -5,6 +5,8 @@
 training saw (a packed data set) and on faces that the generator drew itself.
 `python benchmarks/inversion.py starts`: the same from the encoder's guess, from the mean face, and by plain
 optimisation, and how much sooner the first is as near.
+`python benchmarks/inversion.py front`: the presets among other budgets, decays and rates, and which of them no other
+one beats.
 """
 
 import argparse
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import torch
 from arithmetic import ceiling, interleaved, machine, operations, outside_operators
+from inversion_front import BUDGETS, print_front
 from inversion_runs import add_subjects, held_out, run
 from inversion_starts import print_starts
 from rich.console import Console
@@ -57,7 +60,11 @@ def main() -> None:
     starts.add_argument("--baseline-count", type=int, default=16, help="photos for the 1,000 steps of others")
     starts.add_argument("--figure", type=Path, help="where to draw the curves, a PNG")
     starts.set_defaults(run=print_starts)
-    for command in (curves, starts):
+    front = commands.add_parser("front", help="which settings are worth their time")
+    front.add_argument("--budgets", type=int, nargs="+", choices=BUDGETS, default=BUDGETS, help="steps")
+    front.add_argument("--style", default="anime", help="draws what was found; its checkpoint lies beside the weights")
+    front.set_defaults(run=print_front)
+    for command in (curves, starts, front):
         add_subjects(command)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

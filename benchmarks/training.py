@@ -65,6 +65,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=32)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--layout", choices=["auto", "nchw", "nhwc"], default="auto", help="of activations")
     return parser.parse_args()
 
 
@@ -72,7 +73,13 @@ def _trainer(folder: Path, arguments: argparse.Namespace) -> Trainer:
     pixels = np.random.default_rng(0).integers(0, 256, (COUNT, 3, SIDE, SIDE), dtype=np.uint8)
     (folder / IMAGES).write_bytes(pixels.tobytes())
     write_card(folder, DatasetCard(name="noise", resolution=SIDE, count=COUNT, alignment=DEMO))
-    changes = {"compute.precision": arguments.precision, "batch": arguments.batch, "compute.device": "cpu"}
+    channels_last = {"auto": "auto", "nchw": False, "nhwc": True}[arguments.layout]
+    changes = {
+        "compute.precision": arguments.precision,
+        "compute.channels_last": channels_last,
+        "batch": arguments.batch,
+        "compute.device": "cpu",
+    }
     config = load_config("tiny64", changes)
     if config.architecture is None:
         raise SystemExit("tiny64 names its architecture")

@@ -186,8 +186,8 @@ class ComputeSettings(Section):
         precision: Of the convolutions in the main steps; penalties are always computed in fp32. ``auto`` is bf16
             where the machine multiplies it natively (GPU, AMX, AVX512-BF16), else fp32.
         reduced_from: Blocks of at least this many pixels use the reduced precision.
-        channels_last: Keep activations as # [N, H, W, C]. ``auto`` does so where the main steps are in bf16: measured
-            there, a step takes an eighth to a quarter less; in fp32 the backward pass is slower on CPUs.
+        channels_last: Keep activations as # [N, H, W, C]. ``auto`` does so on CPUs with AVX-512, where a step takes an
+            eighth to a quarter less, and on GPUs where the main steps are reduced; other CPUs' backward pass is slower.
         threads: CPU threads; None leaves PyTorch's choice.
         compile: Compile the main steps with ``torch.compile``.
         reuse_fakes: Show the generator's own step the pictures that the discriminator's step was drawn for: one

@@ -10,6 +10,8 @@ from typing import Literal, Protocol
 
 import torch
 
+from model.frozen.layout import preferred_layout
+
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -68,7 +70,9 @@ def resolve_memory_format(
 ) -> torch.memory_format:
     """Return the layout of activations and filters that the setting means on this machine."""
     if channels_last == "auto":
-        channels_last = precision.dtype != torch.float32 and (device.type == "cuda" or _multiplies_bf16(device))
+        if device.type == "cpu":
+            return preferred_layout(device)
+        channels_last = precision.dtype != torch.float32
     return torch.channels_last if channels_last else torch.contiguous_format
 
 
