@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.jobs import DEFAULT_TRUNCATION, Method, Preset, UnitInterval
+from core.jobs import DEFAULT_COLOURS, DEFAULT_TRUNCATION, Method, Preset, UnitInterval
 
 MAX_WAIT_SECONDS: Final = 60.0
 """The longest that ``Prefer: wait`` and ``?wait=`` are honoured."""
@@ -33,6 +33,10 @@ class ConvertOptions(_Request):
     degree: UnitInterval = Field(1.0, description="Anime degree: 0 is the human reconstruction, 1 is fully anime.")
     truncation: UnitInterval = Field(
         DEFAULT_TRUNCATION, description="truncation_psi: 1 keeps the latent, 0 is the mean face."
+    )
+    colours: UnitInterval = Field(
+        DEFAULT_COLOURS,
+        description="How much of the person's colours the drawing takes over: 0 leaves them to the style.",
     )
     seed: Seed = 0
     face: FaceChoice = Field(
@@ -65,6 +69,7 @@ class RestyleRequest(_Request):
     style: StyleName | None = None
     degree: UnitInterval | None = None
     truncation: UnitInterval | None = None
+    colours: UnitInterval | None = None
     seed: Seed | None = None
     webhook_url: Address | None = None
     priority: Priority | None = None

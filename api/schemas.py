@@ -58,6 +58,7 @@ class OptionsView(_View):
     preset: Preset
     degree: float
     truncation: float
+    colours: float
     seed: int
     face: str | int = Field(description="`largest`, `only`, or the index of the chosen face.")
     paste_back: bool
@@ -133,7 +134,7 @@ class JobLinks(_View):
     animation: str | None = None
     pasted: str | None = None
     latent: str | None = None
-    restyle: str | None = Field(None, description="POST here for another style, degree, truncation or seed.")
+    restyle: str | None = Field(None, description="POST here for another style, degree, truncation, colours or seed.")
     parent: str | None = None
     batch: str | None = None
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from core.bundled import BUNDLED_WEIGHTS
-from core.jobs import DEFAULT_TRUNCATION, Method, Preset
+from core.jobs import Method, Preset
 from core.registry import Registry
 from faces.align import align_face
 from faces.detect import FaceDetector, choose_face
@@ -33,13 +33,12 @@ from model.inversion.settings import InversionSettings
 from model.pair import Pair, load_generator, load_pair
 from model.pipeline import Pipeline
 from model.pixels import to_planes, to_rgb
-from model.portrait import Look, enlarge
+from model.portrait import DEFAULT_LOOK, enlarge
 from model.upscale import Upscaler
 from nigaoe.conversion_run import ConversionOrder, ConversionRun, Listener
 from nigaoe.outputs import Extras
 from nigaoe.photos import read_file
 
-LOOK = Look(truncation_psi=DEFAULT_TRUNCATION)
 STAGES = ("read", "detect", "align", "start", "search", "draw", "upscale", "encode")
 
 
@@ -94,7 +93,7 @@ class Bench:
         with clock.stage("search"):
             result = self._search()
         with clock.stage("draw"):
-            drawn = conclude(self.pair, Method.CROSS, {"g_ori": result}, target, LOOK, None).portrait.drawing
+            drawn = conclude(self.pair, Method.CROSS, {"g_ori": result}, target, DEFAULT_LOOK, None).portrait.drawing
         with clock.stage("upscale"):
             picture = enlarge(drawn[None], self.upscaler)[0].detach()
         with clock.stage("encode"), tempfile.NamedTemporaryFile(suffix=".png") as file:
@@ -159,7 +158,7 @@ def run_command(photo: Path, preset: Preset, style: str, runs: int) -> float:
                 style=style,
                 method=Method.CROSS,
                 settings=PRESETS[preset],
-                look=LOOK,
+                look=DEFAULT_LOOK,
                 seed=0,
                 faces="largest",
                 extras=Extras(),

@@ -3,7 +3,7 @@
 `python benchmarks/inversion.py front` searches the same photos with every budget of steps, both pairs of Adam's decays
 and several rates. A setting is on the front if no other one that takes no longer ends nearer. As a step costs the same
 whatever the decays and the rate are, budgets are compared by steps, and the table says what they took. The photos'
-latents are also drawn in a style, at the truncation of the service: a search may come nearer by leaving the training.
+latents are also drawn in a style, as people get them: a search may come nearer by leaving the training.
 """
 
 import argparse
@@ -17,13 +17,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from core.jobs import DEFAULT_TRUNCATION
 from model.inversion.presets import PRESETS
 from model.inversion.prior import LatentPrior
 from model.inversion.score import likeness_scores
 from model.inversion.settings import InversionSettings
 from model.pair import LoadedGenerator, Pair, load_generator, load_pair
-from model.portrait import Look, draw_portraits
+from model.portrait import DEFAULT_LOOK, draw_portraits
 
 BUDGETS = (10, 20, 30, 60, 100, 200, 400)
 DECAYS = ((0.9, 0.999), (0.8, 0.95))
@@ -82,7 +81,7 @@ def candidates(budgets: Sequence[int]) -> Iterator[InversionSettings]:
 def searched(pair: Pair, loaded: LoadedGenerator, faces: Tensor, settings: InversionSettings) -> Point:
     """Search the photos # [N, 3, R, R] and judge what was found."""
     found = run(preset_name(settings), loaded, faces, settings)
-    portraits = draw_portraits(pair, found.w_plus, Look(truncation_psi=DEFAULT_TRUNCATION), None)
+    portraits = draw_portraits(pair, found.w_plus, DEFAULT_LOOK, None)
     scores = [
         likeness_scores(face, portrait.drawing[None], w_plus[None], loaded.statistics)
         for face, portrait, w_plus in zip(faces, portraits, found.w_plus, strict=True)

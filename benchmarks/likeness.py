@@ -27,17 +27,17 @@ from torch import Tensor
 from core.bundled import BUNDLED_WEIGHTS
 from core.jobs import DEFAULT_TRUNCATION, Preset
 from core.registry import Registry
+from model.colour_grid import background_mask
 from model.conversion import Conversion, redraw
 from model.inversion.presets import PRESETS, THESIS
 from model.inversion.settings import InversionSettings
 from model.pipeline import Order, Pipeline, Subject
-from model.portrait import Look
+from model.portrait import AS_FOUND, DEFAULT_LOOK, Look
 from model.stored_latent import StoredLatent
 from model.training.dataset import PackedDataset, to_bytes, to_unit_range
 from model.training.face_regions import (
     Pictures,
     Vectors,
-    background_mask,
     face_mask,
     hair_colour,
     tint_background,
@@ -56,14 +56,15 @@ class Way:
     """One way of converting all faces."""
 
     settings: InversionSettings = STANDARD
-    look: Look = field(default_factory=lambda: Look(truncation_psi=DEFAULT_TRUNCATION))
+    look: Look = field(default_factory=lambda: DEFAULT_LOOK)
 
 
 WAYS = {
     "default": Way(),
-    "thesis": Way(THESIS, Look()),
+    "thesis": Way(THESIS, AS_FOUND),
     "mean start": Way(STANDARD.model_copy(update={"start": "mean"})),
-    "as found": Way(look=Look()),
+    "as found": Way(look=AS_FOUND),
+    "own colours": Way(look=Look(truncation_psi=DEFAULT_TRUNCATION)),
     "background 1": Way(STANDARD.model_copy(update={"background": 1.0})),
     "background 0.3": Way(STANDARD.model_copy(update={"background": 0.3})),
     "background 0.1": Way(STANDARD.model_copy(update={"background": 0.1})),

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from core.jobs import DEFAULT_TRUNCATION
 from model.inversion.settings import InversionSettings
 from model.pair import Pair, load_generator, load_pair
+from model.portrait import AS_FOUND, DEFAULT_LOOK, Look
 from model.training.dataset import PackedDataset
 from model.training.face_regions import tint_background
 from model.training.face_search import FaceSearch
@@ -37,7 +38,11 @@ from model.training.run_log import read_log
 from model.training.sample_grid import save_grid
 
 SHEET_FACES = 24
-TRUNCATIONS = (1.0, DEFAULT_TRUNCATION)
+LOOKS = {
+    "truncation 1, own colours": AS_FOUND,
+    f"truncation {DEFAULT_TRUNCATION:g}, own colours": Look(truncation_psi=DEFAULT_TRUNCATION),
+    "as people get them": DEFAULT_LOOK,
+}
 
 
 def main() -> None:
@@ -64,9 +69,9 @@ def main() -> None:
             tables["drawn faces"] = measure_pair(*generators, pictures, as_found, count=arguments.faces).flat()
         if arguments.heldout is not None:
             photos = _pixels(PackedDataset(arguments.heldout), arguments.photos)
-            for psi in TRUNCATIONS:
-                convert = cross_conversion(pair, search, truncation_psi=psi)
-                table = tables[f"held-out photos, truncation {psi:g}"] = _held_out(photos, convert)
+            for name, look in LOOKS.items():
+                convert = cross_conversion(pair, search, look)
+                table = tables[f"held-out photos, {name}"] = _held_out(photos, convert)
                 if dataset is not None:
                     table["fd_effnet of drawings"] = _distance(convert(photos), dataset)
         print(json.dumps({style: tables}, indent=2), flush=True)

@@ -20,6 +20,9 @@ FORMAT: Final = 1
 DEFAULT_TRUNCATION: Final = 0.7
 """Photos' latents lie at the edge of what a style has learned; a step towards the mean face cleans up the drawing."""
 
+DEFAULT_COLOURS: Final = 1.0
+"""A drawing in other colours than the person's is of somebody else: skin and hair are what people look for first."""
+
 ANONYMOUS: Final = "public"
 """The tenant of callers without an API key."""
 
@@ -95,6 +98,10 @@ class JobOptions(_Record):
     degree: UnitInterval = Field(1.0, description="Anime degree: 0 is the human reconstruction, 1 is fully anime.")
     truncation: UnitInterval = Field(
         DEFAULT_TRUNCATION, description="truncation_psi: 1 keeps the latent, 0 is the mean face."
+    )
+    colours: UnitInterval = Field(
+        DEFAULT_COLOURS,
+        description="How much of the person's colours the drawing takes over: 0 leaves them to the style.",
     )
     seed: int = Field(0, ge=0, le=2**32 - 1)
     face: Literal["largest", "only"] | Annotated[int, Field(ge=0)] = Field(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pictures import IMAGES, ROOT, SEED, write
 from PIL import Image, ImageDraw, ImageFont
 
-from core.jobs import DEFAULT_TRUNCATION, Preset
+from core.jobs import Preset
 from core.registry import Registry
 from faces.align import align_face
 from faces.detect import FaceDetector, choose_face
@@ -26,7 +26,7 @@ from model.inversion.presets import PRESETS, THESIS
 from model.latent_statistics import sample_w
 from model.pipeline import Order, Pipeline, Subject
 from model.pixels import to_rgb
-from model.portrait import Look, Portrait, draw_portraits
+from model.portrait import AS_FOUND, DEFAULT_LOOK, Look, Portrait, draw_portraits
 from model.stored_latent import StoredLatent
 
 FACES = 24
@@ -43,8 +43,8 @@ Found = dict[str, list[StoredLatent]]
 
 
 WAYS = {
-    "thesis": (THESIS, Look()),
-    "default": (PRESETS[Preset.STANDARD], Look(truncation_psi=DEFAULT_TRUNCATION)),
+    "thesis": (THESIS, AS_FOUND),
+    "default": (PRESETS[Preset.STANDARD], DEFAULT_LOOK),
 }
 """What is compared: how each way searches, and how it draws what was found."""
 

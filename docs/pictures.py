@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.jobs import DEFAULT_TRUNCATION, Preset
+from core.jobs import Preset
 from core.registry import Registry
 from faces.align import align_face
 from faces.detect import FaceDetector, choose_face
@@ -22,7 +22,7 @@ from model.inversion.presets import PRESETS
 from model.latent_statistics import sample_w
 from model.pipeline import Order, Pipeline, Subject
 from model.pixels import to_rgb
-from model.portrait import Look, draw_portraits
+from model.portrait import DEFAULT_LOOK, Look, draw_portraits
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -59,7 +59,7 @@ def sample_row(pipeline: Pipeline, styles: list[str], path: Path) -> Picture:
         crop, _ = align_face(photo, face.landmarks, template, resolution)
         large, _ = align_face(photo, face.landmarks, template, SIDE)
         ((_, outcome),) = pipeline.convert(
-            Order(style, settings=PRESETS[Preset.STANDARD], look=Look(truncation_psi=DEFAULT_TRUNCATION)),
+            Order(style, settings=PRESETS[Preset.STANDARD], look=DEFAULT_LOOK),
             [Subject(crop)],
         )
         if not isinstance(outcome, Conversion):
@@ -92,7 +92,7 @@ def write_samples(pipeline: Pipeline, style: str) -> None:
     pair = pipeline.pair(style)
     mapping = pair.g_ori.generator.mapping
     ws = mapping.broadcast(sample_w(mapping, SAMPLES, seed=SEED))
-    for number, portrait in enumerate(draw_portraits(pair, ws, Look(truncation_psi=0.7), pipeline.upscaler), start=1):
+    for number, portrait in enumerate(draw_portraits(pair, ws, DEFAULT_LOOK, pipeline.upscaler), start=1):
         person = resized(to_rgb(portrait.person), portrait.picture.shape[-1])  # The upscaler is for drawings.
         (folder / f"{number}.webp").write_bytes(encode_webp(to_rgb(portrait.picture)))
         (folder / f"{number}.before.webp").write_bytes(encode_webp(person))

@@ -1,7 +1,7 @@
 """The native checkpoint: one safetensors file that explains itself and executes nothing.
 
-Tensors lie under ``generator.``, ``discriminator.`` and ``statistics.``; the header's only metadata entry, ``nigaoe``,
-is the JSON of a :class:`CheckpointCard`.
+Tensors lie under ``generator.``, ``discriminator.``, ``statistics.`` and ``palette.``; the header's only metadata
+entry, ``nigaoe``, is the JSON of a :class:`CheckpointCard`.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from model.architecture import Architecture
 from model.discriminator import Discriminator
 from model.generator import Generator
 from model.latent_statistics import LatentStatistics
+from model.palette import Palette
 from model.tensor_file import compare_tensors, load_strictly, opened, stored, write_tensors
 
 METADATA_KEY = "nigaoe"
@@ -28,6 +29,7 @@ FORMAT_VERSION: Literal[1] = 1
 GENERATOR = "generator."
 DISCRIMINATOR = "discriminator."
 STATISTICS = "statistics."
+PALETTE = "palette."
 
 
 class TrainingRecord(BaseModel):
@@ -88,12 +90,14 @@ class Checkpoint:
         generator: State dict in our names; empty when the file holds no generator.
         discriminator: State dict in our names; empty when the file holds none.
         statistics: Statistics of w, when the file holds a generator.
+        palette: Where a style's colours lie beside its parent's; without it drawings keep the style's own.
     """
 
     card: CheckpointCard
     generator: Mapping[str, Tensor] = field(default_factory=dict)
     discriminator: Mapping[str, Tensor] = field(default_factory=dict)
     statistics: LatentStatistics | None = None
+    palette: Palette | None = None
 
     @property
     def digest(self) -> str:
@@ -141,13 +145,15 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path, *, dtype: torch.dtype | 
         checkpoint: What to write.
         path: Target; an existing file is replaced only by a complete one.
         dtype: Store floating-point network tensors in this type (fp16 for slim files); None keeps each type.
-            Statistics always stay in float32.
+            Statistics and palette always stay in float32.
     """
     tensors = _prefixed(GENERATOR, checkpoint.generator, dtype) | _prefixed(
         DISCRIMINATOR, checkpoint.discriminator, dtype
     )
     if checkpoint.statistics is not None:
         tensors |= _prefixed(STATISTICS, checkpoint.statistics.tensors(), None)
+    if checkpoint.palette is not None:
+        tensors |= _prefixed(PALETTE, checkpoint.palette.tensors(), None)
     write_tensors(path, tensors, {METADATA_KEY: checkpoint.card.model_dump_json()})
 
 
@@ -173,15 +179,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
     with opened(path) as file:
         card = _card(file.metadata(), path)
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
-    surplus = [n for n in tensors if not n.startswith((GENERATOR, DISCRIMINATOR, STATISTICS))]
+    surplus = [n for n in tensors if not n.startswith((GENERATOR, DISCRIMINATOR, STATISTICS, PALETTE))]
     if surplus:
         raise CheckpointMismatch(f"`{path.name}` holds tensors that belong to nothing: {', '.join(surplus[:3])}.")
-    statistics = _part(tensors, STATISTICS)
+    statistics, palette = _part(tensors, STATISTICS), _part(tensors, PALETTE)
     checkpoint = Checkpoint(
         card=card,
         generator=_part(tensors, GENERATOR),
         discriminator=_part(tensors, DISCRIMINATOR),
         statistics=LatentStatistics.from_tensors(statistics, card.architecture) if statistics else None,
+        palette=Palette.from_tensors(palette) if palette else None,
     )
     _check_shapes(checkpoint)
     return checkpoint

@@ -102,43 +102,41 @@ def conclude(
         method: Decides which results there are.
         results: One for each role of the method.
         target: The aligned photo in [-1, 1]. # [3, R, R].
-        look: Degree and truncation.
+        look: Degree, truncation and colours.
         upscaler: See `draw_portraits`.
         seed: Seed of the search, for the record.
     """
     w_plus, noise, share = _choose(pair, method, results, target)
-    portrait = _draw(pair, w_plus, noise, look, upscaler)
     main = results[ROLES[method][0]]
     card = LatentCard(
         generator_sha256=pair.g_ori.digest,
-        method=method.value,
+        method=(Method.CROSS if share == 0 else method).value,
         style=pair.style,
         seed=seed,
         distance=main.distance_end,
         steps=sum(result.steps for result in results.values()),
     )
-    return Conversion(portrait, StoredLatent(card, w_plus, noise), _report(pair, method, results, share))
+    latent = StoredLatent(card, w_plus, noise)
+    return Conversion(redraw(pair, latent, look, upscaler), latent, _report(pair, method, results, share))
 
 
 def redraw(pair: Pair, latent: StoredLatent, look: Look, upscaler: Upscaler | None) -> Portrait:
-    """Draw a stored latent anew, perhaps in another style.
+    """Draw a stored latent, perhaps anew and in another style.
+
+    The person stays as found however much of the drawing is truncated. Only a latent that was found in ``g_ori`` alone
+    says which colours the person has; others were chosen by what the style draws, colours included.
 
     Raises:
         ParentMismatch: The latent belongs to another generator.
     """
     latent.check_generator(pair.g_ori)
-    return _draw(pair, latent.w_plus, latent.noise, look, upscaler)
-
-
-@torch.no_grad()
-def _draw(
-    pair: Pair, w_plus: Tensor, noise: Sequence[Tensor] | None, look: Look, upscaler: Upscaler | None
-) -> Portrait:
-    """Draw one latent; the person stays as found however much of the drawing is truncated."""
-    portrait = draw_portraits(pair, w_plus[None], look, upscaler, _batched(noise))[0]
+    if latent.card.method != Method.CROSS:
+        look = replace(look, colours=0.0)
+    w_plus, noise = latent.w_plus[None], _batched(latent.noise)
+    portrait = draw_portraits(pair, w_plus, look, upscaler, noise)[0]
     if look.truncation_psi == 1:
         return portrait
-    as_found = draw_portraits(pair, w_plus[None], Look(degree=0.0), None, _batched(noise))[0]
+    as_found = draw_portraits(pair, w_plus, Look(degree=0.0), None, noise)[0]
     return replace(portrait, person=as_found.person)
 
 

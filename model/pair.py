@@ -16,6 +16,7 @@ from model.checkpoint import CheckpointCard, load_checkpoint
 from model.encoder.checkpoint import LoadedEncoder, load_encoder_of
 from model.generator import Canvas, Generator, Noise
 from model.latent_statistics import LatentStatistics, measure_latents
+from model.palette import Palette
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class LoadedGenerator:
         digest: Identity of the tensors, see `Checkpoint.digest`.
         statistics: Statistics of w, measured anew where the file holds none.
         encoder: Guesses where a search starts; None: there is none, and searches start from the mean face.
+        palette: Of a style: which of its colours stand for a person's; None: drawings keep the style's own.
     """
 
     generator: Generator
@@ -35,6 +37,7 @@ class LoadedGenerator:
     digest: str
     statistics: LatentStatistics
     encoder: LoadedEncoder | None = None
+    palette: Palette | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ def load_generator(path: Path, device: torch.device | str = "cpu", *, encoder: P
     generator = checkpoint.build_generator(device)
     statistics = checkpoint.statistics or measure_latents(generator)
     beside = load_encoder_of(encoder, checkpoint.card, checkpoint.digest, device) if encoder is not None else None
-    return LoadedGenerator(generator, checkpoint.card, checkpoint.digest, statistics, beside)
+    palette = checkpoint.palette.to(torch.device(device)) if checkpoint.palette is not None else None
+    return LoadedGenerator(generator, checkpoint.card, checkpoint.digest, statistics, beside, palette)
 
 
 def load_pair(style: str, g_ori: LoadedGenerator, path: Path, device: torch.device | str = "cpu") -> Pair:
@@ -134,7 +138,12 @@ def model_id(loaded: LoadedGenerator) -> str:
 
 @torch.no_grad()
 def draw_styles(
-    pairs: Sequence[Pair], ws: Tensor, *, noise: Noise = "fixed", g_fins: Sequence[Generator] | None = None
+    pairs: Sequence[Pair],
+    ws: Tensor,
+    *,
+    noise: Noise = "fixed",
+    g_fins: Sequence[Generator] | None = None,
+    drawn: Sequence[Tensor] | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """Draw latents as people and in every style, the shared trunk only once.
 
@@ -143,6 +152,7 @@ def draw_styles(
         ws: # [N, num_ws, w_dim].
         noise: Noise mode or maps, the same for all.
         g_fins: Use these generators instead of each pair's own (blended ones).
+        drawn: What each style draws instead of ``ws``; equal to it in the styles of the shared trunk.
 
     Returns:
         The reconstruction # [N, 3, R, R], and one # [N, 3, R, R] a style; raw range, about [-1, 1].
@@ -155,9 +165,10 @@ def draw_styles(
     canvases = pairs[0].g_ori.generator.synthesis.draw(ws, noise=noise)
     by_resolution = {canvas.resolution: canvas for canvas in canvases}
     generators = g_fins if g_fins is not None else [pair.g_fin.generator for pair in pairs]
+    latents = drawn if drawn is not None else [ws] * len(pairs)
     pictures = [
-        _draw_from_trunk(generator, pair.trunk_resolution, by_resolution, ws, noise)
-        for pair, generator in zip(pairs, generators, strict=True)
+        _draw_from_trunk(generator, pair.trunk_resolution, by_resolution, its, noise)
+        for pair, generator, its in zip(pairs, generators, latents, strict=True)
     ]
     return canvases[-1].image, pictures
 

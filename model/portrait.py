@@ -1,4 +1,4 @@
-"""From a latent to finished pictures: truncate, blend, draw, enlarge.
+"""From a latent to finished pictures: truncate, carry the person's colours over, blend, draw, enlarge.
 
 This half of a conversion costs a fraction of a second, so changing the style, the degree or the truncation of a face
 that was found once needs no new inversion.
@@ -6,14 +6,19 @@ that was found once needs no new inversion.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from core.errors import UsageError
-from model.blend import Degree, blend
+from core.jobs import DEFAULT_COLOURS, DEFAULT_TRUNCATION
+from model.blend import Degree, blend, degrees_by_resolution
+from model.colour_carrying import carry_colours, free_styles
+from model.colour_grid import colour_grid
 from model.generator import Noise
 from model.pair import Pair, draw_styles
+from model.palette import SIDE
 from model.upscale import Upscaler
 
 MIN_PICTURE = 256
@@ -27,19 +32,31 @@ class Look:
     Attributes:
         degree: 0 draws the person, 1 the style; one number or one a resolution, see `model.blend`.
         truncation_psi: 1 keeps the latent, 0 is the mean face; 0..1.
+        colours: How much of the person's colours the drawing takes over, where the style has a palette: 0 leaves them
+            to the style; 0..1.
     """
 
     degree: Degree = 1.0
     truncation_psi: float = 1.0
+    colours: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the range.
 
         Raises:
-            UsageError: ``truncation_psi`` is outside 0..1.
+            UsageError: ``truncation_psi`` or ``colours`` is outside 0..1.
         """
         if not 0 <= self.truncation_psi <= 1:
             raise UsageError("truncation lies between 0 (the mean face) and 1 (the face as it was found).")
+        if not 0 <= self.colours <= 1:
+            raise UsageError("colours lies between 0 (the style's) and 1 (the person's).")
+
+
+AS_FOUND: Final = Look()
+"""What the latent means, without anything that makes it look better."""
+
+DEFAULT_LOOK: Final = Look(truncation_psi=DEFAULT_TRUNCATION, colours=DEFAULT_COLOURS)
+"""What people get who ask for nothing else."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +83,7 @@ def draw_portraits(
     Args:
         pair: The style.
         w_plus: # [N, num_ws, w_dim].
-        look: Degree and truncation.
+        look: Degree, truncation and colours.
         upscaler: Enlarges small pictures; None leaves them as the generator draws them.
         noise: Noise maps, each # [N or 1, 1, R_i, R_i]; None: the generator's own.
 
@@ -76,13 +93,48 @@ def draw_portraits(
     device = next(pair.g_ori.generator.parameters()).device
     ws = pair.g_ori.generator.mapping.truncate(w_plus.to(device), look.truncation_psi)
     maps: Noise = "fixed" if noise is None else [m.to(device) for m in noise]
-    people, (drawings,) = draw_styles([pair], ws, noise=maps, g_fins=[blend(pair, look.degree)])
+    drawn = coloured(pair, ws, w_plus.to(device), look, maps) if look.colours else ws
+    people, (drawings,) = draw_styles([pair], ws, noise=maps, g_fins=[blend(pair, look.degree)], drawn=[drawn])
     people, drawings = people.clamp(-1, 1), drawings.clamp(-1, 1)
     pictures = enlarge(drawings, upscaler)
     return [
         Portrait(person.cpu(), drawing.cpu(), picture.cpu())
         for person, drawing, picture in zip(people, drawings, pictures, strict=True)
     ]
+
+
+def coloured(pair: Pair, ws: Tensor, w_plus: Tensor, look: Look, noise: Noise) -> Tensor:
+    """Move what a style draws towards the colours of the persons as they were found.
+
+    Between person and style the colours that are asked for lie between the person's own and the palette's answer.
+
+    Args:
+        pair: The style.
+        ws: What shall be drawn. # [N, num_ws, w_dim].
+        w_plus: What was found. # [N, num_ws, w_dim].
+        look: Degree, and how far to move.
+        noise: Noise mode or maps.
+
+    Returns:
+        # [N, num_ws, w_dim]; ``ws`` itself where the style has no palette or nothing of it is drawn.
+    """
+    palette, styles = pair.g_fin.palette, free_styles(pair.g_fin.card.architecture, pair.trunk_resolution)
+    degrees = degrees_by_resolution(look.degree, pair.g_fin.card.architecture.resolutions)
+    degree = sum(degrees.values()) / len(degrees)
+    if palette is None or degree == 0 or not styles:
+        return ws
+    persons = colour_grid(pair.g_ori.generator.draw_image(w_plus, noise).clamp(-1, 1), SIDE)
+    wanted = torch.lerp(persons, palette.answer(persons), degree)
+    moved = carry_colours(
+        blend(pair, look.degree),
+        ws,
+        wanted,
+        palette,
+        styles=styles,
+        spread=pair.g_ori.statistics.spread,
+        noise=None if isinstance(noise, str) else noise,
+    )
+    return torch.lerp(ws, moved, look.colours)
 
 
 def enlarge(drawings: Tensor, upscaler: Upscaler | None) -> Tensor:

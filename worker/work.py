@@ -123,7 +123,7 @@ class Workbench:
 
 def look_of(job: Job) -> Look:
     """How a job's latent shall be drawn."""
-    return Look(degree=job.options.degree, truncation_psi=job.options.truncation)
+    return Look(degree=job.options.degree, truncation_psi=job.options.truncation, colours=job.options.colours)
 
 
 def reduced(crop: NDArray[np.uint8], resolution: int) -> Tensor:

@@ -48,7 +48,7 @@ async def restyle(
     wait: PreferredWait,
     idempotency_key: IdempotencyKey = None,
 ) -> JobView | BatchView:
-    """Draw the stored latent again in another style, degree or truncation.
+    """Draw the stored latent again in another style, degree, truncation or colours.
 
     It takes a fraction of a second, so ask for it with `Prefer: wait=10`.
     """

@@ -112,6 +112,7 @@ class _Colours:
 class _Block:
     """All layers of one resolution."""
 
+    resolution: int
     layers: Sequence[_Layer]
     colours: _Colours
     styles: range  # Which styles its layers and then its ToRGB read.
@@ -121,7 +122,22 @@ class _Block:
         first_kernel = block.resample_kernel if block.resolution > 4 else None
         kernels = [first_kernel, None]
         layers = [_Layer.of(conv, kernel, storage) for conv, kernel in zip(block.convs, kernels, strict=False)]
-        return cls(layers, _Colours.of(block.torgb), architecture.layer_range(block.resolution))
+        return cls(block.resolution, layers, _Colours.of(block.torgb), architecture.layer_range(block.resolution))
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A batch of pictures that are drawn up to some resolution.
+
+    Attributes:
+        resolution: Of the last block that was drawn.
+        x: Its features. # [N, C, R, R].
+        image: Its picture. # [N, 3, R, R].
+    """
+
+    resolution: int
+    x: Tensor
+    image: Tensor
 
 
 class FrozenSynthesis:
@@ -149,27 +165,42 @@ class FrozenSynthesis:
             self._blocks = [_Block.of(block, self.architecture, _Storage(layout, dtype)) for block in blocks]
             self._up_taps = (kernel * 4)[None, None].expand(3, 1, -1, -1).contiguous()
 
-    def __call__(self, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
+    def __call__(self, ws: Tensor, noise: Sequence[Tensor] | None = None, *, start: Unfinished | None = None) -> Tensor:
         """Return raw pictures; differentiable in ``ws`` and ``noise``.
 
         Args:
             ws: # [N, num_ws, w_dim].
             noise: One # [N, 1, R_i, R_i] a convolution; None: the generator's own.
+            start: Go on from here; what is drawn already is not drawn again.
 
         Returns:
             # [N, 3, R, R].
         """
+        return self._drawn(ws, noise, start, self.architecture.resolution).image
+
+    def up_to(self, resolution: int, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Unfinished:
+        """Draw only the blocks up to ``resolution``; see :meth:`__call__`."""
+        return self._drawn(ws, noise, None, resolution)
+
+    def _drawn(
+        self, ws: Tensor, noise: Sequence[Tensor] | None, start: Unfinished | None, resolution: int
+    ) -> Unfinished:
         maps: Iterator[Tensor | None] = repeat(None) if noise is None else iter(noise)
-        x = self._const.expand(ws.shape[0], -1, -1, -1)
-        image: Tensor | None = None
+        x = self._const.expand(ws.shape[0], -1, -1, -1) if start is None else start.x
+        image = None if start is None else start.image
         for block in self._blocks:
+            if block.resolution > resolution:
+                break
+            own_maps = [next(maps) for _ in block.layers]
+            if start is not None and block.resolution <= start.resolution:
+                continue
             styles = iter(ws[:, block.styles.start : block.styles.stop].unbind(dim=1))
-            for layer in block.layers:
-                x = layer(x, next(styles), next(maps))
+            for layer, noise_map in zip(block.layers, own_maps, strict=True):
+                x = layer(x, next(styles), noise_map)
             rgb = block.colours(x, next(styles))
             image = rgb if image is None else rgb + self._doubled(image)
         assert image is not None  # noqa: S101 - there is always a 4 x 4 block
-        return image
+        return Unfinished(resolution, x, image)
 
     def _doubled(self, image: Tensor) -> Tensor:
         return F.conv_transpose2d(image, self._up_taps, stride=2, padding=1, groups=3)

@@ -16,6 +16,7 @@ from model.importers.reading import Reading
 from model.importers.sandbox import raise_problem, read_in_sandbox
 from model.importers.self_test import SelfTest, run_self_test
 from model.latent_statistics import measure_latents
+from model.palette import measure_palette
 from model.registry import file_sha256
 
 
@@ -88,7 +89,10 @@ def import_weights(request: ImportRequest, registry: Registry, folder: Path) -> 
         checkpoint = adopt(checkpoint, parent, parentage)
     generator = checkpoint.build_generator()
     checkpoint = replace(checkpoint, statistics=checkpoint.statistics or measure_latents(generator))
-    self_test = run_self_test(generator, parent.build_generator() if parent else None)
+    person = parent.build_generator() if parent else None
+    if person is not None:
+        checkpoint = replace(checkpoint, palette=measure_palette(person, generator))
+    self_test = run_self_test(generator, person)
     warnings = _warnings(checkpoint.card, parentage, self_test)
     try:
         keep = request.keep_discriminator and parent is None

@@ -7,11 +7,10 @@ the style's own palette, as its mean and spread do not enter.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from model.colour_grid import colour_grid, person_weights
 from model.generator import Generator
-from model.training.face_regions import background_mask, opponent_colours
 
 EPSILON = 1e-4
 
@@ -27,9 +26,7 @@ class CarriedColours:
     def __init__(self, parent: Generator, side: int) -> None:
         self.parent = parent
         self.side = side
-        middle = (~background_mask(parent.architecture.resolution)).float()[None, None]
-        weights = F.adaptive_avg_pool2d(middle, side)
-        self._weights = (weights / weights.sum()).to(parent.mapping.w_avg.device)
+        self._weights = person_weights(parent.architecture.resolution, side).to(parent.mapping.w_avg.device)
 
     def loss(self, ws: Tensor, drawings: Tensor) -> Tensor:
         """Return one minus the mean correlation: 0 is perfect, 1 chance. # [].
@@ -41,11 +38,11 @@ class CarriedColours:
         with torch.no_grad():
             persons = self.parent.draw_image(ws)
         correlations = (_standard_scores(persons, self.side) * _standard_scores(drawings, self.side)).mean(dim=0)
-        return 1.0 - (correlations * self._weights[0]).sum(dim=(1, 2)).mean()
+        return 1.0 - (correlations * self._weights).sum(dim=(1, 2)).mean()
 
 
 def _standard_scores(image: Tensor, side: int) -> Tensor:
     """Return how unlike the batch each cell is, in lightness and two opponent colours. # [N, 3, side, side]."""
-    colours = opponent_colours(F.adaptive_avg_pool2d(image.float(), side))
+    colours = colour_grid(image, side)
     spread, mean = torch.var_mean(colours, dim=0, correction=0)
     return (colours - mean) / (spread + EPSILON).sqrt()

@@ -11,6 +11,7 @@ from model.encoder.checkpoint import EncoderCard, EncoderCheckpoint, save_encode
 from model.encoder.network import Encoder
 from model.generator import Generator
 from model.latent_statistics import LatentStatistics, measure_latents
+from model.palette import measure_palette
 from model.training.config import TrainingConfig
 from model.training.dataset import PackedDataset
 from model.training.networks import Networks
@@ -54,7 +55,7 @@ def describe_run(
 
 
 def slim_generator(card: CheckpointCard, networks: Networks, parent: Checkpoint | None = None) -> Checkpoint:
-    """Return the moving average in fp16 with its statistics of w.
+    """Return the moving average in fp16 with its statistics of w, and a style's palette.
 
     Tensors that a fine-tune froze are taken from the parent's file as they lie there, so that both files agree in every
     bit.
@@ -63,7 +64,12 @@ def slim_generator(card: CheckpointCard, networks: Networks, parent: Checkpoint 
     if parent is not None:
         frozen = state.keys() - networks.generator_parameters.keys()
         state |= {name: parent.generator[name] for name in frozen}
-        return Checkpoint(card=card, generator=state, statistics=parent.statistics or _statistics(networks.average))
+        return Checkpoint(
+            card=card,
+            generator=state,
+            statistics=parent.statistics or _statistics(networks.average),
+            palette=measure_palette(parent.build_generator(_device(networks.average)), networks.average),
+        )
     statistics = _statistics(networks.average)
     state["mapping.w_avg"] = statistics.mean[0].half()
     return Checkpoint(card=card, generator=state, statistics=statistics)
@@ -97,6 +103,10 @@ def write_encoder(folder: Path, stem: str, generator: Checkpoint, encoder: Encod
     )
     checkpoint = EncoderCheckpoint(card, encoder.state_dict())
     save_encoder(checkpoint, folder / f"{stem}-encoder.safetensors", dtype=torch.float16)
+
+
+def _device(generator: Generator) -> torch.device:
+    return next(generator.parameters()).device
 
 
 def _statistics(generator: Generator) -> LatentStatistics:

@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.colour_grid import background_mask, opponent_colours
+
 Pictures = Tensor
 """Bytes. # [N, 3, R, R]."""
 
@@ -44,12 +46,6 @@ def hair_colour(pictures: Pictures) -> Vectors:
     return colour
 
 
-def opponent_colours(image: Tensor) -> Tensor:
-    """Turn red, green and blue into lightness, red against green, and yellow against blue. # [N, 3, ...] both."""
-    red, green, blue = image.unbind(dim=1)
-    return torch.stack([image.mean(dim=1), red - green, (red + green) / 2 - blue], dim=1)
-
-
 def tint_background(faces: Pictures, turn: float = 0.5) -> Pictures:
     """Turn the hue of the border by ``turn`` of a circle and strengthen its colour; the middle stays as it is."""
     mask = background_mask(faces.shape[-1])
@@ -58,13 +54,6 @@ def tint_background(faces: Pictures, turn: float = 0.5) -> Pictures:
     turned = np.apply_along_axis(_turned_colour, 2, flat, turn)
     tinted[:, mask] = torch.from_numpy(np.round(turned * 255)).to(torch.uint8)
     return tinted.permute(0, 3, 1, 2).contiguous()
-
-
-def background_mask(side: int) -> Tensor:
-    """Return where an aligned portrait shows background: the upper corners and the sides. # [R, R] bool."""
-    line = (torch.arange(side) + 0.5) / side
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    return ((x - 0.5).abs() > 0.4) & (y < 0.7) | ((x - 0.5).abs() > 0.3) & (y < 0.15)
 
 
 def face_mask(side: int) -> Tensor:

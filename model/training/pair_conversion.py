@@ -3,19 +3,20 @@
 import torch
 
 from model.pair import Pair
+from model.portrait import AS_FOUND, Look, draw_portraits
 from model.training.dataset import to_bytes
 from model.training.face_regions import Pictures
 from model.training.face_search import FaceSearch
 from model.training.pair_metrics import Convert
 
 
-def cross_conversion(pair: Pair, search: FaceSearch, *, truncation_psi: float = 1.0) -> Convert:
+def cross_conversion(pair: Pair, search: FaceSearch, look: Look = AS_FOUND) -> Convert:
     """Return a function that finds faces in ``pair.g_ori`` and lets ``pair.g_fin`` draw them with its fixed noise.
 
     Args:
         pair: The style.
         search: Of ``pair.g_ori``; other styles may use the same.
-        truncation_psi: Pulls what was found towards the mean face before it is drawn; 1 draws it as found.
+        look: How what was found is drawn.
     """
 
     @torch.no_grad()
@@ -25,8 +26,8 @@ def cross_conversion(pair: Pair, search: FaceSearch, *, truncation_psi: float = 
         Raises:
             InversionError: A search ended without a result.
         """
-        g_fin = pair.g_fin.generator
-        ws = g_fin.mapping.truncate(search(faces).to(g_fin.mapping.w_avg), truncation_psi)
-        return torch.cat([to_bytes(g_fin.draw_image(part)).cpu() for part in torch.split(ws, 16)])
+        parts = torch.split(search(faces), 16)
+        drawings = [portrait.drawing for part in parts for portrait in draw_portraits(pair, part, look, None)]
+        return to_bytes(torch.stack(drawings))
 
     return convert

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.colour_grid import background_mask
 from model.generator import Generator
 from model.latent_statistics import sample_w
 from model.perceptual import feature_distance, shared_features
@@ -19,7 +20,6 @@ from model.training.dataset import to_bytes, to_unit_range
 from model.training.face_regions import (
     Pictures,
     Vectors,
-    background_mask,
     face_mask,
     face_middle,
     hair_colour,

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from core.errors import NigaoeError, UsageError
-from core.jobs import DEFAULT_TRUNCATION, Method, Preset
+from core.jobs import DEFAULT_COLOURS, DEFAULT_TRUNCATION, Method, Preset
 from nigaoe.exit_codes import exit_code
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ def convert(
     truncation: Annotated[
         float, typer.Option(min=0, max=1, help="1 draws the latent as found, 0 the mean face.")
     ] = DEFAULT_TRUNCATION,
+    colours: Annotated[
+        float, typer.Option(min=0, max=1, help="1 draws in the person's colours, 0 in the style's own.")
+    ] = DEFAULT_COLOURS,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
     faces: Annotated[
         str, typer.Option(help="Which faces of a photo: largest, all, or a number by size from 0.")
@@ -82,7 +85,7 @@ def convert(
         style=style,
         method=method,
         settings=PRESETS[preset].model_copy(update=changes),
-        look=Look(degree, truncation),
+        look=Look(degree, truncation, colours),
         seed=seed,
         faces=_face_choice(faces),
         extras=Extras(compare=compare, animation=animation, paste_back=paste_back, latent=keep_latent),

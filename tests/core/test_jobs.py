@@ -91,7 +91,16 @@ def test_ids_cannot_be_guessed() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"degree": 1.1}, {"truncation": -0.1}, {"seed": -1}, {"face": -1}, {"face": "ugliest"}, {"style": ""}, {"x": 1}],
+    [
+        {"degree": 1.1},
+        {"truncation": -0.1},
+        {"colours": 1.5},
+        {"seed": -1},
+        {"face": -1},
+        {"face": "ugliest"},
+        {"style": ""},
+        {"x": 1},
+    ],
 )
 def test_options_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     """Each option has a range, and unknown ones are mistakes."""

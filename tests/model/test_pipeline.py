@@ -1,5 +1,6 @@
 """Faces through the whole offline pipeline, with a tiny pair."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import torch
 from core.errors import InversionError, UnknownStyle, UsageError
 from core.jobs import Method
 from core.registry import Registry
+from model.checkpoint import load_checkpoint, save_checkpoint
 from model.conversion import Conversion, redraw
 from model.inversion.request import Progress
 from model.inversion.settings import InversionSettings
+from model.palette import measure_palette
 from model.pipeline import Order, Pipeline, Subject
 from model.portrait import Look
 
@@ -113,6 +116,20 @@ def test_a_latent_can_be_redrawn_without_searching(pipeline: Pipeline) -> None:
     asked = Order("toy", Method.CROSS, InversionSettings(steps=3), look)
     ((_, second),) = pipeline.convert(asked, [subject])
     torch.testing.assert_close(again.picture, converted(second).portrait.picture, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("method", "changed"), [(Method.CROSS, True), (Method.DIRECT, False)])
+def test_only_who_was_found_as_a_person_has_colours_to_take_over(
+    pipeline: Pipeline, tiny_files: tuple[Path, Path], method: Method, changed: bool
+) -> None:
+    """A latent that was found by what the style draws has the photo's colours as it is."""
+    base, child = (load_checkpoint(path) for path in tiny_files)
+    palette = measure_palette(base.build_generator(), child.build_generator(), samples=32)
+    save_checkpoint(replace(child, palette=palette), tiny_files[1])
+    ((_, outcome),) = pipeline.convert(order(method), [Subject(crops(1)[0])])
+    latent, pair = converted(outcome).latent, pipeline.pair("toy")
+    plain, coloured = (redraw(pair, latent, Look(colours=share), None) for share in (0.0, 1.0))
+    assert torch.equal(plain.drawing, coloured.drawing) is not changed
 
 
 def test_unknown_styles_list_the_known(pipeline: Pipeline) -> None:

@@ -1,10 +1,14 @@
 """What one latent looks like under degree and truncation."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from core.errors import UsageError
+from model.colour_grid import colour_grid
 from model.pair import Pair
+from model.palette import SIDE, measure_palette
 from model.portrait import Look, draw_portraits
 from model.upscale import Upscaler
 
@@ -30,6 +34,40 @@ def test_no_truncation_left_means_the_mean_face_for_all(tiny_pair: Pair, w_plus:
     torch.testing.assert_close(first.drawing, second.drawing)
     with pytest.raises(UsageError, match="truncation"):
         Look(truncation_psi=1.5)
+
+
+@pytest.fixture
+def painted_pair(tiny_pair: Pair) -> Pair:
+    """The pair with its palette."""
+    palette = measure_palette(tiny_pair.g_ori.generator, tiny_pair.g_fin.generator, samples=64)
+    return replace(tiny_pair, g_fin=replace(tiny_pair.g_fin, palette=palette))
+
+
+def test_a_drawing_takes_over_the_persons_colours(painted_pair: Pair, w_plus: torch.Tensor) -> None:
+    """The more the more is asked for, and the person stays the same."""
+    palette = painted_pair.g_fin.palette
+    assert palette is not None
+    portraits = [draw_portraits(painted_pair, w_plus, Look(colours=share), None) for share in (0.0, 0.5, 1.0)]
+    missed = []
+    for drawn in portraits:
+        people, drawings = (torch.stack([getattr(p, name) for p in drawn]) for name in ("person", "drawing"))
+        difference = colour_grid(drawings, SIDE) - palette.answer(colour_grid(people, SIDE))
+        missed.append((difference / palette.drawing_spread).square().mean())
+    assert missed[0] > missed[1] > missed[2]
+    for plain, coloured in zip(portraits[0], portraits[2], strict=True):
+        assert torch.equal(plain.person, coloured.person)
+
+
+def test_colours_stay_the_styles_where_there_is_nothing_to_take_over(
+    tiny_pair: Pair, painted_pair: Pair, w_plus: torch.Tensor
+) -> None:
+    """Without a palette nobody knows what to ask for; at degree 0 the drawing is the person already."""
+    with pytest.raises(UsageError, match="colours"):
+        Look(colours=1.5)
+    for pair, degree in ((tiny_pair, 1.0), (painted_pair, 0.0)):
+        plain = draw_portraits(pair, w_plus, Look(degree), None)
+        coloured = draw_portraits(pair, w_plus, Look(degree, colours=1.0), None)
+        assert torch.equal(plain[0].drawing, coloured[0].drawing)
 
 
 def test_small_drawings_are_enlarged(tiny_pair: Pair, w_plus: torch.Tensor) -> None:

@@ -132,6 +132,7 @@ def test_a_toy_pair_from_pictures_alone(toy: Path) -> None:
         "-o", toy / "g_fin")  # fmt: skip
     g_fin = load_checkpoint(toy / "g_fin" / "best.safetensors")
     assert g_fin.card.parent_sha256 == g_ori.digest
+    assert (g_ori.palette, g_fin.palette is None) == (None, False)
     assert (g_fin.card.trainable_blocks, g_fin.card.domain) == (2, "anime")
     learned = {name for name, tensor in g_fin.generator.items() if not torch.equal(tensor, g_ori.generator[name])}
     assert learned

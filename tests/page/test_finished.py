@@ -67,6 +67,24 @@ def test_another_degree_is_drawn_once(visitor: Any, studio: Any, portrait: Job) 
 
 
 @pytest.mark.usefixtures("portrait")
+@pytest.mark.parametrize(
+    ("label", "option", "ends_at"), [("Colours", "colours", 0.9), ("Character", "truncation", 0.6)]
+)
+def test_the_person_or_the_style_may_have_more_of_a_say(
+    visitor: Any, studio: Any, label: str, option: str, ends_at: float
+) -> None:
+    """Both sliders lie folded away, and their drawings are made like another degree's."""
+    visitor.page.get_by_text("More of you, or more of an ideal").click()
+    visitor.page.get_by_role("slider", name=label).focus()
+    visitor.page.keyboard.press("ArrowLeft")
+    claim = studio.painter.next_job(JobKind.RESTYLE)
+    assert getattr(claim.job.options, option) == ends_at
+    studio.painter.finish(claim, "green")
+    visitor.sees_colour("img[slot=second]", GREEN)
+    expect(visitor.page.locator(f"#{option}-value")).to_have_text(f"{round(ends_at * 100)} %")
+
+
+@pytest.mark.usefixtures("portrait")
 def test_only_the_last_of_fast_changes_is_asked_for(visitor: Any, studio: Any) -> None:
     """A slider in motion orders nothing."""
     degree = visitor.page.get_by_role("slider", name="How far into anime?")

@@ -23,6 +23,7 @@ export class FinishedPanel {
     this.styles = styles;
     this.degree = byId("degree", HTMLInputElement);
     this.truncation = byId("truncation", HTMLInputElement);
+    this.colours = byId("colours", HTMLInputElement);
     /** @type {Restyler | null} */
     this.restyler = null;
     /** @type {string | null} The photo's cut-out, or what the person looks like in the generator's eyes. */
@@ -31,6 +32,7 @@ export class FinishedPanel {
     showStyleCards(byId("style-change"), styles, { chosen: "", onChoose: (name) => this.change({ style: name }) });
     this.degree.addEventListener("input", () => this.change({ degree: this.degree.valueAsNumber / 100 }));
     this.truncation.addEventListener("input", () => this.change({ truncation: this.truncation.valueAsNumber / 100 }));
+    this.colours.addEventListener("input", () => this.change({ colours: this.colours.valueAsNumber / 100 }));
     byId("download").addEventListener("click", () => download(this.drawing()));
     byId("share").addEventListener("click", async () => this.tell(await share(this.drawing())));
     byId("delete").addEventListener("click", () => this.erase(onDelete));
@@ -120,11 +122,13 @@ export class FinishedPanel {
   }
 
   /** @param {import("./restyling.js").Look} look */
-  showLook({ style, degree, truncation }) {
+  showLook({ style, degree, truncation, colours }) {
     this.degree.valueAsNumber = Math.round(degree * 100);
     this.truncation.valueAsNumber = Math.round(truncation * 100);
+    this.colours.valueAsNumber = Math.round(colours * 100);
     byId("degree-value").textContent = `${Math.round(degree * 100)} %`;
     byId("truncation-value").textContent = `${Math.round(truncation * 100)} %`;
+    byId("colours-value").textContent = `${Math.round(colours * 100)} %`;
     markStyle(byId("style-change"), style);
   }
 

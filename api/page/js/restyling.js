@@ -14,7 +14,7 @@ const WAIT_SECONDS = 20;
 /** Nobody watches a restyle. @type {import("./job_follower.js").Watch} */
 const DEAF = { job() {}, progress() {}, preview() {} };
 
-/** @typedef {{style: string, degree: number, truncation: number}} Look */
+/** @typedef {{style: string, degree: number, truncation: number, colours: number}} Look */
 
 /**
  * @typedef {object} Drawing
@@ -116,13 +116,13 @@ function shortRest(error) {
  * @param {import("./types.js").Job} job
  * @returns {Look}
  */
-export function lookOf({ options: { style, degree, truncation } }) {
-  return { style, degree, truncation };
+export function lookOf({ options: { style, degree, truncation, colours } }) {
+  return { style, degree, truncation, colours };
 }
 
 /** @param {Look} look */
-function nameOf({ style, degree, truncation }) {
-  return [style, degree.toFixed(2), truncation.toFixed(2)].join(" ");
+function nameOf({ style, degree, truncation, colours }) {
+  return [style, ...[degree, truncation, colours].map((share) => share.toFixed(2))].join(" ");
 }
 
 /** The job that a drawing can be restyled from: a restyle's latent is its parent's.

@@ -32,6 +32,7 @@
  * @property {string} preset
  * @property {number} degree
  * @property {number} truncation
+ * @property {number} colours
  */
 
 /**

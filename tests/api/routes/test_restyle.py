@@ -31,13 +31,14 @@ def converted(api: "Api", **options: Any) -> Job:
 def test_a_restyle_is_an_urgent_job_of_its_own(open_api: "Api") -> None:
     """It keeps what is not changed, uses the parent's latent, and overtakes conversions."""
     parent = converted(open_api, seed=5, degree=0.8, priority=2, webhook_url="https://example.org/")
-    answer = open_api.client().post(f"/jobs/{parent.id}/restyle", json={"truncation": 0.7})
+    answer = open_api.client().post(f"/jobs/{parent.id}/restyle", json={"truncation": 0.6, "colours": 0.5})
     view = answer.json()
     assert (answer.status_code, view["kind"], view["parent_id"]) == (202, "restyle", parent.id)
     assert answer.headers["Location"] == view["links"]["self"]
     job = open_api.services.store.get(view["id"])
     assert job.kind is JobKind.RESTYLE
-    assert (job.options.seed, job.options.degree, job.options.truncation) == (5, 0.8, 0.7)
+    assert (job.options.seed, job.options.degree) == (5, 0.8)
+    assert (job.options.truncation, job.options.colours) == (0.6, 0.5)
     assert (job.options.priority, job.options.webhook_url) == (9, None)
     assert job.blobs[LATENT] == parent.blobs[LATENT]
 

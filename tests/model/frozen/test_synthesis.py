@@ -47,6 +47,20 @@ def test_noise_maps_have_gradients_of_their_own(tiny_generator: Generator) -> No
         torch.testing.assert_close(gradient, reference, rtol=1e-9, atol=1e-9)
 
 
+def test_a_picture_may_be_begun_and_finished_later(tiny_generator: Generator) -> None:
+    """In two parts it has the same bits as in one, whatever the finer styles are by then."""
+    frozen, ws = FrozenSynthesis(tiny_generator.synthesis), codes(tiny_generator, 2)
+    begun = frozen.up_to(8, ws)
+    assert begun.image.shape == (2, 3, 8, 8)
+    assert torch.equal(frozen(ws, start=begun), frozen(ws))
+    later = torch.cat([ws[:, :4], -ws[:, 4:]], dim=1)
+    assert torch.equal(frozen(later, start=begun), frozen(later))
+    maps = [
+        torch.randn(2, 1, *s, generator=torch.Generator().manual_seed(7)) for s in tiny_generator.synthesis.noise_shapes
+    ]
+    assert torch.equal(frozen(ws, maps, start=frozen.up_to(8, ws, maps)), frozen(ws, maps))
+
+
 def test_clamped_generators_stay_clamped(tiny: Architecture) -> None:
     """conv_clamp of ADA's networks bounds activations and colours here, too."""
     torch.manual_seed(1)

@@ -172,6 +172,7 @@ def test_a_freezeg_pair_becomes_a_style(
     assert style.parentage is not None
     assert (style.parentage.trainable_blocks, style.parentage.is_frozen) == (1, True)
     assert (style.card.domain, style.card.alignment) == ("anime", DEMO)
+    assert load_checkpoint(style.path).palette is not None
     registry = Registry.load(user=folder)
     verify_entry(registry, registry.style("drawings"))
     samples = {path.name for path in (folder / "samples" / "drawings").iterdir()}

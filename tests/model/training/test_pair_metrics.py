@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.training.face_regions import background_mask, face_mask, tint_background
+from model.colour_grid import background_mask
+from model.training.face_regions import face_mask, tint_background
 from model.training.pair_metrics import colour_leak, correlation, correspond, identity_vectors, retrieve
 
 
