@@ -15,7 +15,7 @@ from torch import Tensor
 
 from model.architecture import Architecture
 from model.colour_grid import colour_grid, person_weights
-from model.frozen.linear_maps import sample_sum
+from model.frozen.linear_maps import rows_times, sample_sum
 from model.frozen.synthesis import FrozenSynthesis
 from model.generator import Generator
 from model.inversion.adam import BatchedAdam, Pace
@@ -26,8 +26,8 @@ FIRST_RESOLUTION: Final = 16
 
 STEPS: Final = 12
 
-RATE: Final = 0.01
-"""Adam's first rate in units of w's spread; it falls to nothing along a line."""
+RATE: Final = 0.16
+"""Adam's first rate in standard deviations along each axis of w; it falls to nothing along a line."""
 
 DECAYS: Final = (0.8, 0.95)
 
@@ -40,7 +40,7 @@ def carry_colours(
     palette: Palette,
     *,
     styles: range,
-    spread: float,
+    axes: Tensor,
     noise: Sequence[Tensor] | None = None,
 ) -> Tensor:
     """Return latents whose drawings have the colours that are asked for, also for a caller who turned gradients off.
@@ -51,7 +51,7 @@ def carry_colours(
         colours: What the drawings should have. # [N, 3, SIDE, SIDE].
         palette: Whose spread of drawings says how much a difference matters.
         styles: Which styles may move.
-        spread: Of w, see `LatentStatistics.spread`.
+        axes: Of w, see `principal_axes`: along them pictures change as they do between people, and not in speckles.
         noise: Noise maps, each # [N or 1, 1, R_i, R_i]; None: the generator's own.
 
     Returns:
@@ -61,15 +61,16 @@ def carry_colours(
     with torch.no_grad():
         begun = synthesis.up_to(fixed, ws, noise)
     offsets = BatchedAdam(torch.zeros_like(ws[:, styles.start : styles.stop]))
+    back = axes.t().contiguous()
     weights = person_weights(generator.architecture.resolution, SIDE).to(ws) / palette.drawing_spread.square()
     for step in range(STEPS):
-        moved = _moved(ws, styles, offsets.parameters).requires_grad_()
+        moved = _moved(ws, styles, offsets.parameters, axes).requires_grad_()
         missed = (colour_grid(synthesis(moved, noise, start=begun), SIDE) - colours).square() * weights
         # Samples share nothing, so the gradient of the sum holds each sample's own gradient.
         (gradient,) = torch.autograd.grad(sample_sum(missed).sum(), [moved])
-        pace = Pace(step, RATE * spread * (1 - step / STEPS), *DECAYS)
-        offsets.step(gradient[:, styles.start : styles.stop], [pace] * len(ws))
-    return _moved(ws, styles, offsets.parameters).detach()
+        pace = Pace(step, RATE * (1 - step / STEPS), *DECAYS)
+        offsets.step(rows_times(gradient[:, styles.start : styles.stop], back), [pace] * len(ws))
+    return _moved(ws, styles, offsets.parameters, axes).detach()
 
 
 def free_styles(architecture: Architecture, trunk_resolution: int | None) -> range:
@@ -86,8 +87,9 @@ def _last_before(architecture: Architecture, style: int) -> int:
     return max(r for r in architecture.resolutions if architecture.layer_range(r).stop <= style)
 
 
-def _moved(ws: Tensor, styles: range, offsets: Tensor) -> Tensor:
-    return torch.cat([ws[:, : styles.start], ws[:, styles.start : styles.stop] + offsets, ws[:, styles.stop :]], dim=1)
+def _moved(ws: Tensor, styles: range, offsets: Tensor, axes: Tensor) -> Tensor:
+    moving = ws[:, styles.start : styles.stop] + rows_times(offsets, axes)
+    return torch.cat([ws[:, : styles.start], moving, ws[:, styles.stop :]], dim=1)
 
 
 @lru_cache(maxsize=8)

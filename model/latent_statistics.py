@@ -6,6 +6,7 @@ Mahalanobis distances (Zhu et al., "Improved StyleGAN Embedding", 2020, section 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 import torch
@@ -19,7 +20,7 @@ from model.generator import Mapping as MappingNetwork
 DEFAULT_SAMPLES = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LatentStatistics:
     """Moments of w under z ~ N(0, 1), in float32.
 
@@ -55,6 +56,14 @@ class LatentStatistics:
             if name not in tensors or tuple(tensors[name].shape) != shape:
                 raise CheckpointMismatch(f"The checkpoint's latent statistics lack `{name}` of shape {list(shape)}.")
         return cls(**{name: tensors[name].float() for name in shapes})
+
+
+@lru_cache(maxsize=8)
+def principal_axes(statistics: LatentStatistics) -> Tensor:
+    """Return the axes along which w varies, each as long as its standard deviation, as rows. # [w_dim, w_dim]."""
+    variances, axes = torch.linalg.eigh(statistics.covariance.double())
+    scaled: Tensor = axes * variances.clamp_min(0).sqrt()
+    return scaled.t().float().contiguous()
 
 
 @torch.no_grad()

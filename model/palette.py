@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from core.errors import CheckpointMismatch
+from core.jobs import DEFAULT_TRUNCATION
 from model.colour_grid import colour_grid
 from model.frozen.synthesis import FrozenSynthesis
 from model.generator import Generator
@@ -36,13 +37,13 @@ _BATCH: Final = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Palette:
-    """Moments of colours over w, truncation 1; each # [3, SIDE, SIDE] in opponent colours of pictures in [-1, 1].
+    """Moments of colours over w; each # [3, SIDE, SIDE] in opponent colours of pictures in [-1, 1].
 
     Attributes:
         person_mean: Of what ``g_ori`` draws.
         person_spread: Its standard deviation.
-        drawing_mean: Of what ``g_fin`` draws.
-        drawing_spread: Its standard deviation.
+        drawing_mean: Of what ``g_fin`` draws at the truncation at which photos are drawn.
+        drawing_spread: Standard deviation of what it draws without truncation, which narrows colours down, too.
     """
 
     person_mean: Tensor
@@ -95,9 +96,14 @@ def measure_palette(g_ori: Generator, g_fin: Generator, *, samples: int = SAMPLE
         seed: Seed of z.
     """
     ws = g_ori.mapping.broadcast(sample_w(g_ori.mapping, samples, seed=seed))
-    moments = []
-    for generator in (g_ori, g_fin):
-        synthesis = FrozenSynthesis(generator.synthesis)
-        colours = torch.cat([colour_grid(synthesis(part).clamp(-1, 1), SIDE) for part in torch.split(ws, _BATCH)])
-        moments += [colours.mean(dim=0).cpu(), colours.std(dim=0).cpu()]
-    return Palette(*moments)
+    persons, drawings = _colours(g_ori, ws), _colours(g_fin, ws)
+    truncated = _colours(g_fin, g_ori.mapping.truncate(ws, DEFAULT_TRUNCATION))
+    return Palette(persons.mean(dim=0), persons.std(dim=0), truncated.mean(dim=0), drawings.std(dim=0)).to(
+        torch.device("cpu")
+    )
+
+
+def _colours(generator: Generator, ws: Tensor) -> Tensor:
+    """Draw latents and return their colours. # [N, num_ws, w_dim] -> [N, 3, SIDE, SIDE]."""
+    synthesis = FrozenSynthesis(generator.synthesis)
+    return torch.cat([colour_grid(synthesis(part).clamp(-1, 1), SIDE) for part in torch.split(ws, _BATCH)])

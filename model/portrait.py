@@ -17,6 +17,7 @@ from model.blend import Degree, blend, degrees_by_resolution
 from model.colour_carrying import carry_colours, free_styles
 from model.colour_grid import colour_grid
 from model.generator import Noise
+from model.latent_statistics import principal_axes
 from model.pair import Pair, draw_styles
 from model.palette import SIDE
 from model.upscale import Upscaler
@@ -131,7 +132,7 @@ def coloured(pair: Pair, ws: Tensor, w_plus: Tensor, look: Look, noise: Noise) -
         wanted,
         palette,
         styles=styles,
-        spread=pair.g_ori.statistics.spread,
+        axes=principal_axes(pair.g_ori.statistics).to(ws),
         noise=None if isinstance(noise, str) else noise,
     )
     return torch.lerp(ws, moved, look.colours)

@@ -8,6 +8,7 @@ from model.architecture import Architecture, demo_architecture
 from model.colour_carrying import carry_colours, free_styles
 from model.colour_grid import colour_grid
 from model.generator import Generator
+from model.latent_statistics import measure_latents, principal_axes
 from model.palette import SIDE, Palette, measure_palette
 
 COUNT = 3
@@ -25,8 +26,8 @@ def ws(tiny_generator: Generator) -> Tensor:
 
 
 def carried(generator: Generator, palette: Palette, ws: Tensor, colours: Tensor) -> Tensor:
-    styles = free_styles(generator.architecture, None)
-    return carry_colours(generator, ws, colours, palette, styles=styles, spread=5.0)
+    styles, axes = free_styles(generator.architecture, None), principal_axes(measure_latents(generator, samples=500))
+    return carry_colours(generator, ws, colours, palette, styles=styles, axes=axes)
 
 
 def missed(generator: Generator, palette: Palette, ws: Tensor, colours: Tensor) -> Tensor:
