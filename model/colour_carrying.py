@@ -92,6 +92,6 @@ def _moved(ws: Tensor, styles: range, offsets: Tensor, axes: Tensor) -> Tensor:
     return torch.cat([ws[:, : styles.start], moving, ws[:, styles.stop :]], dim=1)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _frozen(generator: Generator) -> FrozenSynthesis:
     return FrozenSynthesis(generator.synthesis)

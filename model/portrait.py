@@ -94,7 +94,7 @@ def draw_portraits(
     device = next(pair.g_ori.generator.parameters()).device
     ws = pair.g_ori.generator.mapping.truncate(w_plus.to(device), look.truncation_psi)
     maps: Noise = "fixed" if noise is None else [m.to(device) for m in noise]
-    drawn = coloured(pair, ws, w_plus.to(device), look, maps) if look.colours else ws
+    drawn = _coloured(pair, ws, w_plus.to(device), look, maps) if look.colours else ws
     people, (drawings,) = draw_styles([pair], ws, noise=maps, g_fins=[blend(pair, look.degree)], drawn=[drawn])
     people, drawings = people.clamp(-1, 1), drawings.clamp(-1, 1)
     pictures = enlarge(drawings, upscaler)
@@ -104,7 +104,7 @@ def draw_portraits(
     ]
 
 
-def coloured(pair: Pair, ws: Tensor, w_plus: Tensor, look: Look, noise: Noise) -> Tensor:
+def _coloured(pair: Pair, ws: Tensor, w_plus: Tensor, look: Look, noise: Noise) -> Tensor:
     """Move what a style draws towards the colours of the persons as they were found.
 
     Between person and style the colours that are asked for lie between the person's own and the palette's answer.

@@ -23,7 +23,7 @@ from model.inversion.presets import PRESETS
 from model.inversion.request import InversionRequest
 from model.inversion.settings import InversionSettings
 from model.pair import LoadedGenerator
-from model.portrait import Look
+from model.portrait import DEFAULT_LOOK
 from worker.engine import Engine
 from worker.gallery import Gallery
 from worker.gate import Gate
@@ -197,7 +197,7 @@ class Runtime:
         )
         found = self.engine.invert(InversionOrder(loaded, request)).result().unwrap()
         self.engine.do(
-            lambda: conclude(pair, Method.CROSS, {"g_ori": found}, request.target, Look(), self.gallery.upscaler)
+            lambda: conclude(pair, Method.CROSS, {"g_ori": found}, request.target, DEFAULT_LOOK, self.gallery.upscaler)
         )
 
 
