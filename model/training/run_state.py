@@ -122,10 +122,15 @@ def adam_tensors(optimiser: torch.optim.Adam, names: Iterable[str]) -> dict[str,
 
 
 def restore_adam(optimiser: torch.optim.Adam, names: Iterable[str], tensors: Mapping[str, Tensor]) -> None:
-    """Give an optimiser over the parameters ``names`` what :func:`adam_tensors` returned."""
+    """Give an optimiser over the parameters ``names`` what :func:`adam_tensors` returned.
+
+    Moments lie in memory as their parameters do: a fused step walks through both side by side and looks at no strides.
+    """
     document = optimiser.state_dict()
-    for index, name in enumerate(names):
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    for index, (name, parameter) in enumerate(zip(names, parameters, strict=True)):
         found = part_of(f"{name}.", tensors)
         if set(found) == {"step", "exp_avg", "exp_avg_sq"}:
-            document["state"][index] = found
+            moments = {kind: torch.empty_like(parameter).copy_(found[kind]) for kind in ("exp_avg", "exp_avg_sq")}
+            document["state"][index] = {"step": found["step"], **moments}
     optimiser.load_state_dict(document)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from core.errors import TrainingError
 from model.training.run_log import RunLog, read_log
-from model.training.run_state import STATE, Progress, load_state, save_state
+from model.training.run_state import STATE, Progress, adam_tensors, load_state, restore_adam, save_state
 
 
 def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -29,6 +30,32 @@ def test_the_best_score_is_the_lowest_of_its_kind() -> None:
     assert [progress.is_best(score, by_photos=True) for score in (12.0, 13.0)] == [True, False]
     assert (progress.best_score, progress.best_images) == (12.0, 32)
     assert progress.is_best(20.0)
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_an_optimiser_goes_on_in_every_bit(layout: torch.memory_format, tmp_path: Path) -> None:
+    """Also where filters lie in memory otherwise than files keep them."""
+
+    def optimised(weight: Tensor) -> tuple[nn.Parameter, torch.optim.Adam]:
+        parameter = nn.Parameter(weight.clone(memory_format=torch.contiguous_format).contiguous(memory_format=layout))
+        return parameter, torch.optim.Adam([parameter], lr=0.1, fused=True)
+
+    random = torch.Generator().manual_seed(0)
+    gradients = [torch.randn(4, 3, 3, 3, generator=random).contiguous(memory_format=layout) for _ in range(4)]
+    whole, adam = optimised(torch.zeros(4, 3, 3, 3))
+    for gradient in gradients[:2]:
+        whole.grad = gradient
+        adam.step()
+    save_state(tmp_path, Progress(), {"w": whole.detach(), **adam_tensors(adam, ["w"])})
+    found = load_state(tmp_path)
+    assert found is not None
+    resumed, again = optimised(found[1]["w"])
+    restore_adam(again, ["w"], found[1])
+    for gradient in gradients[2:]:
+        for parameter, optimiser in ((whole, adam), (resumed, again)):
+            parameter.grad = gradient
+            optimiser.step()
+    assert torch.equal(resumed, whole)
 
 
 def test_no_state_is_no_error_and_a_damaged_one_is(tmp_path: Path) -> None:
