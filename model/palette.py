@@ -31,8 +31,7 @@ TEMPER: Final = 0.8
 """How many deviations of a style's answer one of a person's. With all of them people are found again as often, and
 drawings are further from the style's data: photos differ more than what ``g_ori`` draws of z."""
 
-SAMPLES: Final = 256
-_BATCH: Final = 16
+_BATCH: Final = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,21 +85,30 @@ class Palette:
 
 
 @torch.no_grad()
-def measure_palette(g_ori: Generator, g_fin: Generator, *, samples: int = SAMPLES, seed: int = 0) -> Palette:
+def measure_palette(g_ori: Generator, g_fin: Generator, *, samples: int | None = None, seed: int = 0) -> Palette:
     """Draw the same latents as persons and in a style.
 
     Args:
         g_ori: Draws the persons.
         g_fin: Draws the style; on the same device.
-        samples: Number of latents.
+        samples: Number of latents; None: see `enough_samples`.
         seed: Seed of z.
     """
+    samples = samples or enough_samples(g_ori.architecture.resolution)
     ws = g_ori.mapping.broadcast(sample_w(g_ori.mapping, samples, seed=seed))
     persons, drawings = _colours(g_ori, ws), _colours(g_fin, ws)
     truncated = _colours(g_fin, g_ori.mapping.truncate(ws, DEFAULT_TRUNCATION))
     return Palette(persons.mean(dim=0), persons.std(dim=0), truncated.mean(dim=0), drawings.std(dim=0)).to(
         torch.device("cpu")
     )
+
+
+def enough_samples(resolution: int) -> int:
+    """Return how many latents to draw: 256 up to 64 px, fewer where a picture takes a CPU seconds, at least 32.
+
+    A spread is known to 4 % by 256 samples, to 13 % by 32.
+    """
+    return min(256, max(32, 256 * 64 // resolution))
 
 
 def _colours(generator: Generator, ws: Tensor) -> Tensor:

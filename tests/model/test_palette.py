@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from core.errors import CheckpointMismatch
 from model.checkpoint import METADATA_KEY, Checkpoint, load_checkpoint, save_checkpoint
 from model.generator import Generator
-from model.palette import REACH, SIDE, TEMPER, Palette, measure_palette
+from model.palette import REACH, SIDE, TEMPER, Palette, enough_samples, measure_palette
 
 
 @pytest.fixture
@@ -39,6 +39,12 @@ def test_the_same_seed_is_the_same_palette(palette: Palette, tiny_generator: Gen
     again = measure_palette(tiny_generator, tiny_generator, samples=64)
     assert torch.equal(again.person_mean, palette.person_mean)
     assert not torch.equal(again.drawing_mean, palette.drawing_mean)
+
+
+@pytest.mark.parametrize(("resolution", "samples"), [(16, 256), (64, 256), (256, 64), (512, 32), (1024, 32)])
+def test_large_generators_draw_fewer_samples(resolution: int, samples: int) -> None:
+    """So that importing one takes a CPU minutes and not an hour."""
+    assert enough_samples(resolution) == samples
 
 
 def test_a_file_keeps_it_to_the_bit(palette: Palette, tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
