@@ -25,6 +25,8 @@ def search_latents(
     faces: Iterable[Tensor],
     settings: InversionSettings,
     report: Callable[[int], None] | None = None,
+    *,
+    width: int = WIDTH,
 ) -> Tensor:
     """Find the latents of faces.
 
@@ -33,6 +35,7 @@ def search_latents(
         faces: Each # [3, R, R] in [-1, 1]; taken when a slot is free.
         settings: Of every search.
         report: Called with the number of faces that are done.
+        width: Faces that are searched as one batch.
 
     Returns:
         In the order of the faces. # [N, num_ws, w_dim].
@@ -43,7 +46,7 @@ def search_latents(
     region = head_region(loaded, settings)
     found: dict[int, Tensor] = {}
     requests = (InversionRequest(target=face, settings=settings, region=region) for face in faces)
-    for finished in inversion_engine(loaded, WIDTH).run(requests):
+    for finished in inversion_engine(loaded, width).run(requests):
         if finished.result is None:
             raise finished.error or InversionError("A search was cancelled; search again.")
         found[finished.ticket.number] = finished.result.w_plus

@@ -22,7 +22,7 @@ from model.inversion.settings import InversionSettings
 from model.pair import LoadedGenerator
 from model.tensor_file import opened, write_tensors
 from model.training.dataset import PackedDataset
-from model.training.face_search import search_latents
+from model.training.face_search import WIDTH, search_latents
 
 METADATA_KEY = "nigaoe-photo-latents"
 
@@ -126,6 +126,7 @@ def find_photo_latents(
     *,
     count: int,
     seed: int = 0,
+    width: int = WIDTH,
     report: Callable[[int], None] | None = None,
 ) -> PhotoLatents:
     """Search the latents of ``count`` photos, half of them mirrored.
@@ -136,6 +137,7 @@ def find_photo_latents(
         settings: Of every search.
         count: Photos, chosen at random; at most all.
         seed: Of the choice.
+        width: Photos that are searched as one batch.
         report: Called with the number of photos that are done.
 
     Raises:
@@ -146,6 +148,6 @@ def find_photo_latents(
     mirrored = random.random(len(chosen)) < 0.5
     photos = (dataset.pictures(np.array([index]))[0] for index in chosen)
     shown = (photo.flip(2) if mirror else photo for photo, mirror in zip(photos, mirrored, strict=True))
-    found = search_latents(loaded, shown, settings, report)
+    found = search_latents(loaded, shown, settings, report, width=width)
     card = PhotoLatentsCard(generator_sha256=loaded.digest, dataset=dataset.card.name, steps=settings.steps)
     return PhotoLatents(card, found, loaded.statistics.mean.float().cpu())

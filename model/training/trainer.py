@@ -132,7 +132,7 @@ class Trainer:
     def _discriminator_step(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Tell real pictures from drawn ones."""
         with self._discriminator_learns():
-            real_logits, fake_logits = self._judge_both(self._augment(real), self._augment(fake))
+            real_logits, fake_logits = self._judge_both(*self._augment(torch.cat([real, fake])).chunk(2))
             loss = discriminator_loss(real_logits, fake_logits)
             self._descend(loss, self.discriminator_adam, self.networks.discriminator_parameters)
         self._signs.append(real_logits.detach().sign().mean())

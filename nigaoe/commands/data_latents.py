@@ -20,6 +20,8 @@ def latents(
     preset: Annotated[Preset, typer.Option(help="How far each photo is searched.")] = Preset.DRAFT,
     count: Annotated[int, typer.Option(min=1, help="Photos to search, chosen at random.")] = 1_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the choice.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N, mps, or auto.")] = "auto",
+    width: Annotated[int, typer.Option(min=1, help="Photos that are searched as one batch; a GPU takes 64.")] = 8,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
 ) -> None:
     """Find the latents of photos by reverse generation, for `nigaoe finetune --photo-latents`.
@@ -36,10 +38,10 @@ def latents(
     from model.training.encoder.faces import check_framing
     from model.training.photo_latents import find_photo_latents
 
-    prepare_device("cpu")
+    device = prepare_device(device)
     if threads is not None:
         torch.set_num_threads(threads)
-    loaded, dataset = load_generator(generator, encoder=encoder), PackedDataset(photos)
+    loaded, dataset = load_generator(generator, device, encoder=encoder), PackedDataset(photos)
     check_framing(dataset, loaded)
     with picture_progress() as bar:
         task = bar.add_task("photos", total=min(count, len(dataset)))
@@ -49,6 +51,7 @@ def latents(
             PRESETS[preset],
             count=count,
             seed=seed,
+            width=width,
             report=lambda done: bar.update(task, completed=done),
         )
     found.save(output)

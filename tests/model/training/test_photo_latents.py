@@ -135,7 +135,7 @@ def test_photos_are_found_where_the_generator_draws_them_best(
     parent: Checkpoint,
     tmp_path: Path,
 ) -> None:
-    """One latent a photo, tied to the generator, and progress for each."""
+    """One latent a photo, tied to the generator, and progress for each; how many are searched at once changes none."""
     save_checkpoint(parent, tmp_path / "g_ori.safetensors")
     loaded = load_generator(tmp_path / "g_ori.safetensors")
     done: list[int] = []
@@ -144,3 +144,5 @@ def test_photos_are_found_where_the_generator_draws_them_best(
     assert done == list(range(1, 10))
     assert found.card.generator_sha256 == parent.digest
     assert len(torch.unique(found.w_plus.flatten(1), dim=0)) == 9
+    one_by_one = find_photo_latents(loaded, tiny_dataset, InversionSettings(steps=2), count=9, width=1)
+    torch.testing.assert_close(one_by_one.w_plus, found.w_plus)
