@@ -19,6 +19,7 @@ from model.inversion.region import face_region
 from model.inversion.request import InversionResult
 from model.inversion.score import in_betweens, likeness_scores
 from model.inversion.settings import InversionSettings
+from model.inversion.step_graphs import recorder_for
 from model.pair import LoadedGenerator, Pair
 from model.perceptual import LEAST_SIDE, STRIDES, shared_features
 from model.portrait import Look, Portrait, draw_portraits
@@ -58,14 +59,17 @@ def searched(pair: Pair, role: Role) -> LoadedGenerator:
     return pair.g_ori if role == "g_ori" else pair.g_fin
 
 
-def inversion_engine(loaded: LoadedGenerator, width: int) -> SlotEngine:
+def inversion_engine(loaded: LoadedGenerator, width: int, *, step_graphs: bool = False) -> SlotEngine:
     """Return an engine that searches in a generator, on its device.
 
     Args:
         loaded: Where to search.
         width: Number of slots.
+        step_graphs: Replay steps as CUDA graphs, where the device is an NVIDIA GPU.
     """
-    return SlotEngine(loaded.generator, search_objective(loaded), width)
+    objective = search_objective(loaded)
+    recorder = recorder_for(objective.prior.mean.device) if step_graphs else None
+    return SlotEngine(loaded.generator, objective, width, recorder=recorder)
 
 
 def search_objective(loaded: LoadedGenerator) -> Objective:

@@ -8,6 +8,7 @@ slots join and leave between steps. Batching never changes an answer: nothing in
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 
 import torch
@@ -15,12 +16,13 @@ from torch import Tensor
 
 from model.frozen.synthesis import FrozenSynthesis
 from model.generator import Generator
-from model.inversion.drawing import Drawn, draw
+from model.inversion.drawing import Drawn, draw, gathered
 from model.inversion.objective import Objective
 from model.inversion.request import Finished, InversionRequest, InversionResult, Ticket
 from model.inversion.slot import Slot
 from model.inversion.slot_table import SlotTable
 from model.inversion.start import Starter
+from model.inversion.step_graphs import Recorder, StepGraphs
 
 
 class SlotEngine:
@@ -35,10 +37,7 @@ class SlotEngine:
         conv_dtype: Type in which the generator's convolutions compute, such as bf16; None: float32. A reduced type is
             faster where the processor has units for it, and finds latents of the same quality, but not the same ones.
         clock: Monotonic seconds, the clock of deadlines.
-
-    Attributes:
-        batch_limit: Largest batch that may pass through the networks at once; None: all slots. It changes no answer,
-            so a caller that runs out of memory may lower it and step again.
+        recorder: Records the heavy half of a step so that it can be replayed; None: nothing is recorded.
     """
 
     def __init__(
@@ -49,6 +48,7 @@ class SlotEngine:
         *,
         conv_dtype: torch.dtype | None = None,
         clock: Callable[[], float] = time.monotonic,
+        recorder: Recorder | None = None,
     ) -> None:
         if width < 1:
             raise ValueError(f"an engine needs at least one slot, not {width}")
@@ -57,12 +57,28 @@ class SlotEngine:
         self.objective = objective
         self._starter = Starter(self._synthesis, objective)
         self.width = width
-        self.batch_limit: int | None = None
+        self._batch_limit: int | None = None
+        self._graphs = None if recorder is None else StepGraphs(recorder, width)
         self._clock = clock
         self._table = SlotTable(generator.synthesis, width)
         self._slots: list[Slot] = []
         self._ended: list[Finished] = []  # Retired, and not yet handed out.
         self._admissions = 0
+
+    @property
+    def batch_limit(self) -> int | None:
+        """Largest batch that may pass through the networks at once; None: all slots.
+
+        It changes no answer, so a caller that runs out of memory may lower it and step again. Recordings of steps give
+        their memory back when it changes.
+        """
+        return self._batch_limit
+
+    @batch_limit.setter
+    def batch_limit(self, limit: int | None) -> None:
+        self._batch_limit = limit
+        if self._graphs is not None:
+            self._graphs.restrict(self._largest_batch)
 
     @property
     def occupied(self) -> int:
@@ -127,12 +143,18 @@ class SlotEngine:
                 return
             yield from self.step()
 
+    @property
+    def _largest_batch(self) -> int:
+        return min(self._batch_limit or self.width, self.width)
+
     def _draw(self) -> Drawn:
-        limit = self.batch_limit or self.width
+        draw_batch = partial(draw, self._synthesis, self.objective)
+        limit = self._largest_batch
         parts = []
         for first in range(0, self.occupied, limit):
             rows = slice(first, min(first + limit, self.occupied))
-            parts.append(draw(self._synthesis, self.objective, self._table, self._slots[rows], rows))
+            given = gathered(self.objective, self._table, self._slots[rows], rows)
+            parts.append(draw_batch(given) if self._graphs is None else self._graphs.draw(draw_batch, given))
         return Drawn.joined(parts)
 
     def _record(self, drawn: Drawn) -> None:

@@ -39,14 +39,16 @@ class FeatureEye(nn.Module):
         self.taps = taps
         self.size = size
         self.average_levels = average_levels
-        self.channel_scales = None if channel_weights is None else [w.clamp_min(0).sqrt() for w in channel_weights]
+        self._scaled_levels = 0 if channel_weights is None else len(channel_weights)
+        for level, weights in enumerate(channel_weights or []):
+            self.register_buffer(f"channel_scale{level}", weights.clamp_min(0).sqrt(), persistent=False)
 
     def features(self, image: Tensor) -> list[Tensor]:
         """Return what is compared: unit-length feature vectors, scaled by the roots of the channel weights."""
         levels = [unit_normalised(level) for level in self.taps(resampled(image, self.size))]
-        if self.channel_scales is None:
+        if not self._scaled_levels:
             return levels
-        return [f * s.to(f)[:, None, None] for f, s in zip(levels, self.channel_scales, strict=True)]
+        return [f * s.to(f)[:, None, None] for f, s in zip(levels, self._channel_scales, strict=True)]
 
     def distance(self, first: Sequence[Tensor], second: Sequence[Tensor], region: Sequence[Tensor]) -> Tensor:
         """Return the distance of two lists of :meth:`features`.
@@ -65,6 +67,10 @@ class FeatureEye(nn.Module):
         ]
         total = reduce(add, levels)
         return total / len(levels) if self.average_levels else total
+
+    @property
+    def _channel_scales(self) -> list[Tensor]:
+        return [self.get_buffer(f"channel_scale{level}") for level in range(self._scaled_levels)]
 
 
 def resampled(image: Tensor, size: int | None) -> Tensor:

@@ -50,9 +50,9 @@ def lpips_eye(backbone: Backbone, weights: Path, linear: Path | None = None, *, 
         BrokenCheckpoint: A file is missing, damaged or of another network.
     """
     layout = _LAYOUTS[backbone]
-    taps = _Taps(_network(backbone, weights), layout.taps).to(device)
+    taps = _Taps(_network(backbone, weights), layout.taps)
     scales = None if linear is None else _linear_weights(linear, layout.widths)
-    return FeatureEye(taps, channel_weights=scales, average_levels=False)
+    return FeatureEye(taps, channel_weights=scales, average_levels=False).to(device)
 
 
 class _Taps(nn.Module):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from model.generator import Synthesis
-from model.inversion.adam import BatchedAdam, Pace
+from model.inversion.adam import BatchedAdam, Pace, pace_columns, sent
 from model.inversion.noise_maps import draw_noise_maps, normalised
 from model.inversion.objective import Iterate, Target
 
@@ -77,7 +77,15 @@ class SlotTable:
             self._fill_noise(row, random)
 
     def keep(self, rows: Sequence[int], iterate: Iterate) -> None:
-        """Make the present iterate of some rows their best."""
+        """Make the present iterate of some rows their best.
+
+        Args:
+            rows: Which.
+            iterate: Of the first rows, at least of those.
+        """
+        if self.latent.parameters.device.type == "cuda":
+            self._keep_at_once(rows, iterate)  # A launch costs more there than what it copies.
+            return
         for row in rows:
             for best, present in zip(self.best.columns, iterate.columns, strict=True):
                 best[row] = present[row]
@@ -91,15 +99,15 @@ class SlotTable:
             unit: Length of a learning rate of 1 in w.
         """
         gradient, *noise_gradients = gradients
-        tied = self._flags([move.tied for move in moves])
+        columns = self._columns_of(moves, unit)
+        tied, moving = columns[:2].bool()
         gradient = torch.where(tied[:, None, None], gradient.mean(dim=1, keepdim=True), gradient)
-        self.latent.step(gradient, [replace(move.pace, rate=move.pace.rate * unit) for move in moves])
-        moving = self._flags([move.noise for move in moves])[:, None, None, None]
+        self.latent.step_at(gradient, columns[2:6])
         for adam, noise_gradient in zip(self.noise or [], noise_gradients, strict=True):
             maps = adam.parameters[: len(moves)]
             before = maps.clone()
-            adam.step(noise_gradient, [move.pace for move in moves])
-            maps.copy_(torch.where(moving, normalised(maps), before))
+            adam.step_at(noise_gradient, columns[6:])
+            maps.copy_(torch.where(moving[:, None, None, None], normalised(maps), before))
 
     def relocate(self, source: int, target: int) -> None:
         """Copy one row over another."""
@@ -111,8 +119,21 @@ class SlotTable:
         assert self._targets is not None  # noqa: S101 - a row was filled before it is asked for
         return self._targets.map(lambda column: column[rows])
 
-    def _flags(self, rows: Sequence[bool]) -> Tensor:
-        return torch.tensor(rows, device=self.latent.parameters.device)
+    def _keep_at_once(self, rows: Sequence[int], iterate: Iterate) -> None:
+        if not rows:
+            return
+        count, improved = len(iterate.w_plus), frozenset(rows)
+        (chosen,) = sent([[float(row in improved) for row in range(count)]], self.latent.parameters).bool()
+        for best, present in zip(self.best.columns, iterate.columns, strict=True):
+            where = chosen.reshape(-1, *([1] * (present.ndim - 1)))
+            best[:count] = torch.where(where, present, best[:count])
+
+    def _columns_of(self, moves: Sequence[Move], unit: float) -> Tensor:
+        """Return flags and paces of every row, first the latent's, then the maps', as one tensor. # [10, n]."""
+        flags = [[float(move.tied) for move in moves], [float(move.noise) for move in moves]]
+        latent = [replace(move.pace, rate=move.pace.rate * unit) for move in moves]
+        noise = [move.pace for move in moves]
+        return sent([*flags, *pace_columns(latent), *pace_columns(noise)], self.latent.parameters)
 
     def _columns(self) -> list[Tensor]:
         optimisers = [self.latent, *(self.noise or [])]
