@@ -1,7 +1,8 @@
-"""What CUDA graphs save: one step of the slot engine, drawn anew, compiled, and replayed.
+"""What CUDA graphs save: admission and step of the slot engine, drawn anew, compiled, and replayed.
 
 `python benchmarks/step_graphs.py`: time of a step by batch in the bundled g_ori, on faces that it drew itself; how far
-the distances of replayed searches are from those of drawn ones after 20 steps; what recording costs. Below a minute.
+the distances of replayed searches are from those of drawn ones within 20 steps, and how far those of two equal searches
+are from each other; what an admission and what recording costs. About a minute.
 `--device cpu --batches 1 3 --rounds 1 --steps 1 --skip-compile` tries the script itself where there is no GPU.
 """
 
@@ -12,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,19 +21,17 @@ from torch import Tensor
 from core.bundled import BUNDLED_WEIGHTS
 from core.registry import Registry
 from model.conversion import search_objective
-from model.inversion.drawing import Drawn
 from model.inversion.engine import SlotEngine
 from model.inversion.objective import Objective
 from model.inversion.request import InversionRequest
 from model.inversion.settings import InversionSettings
-from model.inversion.step_graphs import PlainRecorder, Recorder, padded, recorder_for
+from model.inversion.step_graphs import Answer, PlainRecorder, Recorder, padded, recorder_for
 from model.latent_statistics import sample_w
 from model.pair import LoadedGenerator, load_generator
 
 COMPARED_STEPS = 20
 REPLAYS = 20
-LEAST_FOR_COMPILING = 10.0
-"""Seconds; with fewer left it is not worth beginning."""
+ADMISSIONS = 8
 
 COLUMNS = (
     "batch",
@@ -42,6 +42,9 @@ COLUMNS = (
     "eager faces x steps/s",
     "graph faces x steps/s",
     "largest difference",
+    "eager, twice",
+    "admission ms",
+    "by graph ms",
     "recording s",
     "recordings MiB",
     "eager peak MiB",
@@ -55,28 +58,35 @@ class TimedRecorder:
         self.recorder = recorder
         self.seconds = 0.0
         self.memory = 0
-        self.replay: Callable[[], Drawn] | None = None
+        self.replay: Callable[[], object] | None = None
 
-    def record(self, work: Callable[[], Drawn]) -> Callable[[], Drawn]:
+    def record(self, work: Callable[[], Answer]) -> Callable[[], Answer]:
         memory, started = held_memory(), time.perf_counter()
-        self.replay = self.recorder.record(work)
+        replay = self.recorder.record(work)
+        self.replay = self.replay or replay  # The first is that of the whole batch.
         synchronise()
         self.seconds += time.perf_counter() - started
         self.memory += held_memory() - memory
-        return self.replay
+        return replay
 
     def forget(self) -> None:
         self.recorder.forget()
+
+    def another(self) -> Recorder:
+        return self.recorder.another()
 
 
 class CompilingRecorder:
     """Compiles the work instead of recording it."""
 
-    def record(self, work: Callable[[], Drawn]) -> Callable[[], Drawn]:
+    def record(self, work: Callable[[], Answer]) -> Callable[[], Answer]:
         return torch.compile(work, dynamic=False)
 
     def forget(self) -> None:
         torch.compiler.reset()
+
+    def another(self) -> Recorder:
+        return PlainRecorder()
 
 
 class OutOfTime(BaseException):
@@ -105,7 +115,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--steps", type=int, default=10, help="steps of one timing")
     parser.add_argument("--rounds", type=int, default=5, help="timings, of which the median counts")
-    parser.add_argument("--seconds", type=float, default=50.0, help="compiling is broken off then")
+    parser.add_argument("--seconds", type=float, default=60.0, help="compiling is broken off then")
     parser.add_argument("--compile-batch", type=int, default=16)
     parser.add_argument("--skip-compile", action="store_true")
     arguments = parser.parse_args()
@@ -121,13 +131,16 @@ def main() -> None:
         print(markdown(row(subject, batch, arguments.steps, arguments.rounds)), flush=True)
     print(f"\n{padding_line(subject)}\n", flush=True)
     if not arguments.skip_compile:
-        left = arguments.seconds - (time.perf_counter() - started)
-        print(compile_lines(subject, arguments.compile_batch, arguments.steps, arguments.rounds, left), flush=True)
+        print(
+            compile_lines(subject, arguments.compile_batch, arguments.steps, arguments.rounds, arguments.seconds),
+            flush=True,
+        )
     print(f"{time.perf_counter() - started:.1f} s in all")
 
 
 def prepare(device: torch.device, count: int) -> Subject:
-    loaded = load_generator(Registry.load(BUNDLED_WEIGHTS).generator("g_ori").path, device)
+    entry = Registry.load(BUNDLED_WEIGHTS).generator("g_ori")
+    loaded = load_generator(entry.path, device, encoder=entry.encoder)
     with torch.no_grad():
         faces = loaded.generator.draw_image(sample_w(loaded.generator.mapping, count, seed=1234)).clamp(-1, 1)
     return Subject(loaded, search_objective(loaded), faces)
@@ -137,7 +150,8 @@ def row(subject: Subject, batch: int, steps: int, rounds: int) -> list[str]:
     recorder = TimedRecorder(recorder_of(subject))
     eager, replayed = subject.engine(batch, None), subject.engine(batch, recorder)
     (drawn, peak), answers = peak_memory(lambda: distances(eager, subject, batch)), distances(replayed, subject, batch)
-    difference = float((drawn - answers).abs().max())
+    again = distances(eager, subject, batch)
+    admissions = [admission_seconds(engine, subject) for engine in (eager, replayed)]
     times = interleaved([occupied(engine, subject, batch) for engine in (eager, replayed)], steps, rounds)
     return [
         str(batch),
@@ -145,7 +159,8 @@ def row(subject: Subject, batch: int, steps: int, rounds: int) -> list[str]:
         f"{replay_seconds(recorder) * 1e3:.2f}",
         f"{times[0] / times[1]:.1f}",
         *(f"{batch / seconds:.0f}" for seconds in times),
-        f"{difference:.1e}",
+        *(f"{float((drawn - others).abs().max()):.1e}" for others in (answers, again)),
+        *(f"{seconds * 1e3:.1f}" for seconds in admissions),
         f"{recorder.seconds:.2f}",
         f"{recorder.memory / 2**20:.0f}",
         f"{peak / 2**20:.0f}",
@@ -161,8 +176,6 @@ def padding_line(subject: Subject) -> str:
 
 
 def compile_lines(subject: Subject, batch: int, steps: int, rounds: int, left: float) -> str:
-    if left < LEAST_FOR_COMPILING:
-        return f"torch.compile was not tried: {left:.0f} s are left."
     started = time.perf_counter()
     engines = [subject.engine(batch, None), subject.engine(batch, CompilingRecorder())]
     try:
@@ -190,6 +203,15 @@ def distances(engine: SlotEngine, subject: Subject, batch: int) -> Tensor:
     """Distances at every step. # [batch, COMPARED_STEPS]."""
     ended = sorted(engine.run(subject.requests(batch, COMPARED_STEPS)), key=lambda one: one.ticket.number)
     return torch.tensor([one.unwrap().history for one in ended])
+
+
+def admission_seconds(engine: SlotEngine, subject: Subject) -> float:
+    """Seconds to admit one request, the device waited for."""
+    seen = []
+    for request in subject.requests(1, 1) * ADMISSIONS:
+        seen.append(seconds_each(partial(engine.admit, request), 1))
+        engine.step()
+    return statistics.median(seen)
 
 
 def occupied(engine: SlotEngine, subject: Subject, batch: int) -> SlotEngine:

@@ -59,13 +59,13 @@ def searched(pair: Pair, role: Role) -> LoadedGenerator:
     return pair.g_ori if role == "g_ori" else pair.g_fin
 
 
-def inversion_engine(loaded: LoadedGenerator, width: int, *, step_graphs: bool = False) -> SlotEngine:
+def inversion_engine(loaded: LoadedGenerator, width: int, *, step_graphs: bool = True) -> SlotEngine:
     """Return an engine that searches in a generator, on its device.
 
     Args:
         loaded: Where to search.
         width: Number of slots.
-        step_graphs: Replay steps as CUDA graphs, where the device is an NVIDIA GPU.
+        step_graphs: Replay admissions and steps as CUDA graphs, where the device is an NVIDIA GPU.
     """
     objective = search_objective(loaded)
     recorder = recorder_for(objective.prior.mean.device) if step_graphs else None

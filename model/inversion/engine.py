@@ -17,6 +17,7 @@ from torch import Tensor
 from model.frozen.synthesis import FrozenSynthesis
 from model.generator import Generator
 from model.inversion.drawing import Drawn, draw, gathered
+from model.inversion.full_precision import full_precision
 from model.inversion.objective import Objective
 from model.inversion.request import Finished, InversionRequest, InversionResult, Ticket
 from model.inversion.slot import Slot
@@ -37,7 +38,8 @@ class SlotEngine:
         conv_dtype: Type in which the generator's convolutions compute, such as bf16; None: float32. A reduced type is
             faster where the processor has units for it, and finds latents of the same quality, but not the same ones.
         clock: Monotonic seconds, the clock of deadlines.
-        recorder: Records the heavy half of a step so that it can be replayed; None: nothing is recorded.
+        recorder: Records the heavy half of a step, and the look at a photo that is admitted, so that both can be
+            replayed; None: nothing is recorded.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class SlotEngine:
         self.generator = generator
         self._synthesis = FrozenSynthesis(generator.synthesis, dtype=conv_dtype)
         self.objective = objective
-        self._starter = Starter(self._synthesis, objective)
+        self._starter = Starter(self._synthesis, objective, recorder.another() if recorder is not None else None)
         self.width = width
         self._batch_limit: int | None = None
         self._graphs = None if recorder is None else StepGraphs(recorder, width)
@@ -115,7 +117,8 @@ class SlotEngine:
             slot.ask_whether_cancelled()
         self._retire()
         if self._slots:
-            drawn = self._draw()
+            with full_precision(self._device):
+                drawn = self._draw()
             self._record(drawn)
             self._table.advance(drawn.gradients, [slot.move for slot in self._slots], self.objective.prior.unit)
             self._report()
@@ -142,6 +145,10 @@ class SlotEngine:
             if not self._slots:
                 return
             yield from self.step()
+
+    @property
+    def _device(self) -> torch.device:
+        return self.objective.prior.mean.device
 
     @property
     def _largest_batch(self) -> int:
@@ -213,10 +220,8 @@ class SlotEngine:
             raise ValueError("the settings start from an encoder's guess, but the objective was built without one")
 
     def _fill(self, row: int, slot: Slot) -> None:
-        request, mean = slot.ticket.request, self.objective.prior.mean
-        region = None if request.region is None else request.region[None].to(mean)
-        target = self.objective.describe(request.target[None].to(mean), region)
-        start = self._starter.choose(request, target)
+        with full_precision(self._device):
+            target, start = self._starter.begin(slot.ticket.request)
         slot.start = start.origin
         self._table.fill(row, start.w_plus, target, slot.random if slot.optimises_noise else None)
 

@@ -4,14 +4,20 @@ A guess is made, and compared with the mean face, for each request alone at its 
 batch never change an answer.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
 import torch
 from torch import Tensor
 
+from model.encoder.network import Encoder
 from model.frozen.synthesis import FrozenSynthesis
 from model.inversion.objective import Objective, Target
 from model.inversion.request import InversionRequest, StartOrigin
+from model.inversion.step_graphs import Recorder
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,43 +33,96 @@ class Start:
     origin: StartOrigin
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sighting:
+    """What one photo looks like, and how near two starts are to it.
+
+    Attributes:
+        target: The photo, as the objective describes it.
+        guess: The encoder's. # [1, num_ws, w_dim].
+        distances: Reported distances of mean face and guess. # [2].
+    """
+
+    target: Target
+    guess: Tensor
+    distances: Tensor
+
+    @property
+    def columns(self) -> list[Tensor]:
+        """All tensors in a fixed order."""
+        return [*self.target.columns, self.guess, self.distances]
+
+
 class Starter:
-    """Chooses starts for one generator.
+    """Describes photos and chooses starts for one generator.
 
     Args:
         synthesis: Draws a guess, to see how far it is.
         objective: Says how far; knows the mean face, and the encoder if there is one.
+        recorder: Records the look at a photo, the same work for each, so that it can be replayed; None: it is not.
     """
 
-    def __init__(self, synthesis: FrozenSynthesis, objective: Objective) -> None:
+    def __init__(self, synthesis: FrozenSynthesis, objective: Objective, recorder: Recorder | None = None) -> None:
         self._synthesis = synthesis
         self._objective = objective
+        self._recorder = recorder
+        self._places: tuple[Tensor, Tensor] | None = None
+        self._replay: Callable[[], Sighting] | None = None
         self._mean_image: Tensor | None = None
 
     @torch.no_grad()
-    def choose(self, request: InversionRequest, target: Target) -> Start:
-        """Return the request's own start, or what its settings ask for.
+    def begin(self, request: InversionRequest) -> tuple[Target, Start]:
+        """Describe a request's photo, and return its own start, or what its settings ask for.
 
         `auto` takes whichever of mean face and guess has the smaller reported distance.
 
         Args:
             request: Whose slot begins.
-            target: Its picture, as the objective described it.
-        """
-        mean, encoder = self._objective.prior.mean, self._objective.encoder
-        if request.start is not None:
-            return Start(request.start, "given")
-        if request.settings.start == "mean" or encoder is None:
-            return Start(mean, "mean")
-        guess = encoder(target.image)  # [1, num_ws, w_dim]
-        if request.settings.start == "auto" and not self._is_nearer(guess, target):
-            return Start(mean, "mean")
-        return Start(guess[0], "encoder")
 
-    def _is_nearer(self, guess: Tensor, target: Target) -> bool:
+        Returns:
+            One sample, and where it starts; the next call may write over both.
+        """
+        mean, choice = self._objective.prior.mean, request.settings.start
+        image = request.target[None].to(mean)
+        region = torch.ones_like(image[:, :1]) if request.region is None else request.region[None].to(mean)
+        encoder = self._objective.encoder
+        if request.start is not None:
+            return self._objective.describe(image, region), Start(request.start, "given")
+        if choice == "mean" or encoder is None:
+            return self._objective.describe(image, region), Start(mean, "mean")
+        seen = self._look(encoder, image, region)
+        mean_face, guessed = seen.distances.tolist()
+        if choice == "encoder" or guessed < mean_face:  # A guess that is no number is not nearer.
+            return seen.target, Start(seen.guess[0], "encoder")
+        return seen.target, Start(mean, "mean")
+
+    def _look(self, encoder: Encoder, image: Tensor, region: Tensor) -> Sighting:
+        mean_image = self._drawn_mean()
+        if self._recorder is not None and self._places is None:
+            self._record(self._recorder, encoder, image, region)
+        if self._places is None or self._replay is None:
+            return self._sight(encoder, mean_image, image, region)
+        for place, given in zip(self._places, (image, region), strict=True):
+            place.copy_(given)
+        return self._replay()
+
+    def _record(self, recorder: Recorder, encoder: Encoder, image: Tensor, region: Tensor) -> None:
+        """Record the look at whatever lies in two places; where that fails, every look is made anew."""
+        self._places = places = image.clone(), region.clone()
+        mean_image = self._drawn_mean()
+        try:
+            self._replay = recorder.record(lambda: self._sight(encoder, mean_image, *places))
+        except RuntimeError as error:
+            _log.warning("start_graph.given_up", reason=str(error))
+
+    def _sight(self, encoder: Encoder, mean_image: Tensor, image: Tensor, region: Tensor) -> Sighting:
+        target = self._objective.describe(image, region)
+        guess = encoder(image)
+        both = torch.cat([mean_image, self._synthesis(guess)])  # A pair is looked at as fast as one alone.
+        pair = target.map(lambda column: column.expand(2, *column.shape[1:]))
+        return Sighting(target, guess, self._objective.distance(both, pair))
+
+    def _drawn_mean(self) -> Tensor:
         if self._mean_image is None:
             self._mean_image = self._synthesis(self._objective.prior.mean[None])
-        both = torch.cat([self._mean_image, self._synthesis(guess)])  # A pair is looked at as fast as one alone.
-        pair = target.map(lambda column: column.expand(2, *column.shape[1:]))
-        mean_face, guessed = self._objective.distance(both, pair)
-        return bool(guessed < mean_face)  # A guess that is no number is not nearer.
+        return self._mean_image

@@ -12,6 +12,7 @@ from model.inversion.engine import SlotEngine
 from model.inversion.objective import Iterate, Objective, in_domain_distance
 from model.inversion.request import InversionRequest, InversionResult
 from model.inversion.settings import InversionSettings, LossWeights
+from model.inversion.step_graphs import Answer, PlainRecorder, Recorder
 from model.latent_statistics import LatentStatistics, sample_w
 from model.perceptual import shared_features
 
@@ -35,9 +36,9 @@ def known(tiny_generator: Generator) -> Tensor:
 def engine_with(tiny_generator: Generator, statistics: LatentStatistics) -> Callable[..., SlotEngine]:
     """A function that makes an engine with an encoder, or without."""
 
-    def make(encoder: Encoder | None, width: int = 1) -> SlotEngine:
+    def make(encoder: Encoder | None, width: int = 1, recorder: Recorder | None = None) -> SlotEngine:
         objective = Objective(statistics, shared_features(), perceptual_size=32, encoder=encoder)
-        return SlotEngine(tiny_generator, objective, width)
+        return SlotEngine(tiny_generator, objective, width, recorder=recorder)
 
     return make
 
@@ -107,6 +108,42 @@ def test_neighbours_change_no_start_and_no_answer(
             assert together[request].start == alone.start
             assert together[request].history == pytest.approx(alone.history, rel=1e-4)
             torch.testing.assert_close(together[request].w_plus, alone.w_plus, atol=1e-4, rtol=1e-4)
+
+
+class Refusing(PlainRecorder):
+    """Cannot record anything, and notices late."""
+
+    def record(self, work: Callable[[], Answer]) -> Callable[[], Answer]:
+        work()
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+
+class RecordingStepsAlone(PlainRecorder):
+    """Records steps, and no looks."""
+
+    def another(self) -> PlainRecorder:
+        return Refusing()
+
+
+@pytest.mark.parametrize("recorder", [PlainRecorder(), RecordingStepsAlone()], ids=["recorded", "given up"])
+def test_a_look_that_is_replayed_finds_the_same_starts(
+    engine_with: Callable[..., SlotEngine], tiny_encoder: Encoder, targets: Tensor, recorder: Recorder
+) -> None:
+    """Five faces; one weighs its head, one insists on the mean, one brings a start: nobody gets another's."""
+    plain = InversionSettings(steps=3)
+    requests = [
+        InversionRequest(targets[0], plain),
+        InversionRequest(targets[1], plain, region=torch.rand(1, 16, 16)),
+        InversionRequest(targets[2], plain.model_copy(update={"start": "mean"})),
+        InversionRequest(targets[3], plain, start=torch.zeros(6, 8)),
+        InversionRequest(targets[4], plain.model_copy(update={"start": "encoder"})),
+    ]
+    replayed, anew = (
+        {f.ticket.number: f.unwrap() for f in engine_with(tiny_encoder, 3, chosen).run(requests)}
+        for chosen in (recorder, None)
+    )
+    assert {number: found.start for number, found in replayed.items()} == {n: found.start for n, found in anew.items()}
+    assert [replayed[number].history for number in range(5)] == [anew[number].history for number in range(5)]
 
 
 def test_the_in_domain_term_holds_a_latent_to_its_guess(

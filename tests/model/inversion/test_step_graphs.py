@@ -102,6 +102,11 @@ def with_noise(request: InversionRequest) -> InversionRequest:
     return replace(request, settings=request.settings.model_copy(update={"noise_maps": "optimised"}))
 
 
+def shortened(request: InversionRequest) -> InversionRequest:
+    """The same request with two steps."""
+    return replace(request, settings=request.settings.model_copy(update={"steps": 2}))
+
+
 def run_all(engine: SlotEngine, requests: list[InversionRequest]) -> list[Finished]:
     """Run to the end; in the order of admission."""
     return sorted(engine.run(requests), key=lambda finished: finished.ticket.number)
@@ -129,10 +134,21 @@ def test_a_replayed_search_finds_what_a_drawn_one_finds(
 
 
 def test_faces_join_and_leave(recorded_engine_of: RecordedEngineOf, mixed: list[InversionRequest]) -> None:
-    """Six different searches pass through three slots; batches shrink and change their terms, and no answer changes."""
+    """Six different searches pass through three slots; batches change their terms, and no answer changes."""
     recorder = SharingRecorder()
     agree(run_all(recorded_engine_of(3, recorder), mixed), run_all(recorded_engine_of(3, None), mixed))
-    assert set(recorder.sizes) == {1, 2, 3}
+    assert set(recorder.sizes) == {3}
+
+
+def test_a_large_batch_shrinks_by_rungs(
+    recorded_engine_of: RecordedEngineOf, requests_for: RequestsFor, targets: Tensor
+) -> None:
+    """Eighteen faces are drawn as twenty, the sixteen that are left when two end early as sixteen."""
+    recorder, faces = SharingRecorder(), targets.repeat(3, 1, 1, 1)
+    requests = [*requests_for(faces[:16]), *(shortened(request) for request in requests_for(faces[16:18]))]
+    engine = recorded_engine_of(20, recorder)
+    agree(run_all(engine, requests), run_all(recorded_engine_of(20, None), requests))
+    assert recorder.sizes == [20, 16]
 
 
 def test_noise_maps_join_a_batch_that_had_none(
@@ -151,7 +167,7 @@ def test_a_batch_in_parts_keeps_the_answers_of_every_part(
     parts = recorded_engine_of(5, recorder)
     parts.batch_limit = 2
     agree(run_all(parts, mixed), run_all(engine, mixed))
-    assert set(recorder.sizes) == {1, 2}
+    assert set(recorder.sizes) == {2}
 
 
 def test_a_poisonous_neighbour_leaves_nothing_behind(
