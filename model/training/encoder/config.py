@@ -103,6 +103,8 @@ class EncoderConfig(Section):
         total_images: Pictures after which the run ends.
         batch: Pictures a step.
         photo_share: Share of photos in a batch, where a data set is given; the rest are own faces.
+        variation: How much every other photo's framing and light are varied (`model.training.encoder.faces.varied`):
+            few photos then teach more.
         code: Weight of the distance between guessed and known latents of own faces, in units of w's variance.
         weights: Terms by which the redrawn guess is compared with the picture, as in a search: pictures, and the priors
             that keep the guess near the mean and near W.
@@ -115,6 +117,7 @@ class EncoderConfig(Section):
     total_images: Annotated[int, Field(gt=0)] = 200_000
     batch: Annotated[int, Field(ge=1)] = 16
     photo_share: Fraction = 0.75
+    variation: Fraction = 0.5
     code: Weight = 0.2
     weights: LossWeights = SEARCH.weights
     background: Fraction = SEARCH.background

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from core.errors import TrainingError
@@ -56,13 +57,17 @@ class Photos:
         loaded: The generator.
         held_out: Pictures to keep, at most a tenth of all; 0 where another set is examined.
         seed: Seed of the order in which they are shown.
+        variation: How much every other photo is varied, see `varied`.
 
     Raises:
         TrainingError: The photos have another size or framing than the generator's pictures.
     """
 
-    def __init__(self, dataset: PackedDataset, loaded: LoadedGenerator, held_out: int, seed: int) -> None:
+    def __init__(
+        self, dataset: PackedDataset, loaded: LoadedGenerator, held_out: int, seed: int, *, variation: float = 0.0
+    ) -> None:
         check_framing(dataset, loaded)
+        self.variation = variation
         self.dataset = dataset
         self.shown = len(dataset) - min(held_out, len(dataset) // 10)
         self._schedule = BatchSchedule(self.shown, seed)
@@ -71,7 +76,31 @@ class Photos:
         """Return the next photos of the endless stream, half of them mirrored. # [count, 3, R, R]."""
         photos = self.dataset.pictures(self._schedule.indices(photos_seen, count))
         flip = torch.rand(count, 1, 1, 1) < 0.5
-        return torch.where(flip, photos.flip(3), photos)
+        photos = torch.where(flip, photos.flip(3), photos)
+        if not self.variation:
+            return photos
+        return torch.where(torch.rand(count, 1, 1, 1) < 0.5, varied(photos, self.variation), photos)
+
+
+def varied(photos: Tensor, amount: float) -> Tensor:
+    """Zoom and shift photos a little, and change their light: whatever comes out is a photo that can be redrawn.
+
+    Args:
+        photos: # [N, 3, R, R] in [-1, 1].
+        amount: 0 changes nothing; at 1 a photo is zoomed by up to 10 %, moved by up to 5 % of its side, each colour
+            channel's contrast changed by up to 20 % and its brightness by up to 10 % of the range.
+
+    Returns:
+        # [N, 3, R, R] in [-1, 1]; torch's global generator decides.
+    """
+    zoom, shift, contrast, brightness = (
+        amount * reach * (2 * torch.rand(len(photos), size) - 1)
+        for reach, size in ((0.1, 1), (0.1, 2), (0.2, 3), (0.2, 3))
+    )
+    turn = torch.eye(2).expand(len(photos), 2, 2) * (1 + zoom)[:, :, None]
+    grid = F.affine_grid(torch.cat([turn, shift[:, :, None]], dim=2), list(photos.shape), align_corners=False)
+    moved = F.grid_sample(photos, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+    return (moved * (1 + contrast)[:, :, None, None] + brightness[:, :, None, None]).clamp(-1, 1)
 
 
 def check_framing(dataset: PackedDataset, loaded: LoadedGenerator) -> None:

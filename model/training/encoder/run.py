@@ -125,8 +125,8 @@ def _architecture(config: EncoderConfig, loaded: LoadedGenerator) -> EncoderArch
 def _photos(plan: EncoderPlan, loaded: LoadedGenerator) -> Photos | None:
     if plan.dataset is None:
         return None
-    kept = plan.config.held_out if plan.held_out is None else 0
-    return Photos(PackedDataset(plan.dataset), loaded, kept, plan.config.compute.seed)
+    kept, config = plan.config.held_out if plan.held_out is None else 0, plan.config
+    return Photos(PackedDataset(plan.dataset), loaded, kept, config.compute.seed, variation=config.variation)
 
 
 def _held_out(plan: EncoderPlan, photos: Photos | None, loaded: LoadedGenerator) -> Tensor | None:

@@ -7,7 +7,7 @@ from core.errors import TrainingError
 from model.pair import LoadedGenerator
 from model.training.dataset import PackedDataset
 from model.training.encoder.config import OwnFaceSettings
-from model.training.encoder.faces import Photos, check_framing, draw_known_faces
+from model.training.encoder.faces import Photos, check_framing, draw_known_faces, varied
 
 
 def test_known_faces_are_what_their_latents_draw(tiny_g_ori: LoadedGenerator) -> None:
@@ -45,6 +45,30 @@ def test_kept_photos_are_never_shown(tiny_g_ori: LoadedGenerator, tiny_dataset: 
         for p in everything
     ]
     assert matches == [True] * 36 + [False] * 4
+
+
+def test_varied_photos_stay_photos() -> None:
+    """Without an amount nothing changes; with one every photo changes in a way of its own, within a photo's range."""
+    photos = torch.rand(4, 3, 16, 16) * 2 - 1
+    torch.testing.assert_close(varied(photos, 0), photos, atol=1e-5, rtol=0)
+    flat = varied(torch.zeros(4, 3, 16, 16), 1)
+    assert flat.abs().max() <= 0.2
+    assert len({tuple(row) for row in flat.mean(dim=(2, 3)).tolist()}) == 4
+    changed = varied(photos, 1)
+    assert changed.shape == photos.shape
+    assert changed.abs().max() <= 1
+    assert (changed - photos).abs().mean() > 0.05
+
+
+def test_half_of_the_photos_are_varied(tiny_g_ori: LoadedGenerator, tiny_dataset: PackedDataset) -> None:
+    """The others are shown as they are, or mirrored."""
+    photos = Photos(tiny_dataset, tiny_g_ori, held_out=0, seed=0, variation=1)
+    torch.manual_seed(0)
+    shown = torch.cat([photos.batch(seen, 12) for seen in range(0, 60, 12)])
+    known = tiny_dataset.pictures(torch.arange(40).numpy())
+    known = torch.cat([known, known.flip(3)])
+    as_they_are = sum(bool((known == picture).flatten(1).all(dim=1).any()) for picture in shown)
+    assert 15 < as_they_are < 45
 
 
 def test_other_sizes_and_framings_are_refused(tiny_g_ori: LoadedGenerator, tiny_dataset: PackedDataset) -> None:
