@@ -53,6 +53,20 @@ class Sighting:
         return [*self.target.columns, self.guess, self.distances]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Recording:
+    """A recorded look: the places that it reads, and what reads them."""
+
+    image: Tensor
+    region: Tensor
+    replay: Callable[[], Sighting]
+
+    def look(self, image: Tensor, region: Tensor) -> Sighting:
+        self.image.copy_(image)
+        self.region.copy_(region)
+        return self.replay()
+
+
 class Starter:
     """Describes photos and chooses starts for one generator.
 
@@ -65,9 +79,8 @@ class Starter:
     def __init__(self, synthesis: FrozenSynthesis, objective: Objective, recorder: Recorder | None = None) -> None:
         self._synthesis = synthesis
         self._objective = objective
-        self._recorder = recorder
-        self._places: tuple[Tensor, Tensor] | None = None
-        self._replay: Callable[[], Sighting] | None = None
+        self._recorder = recorder  # None from the first look on
+        self._recording: _Recording | None = None
         self._mean_image: Tensor | None = None
 
     @torch.no_grad()
@@ -97,28 +110,27 @@ class Starter:
         return seen.target, Start(mean, "mean")
 
     def _look(self, encoder: Encoder, image: Tensor, region: Tensor) -> Sighting:
-        mean_image = self._drawn_mean()
-        if self._recorder is not None and self._places is None:
-            self._record(self._recorder, encoder, image, region)
-        if self._places is None or self._replay is None:
-            return self._sight(encoder, mean_image, image, region)
-        for place, given in zip(self._places, (image, region), strict=True):
-            place.copy_(given)
-        return self._replay()
+        if self._recorder is not None:
+            self._recording = self._recorded(self._recorder, encoder, image, region)
+            self._recorder = None
+        if self._recording is None:
+            return self._sight(encoder, image, region)
+        return self._recording.look(image, region)
 
-    def _record(self, recorder: Recorder, encoder: Encoder, image: Tensor, region: Tensor) -> None:
+    def _recorded(self, recorder: Recorder, encoder: Encoder, image: Tensor, region: Tensor) -> _Recording | None:
         """Record the look at whatever lies in two places; where that fails, every look is made anew."""
-        self._places = places = image.clone(), region.clone()
-        mean_image = self._drawn_mean()
+        image, region = image.clone(), region.clone()
+        self._drawn_mean()  # Once and for all, not at every replay.
         try:
-            self._replay = recorder.record(lambda: self._sight(encoder, mean_image, *places))
+            return _Recording(image, region, recorder.record(lambda: self._sight(encoder, image, region)))
         except RuntimeError as error:
             _log.warning("start_graph.given_up", reason=str(error))
+            return None
 
-    def _sight(self, encoder: Encoder, mean_image: Tensor, image: Tensor, region: Tensor) -> Sighting:
+    def _sight(self, encoder: Encoder, image: Tensor, region: Tensor) -> Sighting:
         target = self._objective.describe(image, region)
         guess = encoder(image)
-        both = torch.cat([mean_image, self._synthesis(guess)])  # A pair is looked at as fast as one alone.
+        both = torch.cat([self._drawn_mean(), self._synthesis(guess)])  # A pair is looked at as fast as one alone.
         pair = target.map(lambda column: column.expand(2, *column.shape[1:]))
         return Sighting(target, guess, self._objective.distance(both, pair))
 
