@@ -175,18 +175,18 @@ def padding_line(subject: Subject) -> str:
     return f"{count} faces padded to {padded(count, width)}: largest difference {difference:.1e}"
 
 
-def compile_lines(subject: Subject, batch: int, steps: int, rounds: int, left: float) -> str:
+def compile_lines(subject: Subject, batch: int, steps: int, rounds: int, limit: float) -> str:
     started = time.perf_counter()
     engines = [subject.engine(batch, None), subject.engine(batch, CompilingRecorder())]
     try:
-        with at_most(left):
+        with at_most(limit):
             occupied(engines[1], subject, batch).step()
             engines[1].step()
             synchronise()
             compiling = time.perf_counter() - started
             times = interleaved([occupied(engines[0], subject, batch), engines[1]], steps, rounds)
     except OutOfTime:
-        return f"torch.compile was not ready after {left:.0f} s."
+        return f"torch.compile was not ready after {limit:.0f} s."
     except Exception as error:  # noqa: BLE001 - whatever a compiler raises is the answer.
         return (
             f"torch.compile failed after {time.perf_counter() - started:.1f} s: {type(error).__name__}: {error!s:.500}"

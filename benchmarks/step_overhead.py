@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
-from inversion_runs import bundled_encoder
+from step_graphs import markdown
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -48,7 +48,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)
     entry = Registry.load(BUNDLED_WEIGHTS).generator("g_ori")
-    loaded = load_generator(entry.path, encoder=bundled_encoder())
+    loaded = load_generator(entry.path, encoder=entry.encoder)
     objective = search_objective(loaded)
     step = partial(draw, FrozenSynthesis(loaded.generator.synthesis), objective)
     call = calling_seconds()
@@ -114,10 +114,6 @@ def interleaved(works: Sequence[Callable[[], object]], rounds: int) -> list[floa
             work()
             times.append(time.process_time() - started)
     return [statistics.median(times) for times in seen]
-
-
-def markdown(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
