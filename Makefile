@@ -5,10 +5,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check format documents constraints clean
+# Where a processor without AVX-512 could compute otherwise, or not at all.
+NARROW_TESTS := tests/model/test_reduced_precision.py tests/model/frozen tests/model/training/test_precision.py \
+	tests/model/training/test_trainer.py tests/model/training/encoder/test_trainer.py tests/worker/test_gallery.py
+
+.PHONY: help demo serve test test-avx2 check format documents constraints clean
 
 help: ## List these targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 22
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /  make \1\t/' | expand -t 22
 
 demo: $(VENV)/.ready ## Convert the sample photo through the REST API of the embedded service
 	$(BIN)/nigaoe demo samples/astronaut.jpg --output out/demo
@@ -19,11 +23,15 @@ serve: $(VENV)/.ready ## Start the service with the upload page at http://127.0.
 test: $(VENV)/.ready-dev ## Run every test, the fast ones first
 	$(BIN)/python -m pytest
 
+test-avx2: $(VENV)/.ready-dev ## Run fast tests of the networks as on a processor without AVX-512
+	ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest -m "not slow" $(NARROW_TESTS)
+
 check: $(VENV)/.ready-dev ## What CI runs: ruff, mypy, import-linter, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory test-avx2
 	$(BIN)/python -m pytest
 
 format: $(VENV)/.ready-dev ## Sort imports and format

@@ -151,7 +151,9 @@ class Worker(_Section):
 
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, cuda, cuda:N or mps.")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Number format of the high-resolution blocks; auto: float32 on a CPU, bfloat16 on a GPU."
+        "auto",
+        description="Number format of the high-resolution blocks; auto: float32 on a CPU, bfloat16 on a GPU that "
+        "multiplies it. A format that the device has no instructions for is refused at the start.",
     )
     torch_threads: int = Field(0, ge=0, le=1024, description="CPU threads of one step; 0: one for each core.")
     slots: int = Field(4, ge=1, le=1024, description="Jobs that one worker optimises at the same time.")

@@ -16,13 +16,12 @@ from core.errors import CheckpointError, NigaoeError, UnknownStyle
 from core.registry import Registry
 from core.settings import Settings
 from model.pair import LoadedGenerator, Pair, load_generator, load_pair
+from model.reduced_precision import serving_dtype
 from model.upscale import Upscaler
 
 REDUCED_BLOCKS: Final = 4
 """So many of the finest blocks compute in 16 bits (Karras et al., "Training Generative Adversarial Networks with
 Limited Data", 2020, appendix D); blocks below 32 pixels never do."""
-
-_DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 _log = structlog.get_logger(__name__)
 
@@ -53,10 +52,14 @@ class Gallery:
     Args:
         settings: Where the weights are, which styles to load, in which precision.
         device: Where they shall draw.
+
+    Raises:
+        InvalidSettings: The device has no instructions for the chosen precision.
     """
 
     def __init__(self, settings: Settings, device: str) -> None:
         self.device = device
+        self._dtype = serving_dtype(settings.precision, torch.device(device))
         self._settings = settings
         self._collection: Collection | None = None
         self._lock = threading.Lock()
@@ -143,13 +146,10 @@ class Gallery:
         return loaded
 
     def _reduce_precision(self, loaded: LoadedGenerator) -> None:
-        precision = self._settings.precision
-        if precision == "auto":
-            precision = "bfloat16" if self.device.startswith("cuda") else "float32"
-        if precision != "float32":
+        if self._dtype != torch.float32:
             resolution = loaded.card.architecture.resolution
             finest = max(32, resolution >> (REDUCED_BLOCKS - 1))
-            loaded.generator.synthesis.use_reduced_precision(_DTYPES[precision], from_resolution=finest)
+            loaded.generator.synthesis.use_reduced_precision(self._dtype, from_resolution=finest)
 
 
 def _encoder_digest(loaded: LoadedGenerator) -> str | None:

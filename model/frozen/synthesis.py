@@ -16,6 +16,7 @@ from model.generator import StyledConv, Synthesis, SynthesisBlock, ToRGB
 from model.layers import ModulatedConv2d
 from model.ops.activation import LEAKY_GAIN
 from model.ops.modulation import DEMODULATION_EPSILON
+from model.reduced_precision import check_support
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,9 @@ class FrozenSynthesis:
         synthesis: Its present weights are used; later changes are not seen.
         memory_format: Layout of activations; None chooses by device.
         dtype: Type in which convolutions compute, bf16 or fp16; None: the weights' own. Everything else stays exact.
+
+    Raises:
+        InvalidSettings: The generator's device has no instructions for ``dtype``.
     """
 
     def __init__(
@@ -158,7 +162,10 @@ class FrozenSynthesis:
     ) -> None:
         self.architecture = synthesis.architecture
         blocks = [synthesis.block(resolution) for resolution in self.architecture.resolutions]
-        layout = memory_format or preferred_layout(blocks[0].const.device)
+        device = blocks[0].const.device
+        if dtype is not None:
+            check_support(dtype, device, setting="dtype", instead="None")
+        layout = memory_format or preferred_layout(device)
         kernel = blocks[0].resample_kernel
         with torch.no_grad():
             self._const = blocks[0].const[None].contiguous(memory_format=layout)  # [1, C, 4, 4]

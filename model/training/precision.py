@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import torch
 
 from model.frozen.layout import preferred_layout
+from model.reduced_precision import check_support, is_faster
 
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -57,9 +58,14 @@ def full_precision(network: Reducible) -> Iterator[None]:
 
 
 def resolve_precision(name: PrecisionName, device: torch.device, from_resolution: int) -> Precision:
-    """Return the precision that ``name`` means on this machine."""
+    """Return the precision that ``name`` means on this machine.
+
+    Raises:
+        InvalidSettings: The device has no instructions for it.
+    """
     if name == "auto":
-        name = "bf16" if _multiplies_bf16(device) else "fp32"
+        name = "bf16" if is_faster(torch.bfloat16, device) else "fp32"
+    check_support(DTYPES[name], device, setting="compute.precision", instead="fp32 or auto")
     return Precision(DTYPES[name], from_resolution)
 
 
@@ -74,10 +80,3 @@ def resolve_memory_format(
             return preferred_layout(device)
         channels_last = precision.dtype != torch.float32
     return torch.channels_last if channels_last else torch.contiguous_format
-
-
-def _multiplies_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("amx_bf16", False) or able.get("avx512_bf16", False))

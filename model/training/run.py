@@ -62,6 +62,7 @@ def carry_out(plan: RunPlan, report: Report | None = None) -> Progress:
         DatasetError: The data set cannot be read.
         CheckpointError: A weight file cannot be read or does not fit.
         TrainingError: The folder's contents and the plan disagree, or the numbers became infinite.
+        InvalidSettings: The device has no instructions for the chosen precision.
     """
     _set_up_torch(plan.config)
     dataset = PackedDataset(plan.dataset)

@@ -93,7 +93,7 @@ def _storage(settings: Settings) -> Iterator[Finding]:
     yield Finding(verdict, "data folder", f"{folder}, {free / 2**30:.1f} GiB free")
 
 
-def _devices(_: Settings) -> Iterator[Finding]:
+def _devices(settings: Settings) -> Iterator[Finding]:
     if not _has("torch"):
         yield Finding("problem", "device", "PyTorch is not installed, nothing can be drawn here")
         return
@@ -112,6 +112,22 @@ def _devices(_: Settings) -> Iterator[Finding]:
         yield Finding("ok", "device", f"CPU, {usable_cores()} cores, {features}; PyTorch {torch.__version__}")
         if usable_cores() < 2:
             yield Finding("note", "device", "one core: a conversion will take twice as long as the documentation says")
+    yield from _precision(settings, device)
+
+
+def _precision(settings: Settings, name: str) -> Iterator[Finding]:
+    """Which 16-bit types the device computes in, and whether the chosen one is among them."""
+    import torch
+
+    from model.reduced_precision import NAMES, serving_dtype, supports
+
+    device = torch.device(name)
+    reduced = [name for dtype, name in NAMES.items() if dtype != torch.float32 and supports(dtype, device)]
+    yield Finding("ok", "precision", f"float32, {', '.join(reduced) or 'no 16-bit type: bf16 and fp16 are refused'}")
+    try:
+        serving_dtype(settings.precision, device)
+    except NigaoeError as error:
+        yield Finding("problem", "precision", error.message)
 
 
 def _styles(settings: Settings) -> Iterator[Finding]:

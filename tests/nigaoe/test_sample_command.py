@@ -50,3 +50,10 @@ def test_missing_weights_are_a_problem(nigaoe: Run, tmp_path: Path) -> None:
     result = nigaoe("doctor", "--quick", NIGAOE_WEIGHTS_DIR=str(tmp_path))
     assert result.returncode == 1
     assert "weights import" in result.stdout
+
+
+def test_the_doctor_knows_a_precision_that_would_be_refused(nigaoe: Run) -> None:
+    """Workers would not start; the doctor says why before one is tried."""
+    result = nigaoe("doctor", "--quick", NIGAOE_PRECISION="bfloat16", NIGAOE_DEVICE="cpu", ONEDNN_MAX_CPU_ISA="AVX2")
+    assert result.returncode == 1
+    assert "set NIGAOE_PRECISION to float32 or auto" in " ".join(result.stdout.split())

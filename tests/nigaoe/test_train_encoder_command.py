@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from model.latent_statistics import measure_latents
 from model.training.dataset import IMAGES, DatasetCard, write_card
 from model.training.run_log import read_log
 from nigaoe.cli import app
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 QUICK = ("--set", "batch=4", "--set", "network.widths=[8,8,8]", "--set", "cadence.log_images=8",
          "--set", "cadence.score_images=16", "--set", "cadence.score_faces=4", "--set", "compute.threads=1",
@@ -132,6 +135,16 @@ def test_the_resolved_settings_can_be_seen_first(ground: Path) -> None:
         run("train", "encoder")
     with pytest.raises(TrainingError, match="no encoder's run"):
         run("train", "encoder", "--resume-from", ground)
+
+
+def test_a_precision_without_instructions_is_refused_in_one_sentence(ground: Path, nigaoe: Run) -> None:
+    """Before a run's folder is made."""
+    asked = ("train", "encoder", ground / "g_ori.safetensors", "-o", ground / "unmade", *QUICK)
+    result = nigaoe(*asked, "--set", "compute.precision=bf16", ONEDNN_MAX_CPU_ISA="AVX2")
+    assert result.returncode == 2
+    assert "set compute.precision to fp32 or auto" in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    assert not (ground / "unmade").exists()
 
 
 def test_training_a_generator_needs_no_new_word(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from model.checkpoint import load_checkpoint
 from model.training.dataset import PackedDataset
 from model.training.run_log import read_log
 from nigaoe.cli import app
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 TOY = """
 name = "toy"
@@ -187,6 +190,16 @@ def test_dry_run_prints_the_resolved_config(toy: Path) -> None:
     """Nothing is trained, every setting is shown."""
     output = run("train", toy / "faces", "--config", "tiny64", "--set", "regularisation.r1_gamma=0.3", "--dry-run")
     assert json.loads(output)["regularisation"]["r1_gamma"] == 0.3
+
+
+def test_a_precision_without_instructions_is_refused_in_one_sentence(toy: Path, nigaoe: Run) -> None:
+    """Before a run's folder is made; PyTorch's own words would come in the middle of the first step."""
+    asked = ("train", toy / "faces", "--config", toy / "toy.toml", "-o", toy / "refused", "--set")
+    result = nigaoe(*asked, "compute.precision=bf16", ONEDNN_MAX_CPU_ISA="AVX2")
+    assert result.returncode == 2
+    assert "set compute.precision to fp32 or auto" in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    assert not (toy / "refused").exists()
 
 
 @pytest.mark.slow

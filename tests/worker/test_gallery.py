@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processors import needs_bf16
 
 from core.errors import CheckpointError, UnknownStyle
 from core.settings import Settings
@@ -108,6 +109,7 @@ def write_encoder(folder: Path, generator_sha256: str) -> None:
     (folder / "manifest.toml").write_text(manifest.replace(row, row + 'encoder = "guess.safetensors"\n'))
 
 
+@needs_bf16
 def test_fine_blocks_may_compute_in_sixteen_bits(settings: Settings) -> None:
     """Only from 32 pixels on, and the pictures stay close."""
     pictures = {}

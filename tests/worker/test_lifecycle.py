@@ -91,3 +91,12 @@ def test_another_pool_is_refused(services: Services, repository: Path) -> None:
     """One thread would keep a slot engine waiting for jobs that never come; the worker says so at once."""
     with celery_worker(services, repository, pool="solo") as process:
         assert process.wait(120) == os.EX_CONFIG
+
+
+def test_a_precision_without_instructions_is_refused(
+    services: Services, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker does not start, instead of serving at a crawl: a supervisor sees that another start would not help."""
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    with celery_worker(services, repository, precision="bfloat16", device="cpu") as process:
+        assert process.wait(120) == os.EX_CONFIG

@@ -57,6 +57,7 @@ def carry_out(plan: EncoderPlan, report: Report | None = None) -> Progress:
         DatasetError: A data set cannot be read.
         CheckpointError: A weight file cannot be read or does not fit.
         TrainingError: The folder's contents and the plan disagree, or the numbers became infinite.
+        InvalidSettings: The device has no instructions for the chosen precision.
     """
     check_folder(plan.folder, resume=plan.resume)
     config = plan.config

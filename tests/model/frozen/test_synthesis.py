@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from processors import needs_bf16
 from torch import Tensor
 
 from model.architecture import Architecture
@@ -93,6 +94,7 @@ def test_the_layout_follows_the_device() -> None:
     assert preferred_layout(torch.device("cpu")) in (torch.channels_last, torch.contiguous_format)
 
 
+@needs_bf16
 def test_reduced_convolutions_draw_nearly_the_same(tiny_generator: Generator) -> None:
     """With bf16 in its convolutions the picture differs by a few thousandths, and its gradient leads the same way."""
     ws = codes(tiny_generator, 2).requires_grad_()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processors import needs_bf16
 from torch import Tensor
 
 from model.architecture import Architecture
@@ -168,6 +169,7 @@ def test_real_and_drawn_pictures_share_no_minibatch_statistic(
         assert torch.allclose(joint, alone, atol=1e-5)
 
 
+@needs_bf16
 def test_bf16_steps_stay_near_fp32(tiny_config: TrainingConfig, tiny_dataset: PackedDataset) -> None:
     """Reduced precision changes the first losses by less than a hundredth or so."""
     compute = tiny_config.compute.model_copy(update={"precision": "bf16"})

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from processors import needs_bf16
 
 from core.errors import TrainingError
 from model.checkpoint import tensor_digest
@@ -38,6 +39,7 @@ def test_photos_teach_through_the_generator(trainer_for: Make) -> None:
     assert sum(line["distance"] for line in losses[-10:]) < 0.97 * sum(line["distance"] for line in losses[:10])
 
 
+@needs_bf16
 def test_a_step_may_compute_in_sixteen_bits(trainer_for: Make) -> None:
     """The losses of the first step stay close, and the weights stay in full precision."""
     exact, short = (
