@@ -17,7 +17,23 @@ def _has(*fragments: str) -> Callable[[frozenset[str]], bool]:
     return lambda names: all(any(fragment in name for name in names) for fragment in fragments)
 
 
+_TWO_INPUTS = "it draws from a photo in one pass and has no latent space of a StyleGAN2"
+
 _REFUSED = (
+    _Refused(
+        "VToonify",
+        "an encoder and fusion layers draw with the StyleGAN2 inside, which alone draws something else",
+        _has("fusion_out.", "generator."),
+    ),
+    _Refused(
+        "DualStyleGAN",
+        "its style lies in residual blocks beside the StyleGAN2 inside, which alone draws photos; "
+        "the file of its fine-tune before (`finetune-*.pt`) is a plain StyleGAN2",
+        _has(".res.0.conv", "generator.convs."),
+    ),
+    _Refused("GANs N' Roses", _TWO_INPUTS, _has("adain_bottleneck.", "G_A2B")),
+    _Refused("Swapping Autoencoder (rosinality)", _TWO_INPUTS, _has("e_ema.structure.", "e_ema.texture.")),
+    _Refused("Swapping Autoencoder", _TWO_INPUTS, _has("ToSpatialCode", "ToGlobalCode")),
     _Refused("StyleGAN3", "its generator has no resolution blocks to freeze", _has("synthesis.input.freqs")),
     _Refused("StyleGAN3", "its generator has no resolution blocks to freeze", _has("synthesis.L0_", ".magnitude_ema")),
     _Refused("EG3D", "it draws through a 3D volume", _has("backbone.synthesis.b4.const")),

@@ -24,6 +24,9 @@ _GENERATOR_KEYS = (
     "model",
 )
 _DISCRIMINATOR_KEYS = ("d", "D", "discriminator")
+_WRAPPERS = ("", "decoder.", "module.", "g_ema.", "generator.")
+_BESIDE = ("d.", "D.", "discriminator.", "g.", "G.", "g_ema.", "latent_avg")
+"""What may stand beside a wrapped generator in one dictionary and has no part in its drawing."""
 _MARKS = ("input.input", "style.1.weight", "conv1.conv.weight", "convs.0.conv.modulation.weight")
 
 
@@ -34,9 +37,10 @@ def recognise(value: Any) -> Recognised | None:
     for name, state in _candidates(value):
         if "synthesis.b4.const" in state:
             return recognise_state(value, name, state)
-        for prefix in ("", "decoder.", "module.", "g_ema.", "generator."):
+        for prefix in _WRAPPERS:
             generator = _without_prefix(state, prefix)
             if all(mark in generator for mark in _MARKS):
+                _refuse_parts_beside(state, prefix)
                 return _recognised(value, name, generator, is_decoder=prefix == "decoder.")
     return None
 
@@ -48,6 +52,18 @@ def _candidates(value: dict[Any, Any]) -> list[tuple[str, dict[str, TensorRecord
 
 def _without_prefix(state: Tensors, prefix: str) -> dict[str, TensorRecord]:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def _refuse_parts_beside(state: Tensors, prefix: str) -> None:
+    """A StyleGAN2 may be a part of another network, and draws something else without the rest."""
+    # The encoders of e4e, pSp and ReStyle only guess a latent: what the decoder draws of it is all there is.
+    allowed = (prefix, *_BESIDE, *(("encoder.",) if prefix == "decoder." else ()))
+    beside = [name for name in state if not name.startswith(allowed)]
+    if beside:
+        raise ForeignCheckpoint(
+            f"The StyleGAN2 under `{prefix}` is a part of a network that Nigaoe does not know: beside it lies "
+            f"`{beside[0]}`, without which it would draw something else."
+        )
 
 
 def _recognised(

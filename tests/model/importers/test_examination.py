@@ -101,6 +101,9 @@ def test_a_bare_state_dict_is_enough(rosinality_file: Build, tmp_path: Path, pre
         (["backbone.synthesis.b4.const", "decoder.net.0.weight"], "EG3D"),
         (["model.diffusion_model.input_blocks.0.0.weight"], "Stable Diffusion"),
         (["mapping.dense0.weight", "synthesis.layer0.weight"], "GenForce"),
+        (["G_A2B_ema.encoder.stem.0.weight", "G_A2B_ema.adain_bottleneck.0.conv1.conv.weight"], "GANs N' Roses"),
+        (["e_ema.structure.0.0.weight", "e_ema.texture.0.1.weight", "g_ema.layers.0.conv1.conv.weight"], "Swapping"),
+        (["E.ToSpatialCode.ToSpatialCode0.conv.weight", "E.ToGlobalCode.DownToGlobalCode0.weight"], "Swapping"),
     ],
 )
 def test_other_families_are_refused_by_name(tmp_path: Path, names: list[str], title: str) -> None:
@@ -175,6 +178,48 @@ def test_a_variant_with_other_parts_is_refused(rosinality_file: Build, tmp_path:
     error = examine(tmp_path / "variant.pt").error
     assert isinstance(error, ForeignCheckpoint)
     assert "convs.0.attention.weight" in error.message
+
+
+@pytest.mark.parametrize(
+    ("prefix", "beside", "title"),
+    [
+        ("generator.", ("style.1.weight", "res.0.conv.0.weight", "res.7.norm.style.weight"), "DualStyleGAN"),
+        ("generator.", ("encoder.0.0.weight", "fusion_out.0.conv.weight", "fusion_skip.0.weight"), "VToonify"),
+        ("generator.generator.", ("encoder.0.0.weight", "fusion_out.0.conv.weight", "res.0.conv.0.weight"), "VToonify"),
+    ],
+)
+def test_a_stylegan2_that_is_a_part_of_another_network_is_refused_by_name(
+    rosinality_file: Build, tmp_path: Path, prefix: str, beside: tuple[str, ...], title: str
+) -> None:
+    """DualStyleGAN and VToonify keep a plain StyleGAN2 inside that draws photos: alone it is no style."""
+    state = torch.load(rosinality_file(args=None, g_optim=None), weights_only=True)["g_ema"]
+    whole = {f"{prefix}{name}": tensor for name, tensor in state.items()} | {name: torch.zeros(2) for name in beside}
+    torch.save({"g_ema": whole}, tmp_path / "whole.pt")
+    examination = examine(tmp_path / "whole.pt")
+    assert isinstance(examination.error, ForeignCheckpoint)
+    assert title in examination.error.message
+    assert examination.reading.title.startswith(title)
+
+
+@pytest.mark.parametrize("prefix", ["generator.", "module.", "g_ema.", "decoder."])
+def test_parts_beside_a_wrapped_generator_are_not_dropped_in_silence(
+    rosinality_file: Build, tmp_path: Path, prefix: str
+) -> None:
+    """Whatever a network of tomorrow is called: what its StyleGAN2 draws without the rest is not what it draws."""
+    state = torch.load(rosinality_file(args=None, g_optim=None), weights_only=True)["g_ema"]
+    wrapped = {f"{prefix}{name}": tensor for name, tensor in state.items()}
+    torch.save({"state_dict": wrapped | {"refiner.0.weight": torch.zeros(2)}}, tmp_path / "wrapped.pt")
+    error = examine(tmp_path / "wrapped.pt").error
+    assert isinstance(error, ForeignCheckpoint)
+    assert "refiner.0.weight" in error.message
+
+
+def test_a_discriminator_beside_a_wrapped_generator_does_no_harm(rosinality_file: Build, tmp_path: Path) -> None:
+    """Trainers save both networks of a module in one dictionary of tensors."""
+    state = torch.load(rosinality_file(args=None, g_optim=None), weights_only=True)["g_ema"]
+    wrapped = {f"generator.{name}": tensor for name, tensor in state.items()}
+    torch.save({"state_dict": wrapped | {"discriminator.convs.0.0.weight": torch.zeros(2)}}, tmp_path / "both.pt")
+    assert _read(tmp_path / "both.pt").problem == ""
 
 
 def test_tensors_that_do_not_fit_together_are_a_mismatch(rosinality_file: Build, tmp_path: Path) -> None:
