@@ -183,7 +183,7 @@ class Job(_Record):
     expires_at: UnixTime | None = Field(None, description="When an ended job and all its blobs are erased.")
 
     attempt: int = Field(1, ge=1, description="Grows whenever the job is queued again; the doorbell message names it.")
-    losses: int = Field(0, ge=0, description="How many workers vanished while they held the job.")
+    losses: int = Field(0, ge=0, description="How many workers vanished, or lost their device, while they ran the job.")
     fencing_token: int = Field(0, ge=0, description="The last token given out.")
     lease: Lease | None = Field(None, description="Set exactly while the job runs.")
     cancel_requested: bool = False
@@ -194,6 +194,11 @@ class Job(_Record):
     blobs: dict[str, str] = Field(default_factory=dict, description="Blob name (see `core.blob_store`) to key.")
     report: JobReport | None = None
     error: Failure | None = None
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether this job may be what a worker was lost to; its next attempt runs alone on its device."""
+        return self.losses > 0
 
     def to_json(self) -> str:
         """The record as JSON text."""

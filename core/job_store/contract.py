@@ -69,6 +69,11 @@ class Claim:
         """The claimed job's id."""
         return self.job.id
 
+    @property
+    def is_suspect(self) -> bool:
+        """Whether a worker was lost while it ran this job: no other job may share the device with it."""
+        return self.job.is_suspect
+
 
 @dataclass(frozen=True)
 class QueueReport:
@@ -228,11 +233,16 @@ class JobLeases(Protocol):
             LeaseLost: As in `succeed`.
         """
 
-    def hand_back(self, claim: Claim) -> Job:
+    def hand_back(self, claim: Claim, *, device_lost: bool = False) -> Job:
         """Queue the job again at a new attempt, keeping its place by age, because this worker shuts down.
 
-        It does not count as a lost worker. Ring the doorbell for the returned job. If cancelling was requested or the
-        deadline has passed, the job ends instead; look at its state.
+        Ring the doorbell for the returned job. If cancelling was requested or the deadline has passed, the job ends
+        instead; look at its state. Repeating it with the same claim is harmless.
+
+        Args:
+            claim: What holds the job.
+            device_lost: The device was lost while it computed for this job. That counts like a worker that vanished:
+                the job becomes suspect, and at the ``max_attempts``-th loss it fails with ``worker_lost``.
 
         Raises:
             LeaseLost: As in `succeed`.

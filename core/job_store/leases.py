@@ -15,6 +15,7 @@ from core.job_store.lifecycle import (
     expired,
     failed,
     handed_back,
+    lost,
     renewed,
     succeeded,
 )
@@ -83,12 +84,15 @@ class LedgerLeases(Ledger, JobLeases):
         return self._finish(claim, JobState.EXPIRED, lambda job, now: expired(job, now, self.policy))
 
     @override
-    def hand_back(self, claim: Claim) -> Job:
+    def hand_back(self, claim: Claim, *, device_lost: bool = False) -> Job:
+        back = lost if device_lost else handed_back
+
         def rule(job: Job, now: UnixTime) -> Job:
-            is_done = job.state is JobState.QUEUED and job.attempt == claim.job.attempt + 1
+            # The same claim did this already, whatever came of it; its reply was lost.
+            is_done = job.lease is None and job.state is not JobState.SUCCEEDED
             if is_done and job.fencing_token == claim.token:
                 return job
-            return handed_back(check_held(job, claim), now, self.policy)
+            return back(check_held(job, claim), now, self.policy)
 
         return self._held(claim, rule)
 

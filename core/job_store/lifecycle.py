@@ -109,13 +109,18 @@ def handed_back(job: Job, now: UnixTime, policy: JobPolicy) -> Job:
     )
 
 
+def lost(job: Job, now: UnixTime, policy: JobPolicy) -> Job:
+    """Running to queued because its worker or its device is gone; to failed when that has happened too often."""
+    counted = job.model_copy(update={"losses": job.losses + 1})
+    if counted.losses >= policy.max_attempts and not job.cancel_requested:
+        return failed(counted, _LOST, now, policy)
+    return handed_back(counted, now, policy)
+
+
 def repaired(job: Job, now: UnixTime, policy: JobPolicy) -> Job:
     """What has to become of a job at this moment if nobody else touches it; the same record if all is well."""
     if job.lease is not None and now >= job.lease.deadline:
-        lost = job.model_copy(update={"losses": job.losses + 1})
-        if lost.losses >= policy.max_attempts and not job.cancel_requested:
-            return failed(lost, _LOST, now, policy)
-        return handed_back(lost, now, policy)
+        return lost(job, now, policy)
     if not job.state.is_end and now >= last_moment(job, policy):
         return cancelled(job, now, policy) if job.cancel_requested else expired(job, now, policy)
     return job

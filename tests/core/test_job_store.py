@@ -146,6 +146,43 @@ def test_handing_back_costs_no_attempt(store: JobStore) -> None:
     assert (store.position(old.id), store.position(young.id)) == (0, 1)
 
 
+def test_a_lost_device_costs_an_attempt_and_the_third_the_job(world: "World") -> None:
+    """A job that kills its device is suspect from then on, and fails at the third: it cannot kill every worker."""
+    store = world.store(max_attempts=3)
+    job = submitted(store)
+    assert not claimed(store, job).is_suspect
+    for attempt in (1, 2):
+        claim = Claim(store.get(job.id), attempt)
+        job = store.hand_back(claim, device_lost=True)
+        assert (job.state, job.attempt, job.losses) == (JobState.QUEUED, attempt + 1, attempt)
+        assert claimed(store, job).is_suspect
+    last = Claim(store.get(job.id), 3)
+    ended = store.hand_back(last, device_lost=True)
+    assert ended.error is not None
+    assert (ended.state, ended.error.code, ended.losses) == (JobState.FAILED, "worker_lost", 3)
+    assert store.hand_back(last, device_lost=True) == ended
+    assert [due.member for due in store.due_erasures()] == [job.folder + "/"]
+
+
+def test_handing_back_after_a_lost_device_counts_once(store: JobStore) -> None:
+    """A worker whose answer was lost says it again; one loss stays one, and a job that is not wanted any more ends."""
+    job, unwanted = submitted(store), submitted(store)
+    claim, other = claimed(store, job), claimed(store, unwanted)
+    assert store.hand_back(claim, device_lost=True) == store.hand_back(claim, device_lost=True)
+    assert store.get(job.id).losses == 1
+    store.cancel(unwanted.id)
+    assert store.hand_back(other, device_lost=True).state is JobState.CANCELLED
+    assert store.hand_back(other, device_lost=True) == store.get(unwanted.id)
+
+
+def test_a_job_of_a_vanished_worker_is_suspect(world: "World") -> None:
+    """Nobody can tell what a worker died of, so what it ran runs alone next time."""
+    store = world.store(lease_seconds=0)
+    claimed(store, submitted(store))
+    (again,) = store.requeue_expired().requeued
+    assert claimed(store, again).is_suspect
+
+
 def test_repeating_an_end_is_harmless_and_another_end_is_refused(store: JobStore) -> None:
     """A reply may get lost and the call be repeated; but a job ends only once."""
     job = submitted(store)
