@@ -19,7 +19,7 @@ from api.schemas import (
 from core.blob_store import ANIMATION, COMPARE, LATENT, PASTED, RESULT_PNG, RESULT_WEBP
 from core.errors import NigaoeError, error_tree
 from core.job_store import JobStore
-from core.jobs import Failure, Job, JobState, Progress, UnixTime
+from core.jobs import Failure, FoundFace, Job, JobState, UnixTime
 from core.worker_report import WorkerReport, seconds_left
 
 
@@ -66,9 +66,9 @@ class JobViews:
             **job.model_dump(include={"id", "kind", "state", "version", "attempt", "cancel_requested", "timings"}),
             queue_position=ahead,
             seconds_left=None if left is None else round(left, 2),
-            progress=_progress(job.progress) if job.progress else None,
+            progress=_progress(job),
             options=OptionsView.model_validate(job.options, from_attributes=True),
-            faces=[FaceView(index=index, **face.model_dump()) for index, face in enumerate(job.faces)],
+            faces=[_face(index, face) for index, face in enumerate(job.faces)],
             face_index=_face_index(job),
             report=ReportView.model_validate(job.report, from_attributes=True) if job.report else None,
             error=_failure(job.error) if job.error else None,
@@ -105,9 +105,17 @@ class JobViews:
         )
 
 
-def _progress(progress: Progress) -> ProgressView:
-    fraction = min(1.0, progress.step / progress.total) if progress.total else 0.0
-    return ProgressView(**progress.model_dump(), fraction=fraction)
+def _progress(job: Job) -> ProgressView | None:
+    if job.progress is None:
+        return None
+    view = ProgressView.model_validate(job.progress, from_attributes=True)
+    # Jobs that ended under an earlier version say where their last heartbeat was.
+    return view.model_copy(update={"fraction": 1.0}) if job.state.is_end else view
+
+
+def _face(index: int, face: FoundFace) -> FaceView:
+    # Not what a newer version may have added.
+    return FaceView(index=index, **face.model_dump(include=set(FoundFace.model_fields)))
 
 
 def _face_index(job: Job) -> int | None:

@@ -90,12 +90,12 @@ class FacesView(_View):
 
 
 class ProgressView(_View):
-    """How far a job has come."""
+    """How far a job has come; of an ended one, what was really done."""
 
-    stage: str = Field("inverting", description="inverting, decoding, upscaling or storing.")
+    stage: str = Field("inverting", description="inverting, decoding, upscaling, storing or ended.")
     step: int = 0
-    total: int = Field(0, description="Step budget; a job may stop sooner.")
-    fraction: UnitInterval = Field(0.0, description="step / total.")
+    total: int = Field(0, description="Step budget; a job may stop sooner, and then this is how many steps it took.")
+    fraction: UnitInterval = Field(0.0, description="step / total; 1 once the job has ended, whatever its end.")
     distance: float | None = Field(None, description="Objective of the best iterate so far; smaller is more alike.")
     distance_start: float | None = Field(None, description="Objective of the first iterate.")
 
@@ -259,6 +259,10 @@ class ReadyView(_View):
     ready: bool
     checks: dict[str, str] = Field(description="`ok` or a sentence, by part: job_store, blob_store, faces, workers.")
     workers: int = Field(description="Workers that are ready.")
+    quarantined: int = Field(
+        0,
+        description="Jobs whose record this version cannot read; they are in nobody's way (see docs/operations.md).",
+    )
 
 
 class VersionView(_View):

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from core.errors import UsageError
 from core.job_store.contract import Claim
-from core.jobs import Job, Seconds
+from core.jobs import Job, Progress, Seconds
 
 EVENT_SECONDS: Final = 3600
 """How long a log outlives its last event."""
@@ -39,7 +39,7 @@ class EventKind(StrEnum):
     """What an event tells."""
 
     STATE = "state"  # data: state, attempt, version, error (code, message) or nothing.
-    PROGRESS = "progress"  # data: a `core.jobs.Progress`.
+    PROGRESS = "progress"  # data: a `core.jobs.Progress`, and its fraction.
     PREVIEW = "preview"  # data: step, content_type, image (base64).
 
 
@@ -88,11 +88,17 @@ class EventLog(Protocol):
 
 def events_of(old: Job | None, new: Job) -> Sequence[tuple[EventKind, dict[str, Any]]]:
     """Tell which events a change of a job's record means."""
+    events: list[tuple[EventKind, dict[str, Any]]] = []
+    if old is not None and new.progress is not None and new.progress != old.progress:
+        events.append((EventKind.PROGRESS, progress_data(new.progress)))
     if old is None or old.state is not new.state or old.cancel_requested is not new.cancel_requested:
-        return [(EventKind.STATE, state_data(new))]
-    if new.progress is not None and new.progress != old.progress:
-        return [(EventKind.PROGRESS, new.progress.model_dump(mode="json", exclude_none=True))]
-    return []
+        events.append((EventKind.STATE, state_data(new)))  # Last, because an end is the last that is told.
+    return events
+
+
+def progress_data(progress: Progress) -> dict[str, Any]:
+    """The data of a progress event."""
+    return progress.model_dump(mode="json", exclude_none=True) | {"fraction": progress.fraction}
 
 
 def state_data(job: Job) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """The job record: what one conversion is, in which state it is, and how it may change.
 
-A `Job` is frozen; a change is a new record (see `core.job_lifecycle`). Its JSON form carries ``format``, so that a
-record written by a newer Nigaoe is refused instead of being cut down by an older one.
+A `Job` is frozen; a change is a new record (see `core.job_store.lifecycle`). Fields that this version does not know, of
+a record that a newer Nigaoe wrote, are kept and written back with every change, so that rolling back and forward cuts
+nothing down. Its JSON form carries ``format``: a newer one says that the known fields mean something else now, and is
+refused.
 Times are Unix seconds (float, UTC) read from the job store's own clock, so that no two machines' clocks are compared.
 """
 
@@ -26,7 +28,8 @@ DEFAULT_COLOURS: Final = 1.0
 ANONYMOUS: Final = "public"
 """The tenant of callers without an API key."""
 
-UnixTime = float
+UnixTime = Annotated[float, Field(ge=0, le=253_402_300_799)]
+"""Until the end of the year 9999; what lies beyond cannot be shown as a date."""
 Seconds = float
 UnitInterval = Annotated[float, Field(ge=0, le=1)]
 
@@ -86,7 +89,8 @@ class Preset(StrEnum):
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What callers may send is narrower: `api.request_schemas` refuses unknown fields.
+    model_config = ConfigDict(frozen=True, extra="allow")
 
 
 class JobOptions(_Record):
@@ -124,14 +128,27 @@ class FoundFace(_Record):
     yaw: float | None = Field(None, description="Estimated turn of the head in degrees; 0 looks at the camera.")
 
 
-class Progress(_Record):
-    """How far reverse generation has come."""
+ENDED: Final = "ended"
+"""The stage of every job that has ended, whatever its end."""
 
-    stage: str = Field("inverting", description="inverting, decoding, upscaling or storing.")
+
+class Progress(_Record):
+    """How far a job has come; of an ended one, what was really done."""
+
+    stage: str = Field("inverting", description="inverting, decoding, upscaling, storing or ended.")
     step: int = Field(0, ge=0)
-    total: int = Field(0, ge=0, description="Step budget; a job may stop sooner.")
+    total: int = Field(
+        0, ge=0, description="Step budget; a job may stop sooner, and then this is how many steps it took."
+    )
     distance: float | None = Field(None, description="Objective of the best iterate so far.")
     distance_start: float | None = Field(None, description="Objective of the first iterate.")
+
+    @property
+    def fraction(self) -> float:
+        """The share of the way to the job's end that lies behind it, 0 to 1."""
+        if self.stage == ENDED:
+            return 1.0
+        return min(1.0, self.step / self.total) if self.total else 0.0
 
 
 class JobReport(_Record):
@@ -209,13 +226,14 @@ class Job(_Record):
         """Read a record back.
 
         Raises:
-            UnreadableJob: The text is damaged, or a newer Nigaoe wrote it.
+            UnreadableJob: The text is damaged, or a newer Nigaoe wrote something into a known field that this one does
+                not know (another format, kind or preset).
         """
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
             raise UnreadableJob(
-                "A stored job cannot be read: run the same or a newer version of Nigaoe than the one that stored it.",
+                "This job's record cannot be read by the version of Nigaoe that runs here; it can still be deleted.",
             ) from error
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 from core.blob_store import PHOTO
 from core.errors import DeadlineExceeded, IllegalTransition, LeaseLost, WorkerLost
 from core.job_store.contract import Claim
-from core.jobs import TRANSITIONS, Failure, Job, JobState, Lease, Outcome, Seconds, UnixTime
+from core.jobs import ENDED, TRANSITIONS, Failure, Job, JobState, Lease, Outcome, Progress, Seconds, UnixTime
 from core.settings import Jobs, Settings
 
 _LATE = Failure(code=DeadlineExceeded.code, message="The job was not finished in time: send it again later.")
@@ -70,7 +70,13 @@ def renewed(job: Job, now: UnixTime, policy: JobPolicy, news: dict[str, Any]) ->
 def succeeded(job: Job, outcome: Outcome, now: UnixTime, policy: JobPolicy) -> Job:
     """Running to succeeded. The photo leaves the record here; its bytes follow through the agenda of erasures."""
     blobs = {name: key for name, key in (job.blobs | outcome.blobs).items() if name != PHOTO}
-    news = {"blobs": blobs, "report": outcome.report, "timings": job.timings | outcome.timings}
+    report = outcome.report
+    # What the last heartbeat told is older than the end: a search may stop before its budget.
+    done: dict[str, float] = {"step": report.steps, "total": report.steps}
+    distances = {"distance": report.distance_end, "distance_start": report.distance_start}
+    done |= {name: value for name, value in distances.items() if value is not None}
+    progress = (job.progress or Progress()).model_copy(update={"stage": ENDED, **done})
+    news = {"blobs": blobs, "report": report, "timings": job.timings | outcome.timings, "progress": progress}
     return _ended(job, JobState.SUCCEEDED, now, policy, **news)
 
 
@@ -143,8 +149,9 @@ def check_held(job: Job | None, claim: Claim) -> Job:
 
 
 def _ended(job: Job, state: JobState, now: UnixTime, policy: JobPolicy, **news: Any) -> Job:
-    ending = {"lease": None, "ended_at": now, "expires_at": now + policy.retention_seconds}
-    return _moved(job, state, **ending, **news)
+    progress = (job.progress or Progress()).model_copy(update={"stage": ENDED})
+    ending = {"lease": None, "ended_at": now, "expires_at": now + policy.retention_seconds, "progress": progress}
+    return _moved(job, state, **(ending | news))
 
 
 def _moved(job: Job, state: JobState, **news: Any) -> Job:

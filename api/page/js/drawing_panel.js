@@ -45,6 +45,7 @@ export class DrawingPanel {
 
   /** @param {import("./types.js").Progress} progress */
   showProgress({ stage, step, total, distance, distance_start }) {
+    if (stage === "ended") return; // The finished print, or what went wrong, is shown in a moment.
     const fraction = total ? step / total : 0;
     const index = STAGES.indexOf(stage);
     this.markStages(index);
