@@ -40,8 +40,11 @@ class Readiness:
             return self._last[1]
 
     async def _look(self) -> ReadyView:
-        job_store, blob_store, workers = await asyncio.gather(
-            self._ask(self._services.store.check), self._ask(self._services.blobs.check), self._workers()
+        job_store, blob_store, workers, quarantined = await asyncio.gather(
+            self._ask(self._services.store.check),
+            self._ask(self._services.blobs.check),
+            self._count(lambda: sum(worker.ready for worker in self._services.store.workers())),
+            self._count(lambda: self._services.store.queue().quarantined),
         )
         checks = {
             "job_store": job_store,
@@ -49,17 +52,14 @@ class Readiness:
             "faces": OK if self._faces.is_ready else "The face detector is still loading.",
             "workers": OK if workers else "No worker is ready: start one, or wait until it has warmed up.",
         }
-        return ReadyView(ready=all(check == OK for check in checks.values()), checks=checks, workers=workers)
+        is_ready = all(check == OK for check in checks.values())
+        return ReadyView(ready=is_ready, checks=checks, workers=workers, quarantined=quarantined)
 
-    async def _workers(self) -> int:
-        ready = 0
-
-        def count() -> None:
-            nonlocal ready
-            ready = sum(worker.ready for worker in self._services.store.workers())
-
-        await self._ask(count)
-        return ready
+    async def _count(self, counting: Callable[[], int]) -> int:
+        """Count something; 0 while the store does not answer."""
+        found = [0]
+        await self._ask(lambda: found.append(counting()))
+        return found[-1]
 
     async def _ask(self, check: Callable[[], object]) -> str:
         try:

@@ -152,6 +152,11 @@ def checked_folder(folder: str) -> str:
     return folder
 
 
+def is_folder(text: str) -> bool:
+    """Whether this is a job's folder as Nigaoe makes it, without a closing slash."""
+    return bool(_FOLDER.fullmatch(text))
+
+
 def is_key(text: str) -> bool:
     """Whether this is a key that Nigaoe makes; a shared folder or bucket may hold other things too."""
     folder, _, name = text.rpartition("/")

@@ -45,6 +45,9 @@ class QueueCollector(Collector):
         yield GaugeMetricFamily(
             "nigaoe_queue_oldest_age_seconds", "Age of the job that waits longest.", queue.oldest_age
         )
+        yield GaugeMetricFamily(
+            "nigaoe_jobs_quarantined", "Jobs whose record this version cannot read.", queue.quarantined
+        )
         states = GaugeMetricFamily("nigaoe_jobs_stored", "Stored jobs by state.", labels=["state"])
         for state in JobState:
             states.add_metric([state.value], queue.states.get(state, 0))

@@ -1,6 +1,7 @@
 """A job's events as a Redis stream; state and progress are added by the job table's own scripts."""
 
 import json
+from typing import Final
 
 from typing_extensions import override
 
@@ -18,6 +19,8 @@ from core.events import (
 from core.job_store.contract import Claim
 from core.jobs import Seconds
 from core.redis_link import RedisLink
+
+_KINDS: Final = frozenset(EventKind)
 
 
 class RedisEventLog(EventLog):
@@ -43,4 +46,6 @@ class RedisEventLog(EventLog):
     def read(self, job_id: str, *, after: str = BEGINNING, limit: int = MAX_EVENTS) -> list[Event]:
         key = self._link.key("events", job_id)
         entries = self._link.call(lambda client: client.xrange(key, min=f"({checked_event_id(after)}", count=limit))
-        return [Event(entry_id, EventKind(fields["kind"]), json.loads(fields["data"])) for entry_id, fields in entries]
+        # A newer Nigaoe may tell of things that this one does not know.
+        known = [(entry_id, fields) for entry_id, fields in entries if fields["kind"] in _KINDS]
+        return [Event(entry_id, EventKind(fields["kind"]), json.loads(fields["data"])) for entry_id, fields in known]

@@ -1,15 +1,15 @@
 """Forgetting: jobs that their owners delete, jobs whose time is over, photos of ended jobs, blobs without a job."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from core.blob_store import BlobStore, folder_of, job_of
-from core.errors import StorageError, UnknownJob
-from core.job_store.contract import JobStore
+from core.errors import StorageError
+from core.job_store.contract import Erased, JobStore
 from core.jobs import Seconds
 
 _BATCH: Final = 500  # Folders asked about in one round trip.
@@ -45,30 +45,33 @@ class Retention:
         self._clock = clock
 
     def erase(self, job_id: str, *, tenant: str | None = None) -> bool:
-        """Forget a job in any state and all its blobs now; False if there was none.
+        """Forget a job in any state, the restyles made of it, and all their blobs now; False if there was nothing.
 
-        The record goes first, so that its worker stops; should the blobs' store fail afterwards, the error is raised
+        The records go first, so that their workers stop; should the blobs' store fail afterwards, the error is raised
         and the sweep goes on trying. A worker that was just storing something is swept up after two leases.
 
         Raises:
             StorageError: The job or its blobs could not be erased yet.
         """
-        try:
-            job = self._store.get(job_id, tenant=tenant)
-        except UnknownJob:
-            return False
-        self._store.delete(job_id, tenant=tenant)
-        self._blobs.delete_folder(job.folder)
-        if job.lease is None:
-            self._store.settle_erasure(job.folder + "/")
-        return True
+        return self._erase(self._store.delete(job_id, tenant=tenant))
+
+    def _erase(self, erased: Sequence[Erased]) -> bool:
+        for job in erased:
+            for folder in job.folders:
+                self._blobs.delete_folder(folder)
+                if not job.is_held:
+                    self._store.settle_erasure(folder + "/")
+        return bool(erased)
 
     def sweep(self, limit: int = 100) -> Sweep:
         """Do all that is due, up to ``limit`` of each kind. What fails is logged and comes again by itself."""
         return Sweep(jobs=self._forget_old_jobs(limit), erasures=self.erase_due(limit))
 
     def _forget_old_jobs(self, limit: int) -> int:
-        return sum(self._tried(self.erase, job.id) for job in self._store.due_retention(limit))
+        return sum(self._tried(self._forget, job_id) for job_id in self._store.due_retention(limit))
+
+    def _forget(self, job_id: str) -> bool:
+        return self._erase(self._store.delete(job_id, with_restyles=False))  # They have a time of their own.
 
     def erase_due(self, limit: int = 100) -> int:
         """Erase the photos and folders that are due, and tell how many; a worker calls it after it ended a job."""
@@ -82,10 +85,18 @@ class Retention:
         self._store.settle_erasure(member)
         return True
 
+    def take_turn(self, seconds: Seconds) -> bool:
+        """Ask to be the one process that sweeps up orphans for so long; False: another does.
+
+        Raises:
+            StoreUnavailable: The job store does not answer.
+        """
+        return self._store.take_turn("orphans", seconds)
+
     def sweep_orphans(self) -> Sweep:
         """Erase folders that belong to no job and in which nothing is younger than ``orphan_seconds``.
 
-        This lists the whole store: once an hour is often enough.
+        This lists the whole store: once an hour is often enough, by one process (`take_turn`).
 
         Raises:
             StorageError: A store does not answer; what was erased until then stays erased.
@@ -103,14 +114,17 @@ class Retention:
 
     def _erase_orphans(self, folders: list[str]) -> int:
         known = self._store.known([job_of(folder) for folder in folders])
-        orphans = [folder for folder in folders if job_of(folder) not in known]
-        for folder in orphans:
-            self._blobs.delete_folder(folder)
-        return len(orphans)
+        return sum(self._tried(self._erase_orphan, folder) for folder in folders if job_of(folder) not in known)
+
+    def _erase_orphan(self, folder: str) -> bool:
+        self._blobs.delete_folder(folder)
+        return True
 
     def _tried(self, erase: Callable[[str], bool], name: str) -> bool:
         try:
             return erase(name)
         except StorageError as error:
             _log.warning("retention.postponed", code=error.code)
-            return False
+        except Exception:  # noqa: BLE001 - what cannot be erased, for whatever reason, must not keep others from it.
+            _log.exception("retention.fault")
+        return False

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.jobs import Job, JobKind, JobState, Method, Preset, Progress, Seconds
 
@@ -29,6 +30,14 @@ class WorkerReport(BaseModel):
     step_seconds: Seconds | None = Field(None, description="Recent mean of one optimisation step of the whole batch.")
     overhead_seconds: Seconds | None = Field(None, description="Recent mean of what a job takes beside its search.")
     budgets: dict[str, int] = Field(default_factory=dict, description="Steps that a job may take: see `budget_name`.")
+
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """Read a stored report; None: a worker of another version wrote something that this one does not know."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError:
+            return None
 
 
 def budget_name(method: Method, preset: Preset) -> str:

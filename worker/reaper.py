@@ -54,7 +54,7 @@ class Reaper:
 
     def round(self) -> None:
         """Do everything that is due once; what fails is logged and stays due."""
-        for duty in (self.repair, self.ring, self._forget, self._forget_orphans):
+        for duty in (self.repair, self.ring, self.readmit, self._forget, self._forget_orphans):
             self._tried(duty)
 
     def repair(self) -> None:
@@ -70,6 +70,10 @@ class Reaper:
         """Announce jobs again that nobody took for a while."""
         self._ring_all(self._store.due_doorbells())
 
+    def readmit(self) -> None:
+        """Take up jobs whose records another version of Nigaoe could not read."""
+        self._store.readmit()
+
     def _ring_all(self, doorbells: Iterable[Doorbell]) -> None:
         for doorbell in doorbells:
             self._dispatcher.ring(doorbell)
@@ -83,6 +87,8 @@ class Reaper:
         if time.monotonic() < self._orphans_at:
             return
         self._orphans_at = time.monotonic() + self._orphan_pause
+        if not self._retention.take_turn(self._orphan_pause):
+            return  # Another worker has looked within this time.
         orphans = self._retention.sweep_orphans().orphans
         if orphans:
             _log.info("retention.orphans", folders=orphans)

@@ -1,4 +1,4 @@
-"""``GET /batches/{id}``: the jobs of one request with several photos."""
+"""``/batches/{id}``: the jobs of one request with several photos, shown and deleted together."""
 
 from typing import Annotated
 
@@ -11,23 +11,23 @@ from api.problem_responses import problems
 from api.schemas import BatchView
 from core import errors
 from core.errors import UnknownJob
-from core.job_store import JobDesk
-from core.jobs import Job
 
 router = APIRouter(prefix="/batches", tags=["jobs"])
+
+BatchId = Annotated[str, Path(description="From the answer to `POST /convert` with several photos.")]
 
 
 @router.get("/{batch_id}", summary="Show a batch", responses=problems(errors.UnknownJob, guarded=True))
 async def show_batch(
-    batch_id: Annotated[str, Path(description="From the answer to `POST /convert` with several photos.")],
+    batch_id: BatchId,
     caller: CallerDep,
     services: ServicesDep,
     views: Views,
 ) -> BatchView:
-    """The jobs of a batch in the order of the photos. Each job can be followed and deleted by itself."""
+    """The jobs of a batch in the order of the photos. Each job can be followed and deleted by itself, too."""
 
     def read() -> BatchView:
-        jobs = [job for job_id in job_ids(batch_id) if (job := _found(services.store, job_id, caller.tenant))]
+        jobs = services.store.get_many(job_ids(batch_id), tenant=caller.tenant)
         if not jobs:
             raise UnknownJob("There is no such batch.")
         return views.batch(batch_id, jobs)
@@ -35,8 +35,20 @@ async def show_batch(
     return await run_in_threadpool(read)
 
 
-def _found(store: JobDesk, job_id: str, tenant: str) -> Job | None:
-    try:
-        return store.get(job_id, tenant=tenant)
-    except UnknownJob:
-        return None
+@router.delete(
+    "/{batch_id}",
+    status_code=204,
+    summary="Delete a batch",
+    responses=problems(errors.UnknownJob, errors.BlobStoreUnavailable, guarded=True),
+)
+async def delete_batch(batch_id: BatchId, caller: CallerDep, services: ServicesDep) -> None:
+    """Stop the batch's jobs, and erase everything about them, as `DELETE /jobs/{id}` does for each.
+
+    Deleting again is a success, too.
+    """
+
+    def erase() -> None:
+        for job_id in job_ids(batch_id):
+            services.retention.erase(job_id, tenant=caller.tenant)
+
+    await run_in_threadpool(erase)

@@ -92,7 +92,8 @@ async def show_job(
 async def delete_job(job_id: JobId, caller: CallerDep, services: ServicesDep) -> None:
     """Stop the job, and erase everything about it: photo, crop, previews, latent, pictures and record.
 
-    Deleting again is a success, too.
+    The restyles that were made of it go with it: nothing of the face is left. Deleting a restyle erases that look
+    only. Deleting again is a success, too.
     """
     await run_in_threadpool(services.retention.erase, job_id, tenant=caller.tenant)
 

@@ -11,6 +11,10 @@ Rules that every implementation keeps (`tests/core/test_job_store.py` runs one s
 - A running job is written to only with the claim that holds it. Claims carry a fencing token that grows with every
   claim of the job; anyone else gets `LeaseLost` and must drop the work and its blobs.
 - Every operation may be repeated after `StoreUnavailable`, whether or not it had taken effect.
+- A record that cannot be read (damaged, or of a newer Nigaoe) hurts no other job. Whoever meets it puts it into
+  quarantine: out of the queue and of every index and list, counted in `QueueReport.quarantined`. There it is forgotten
+  with its blobs after the retention time, may be deleted at any time (deleting never reads a record), and is taken up
+  again where it stood by the first process that can read it (`JobUpkeep.readmit`).
 
 All methods block for a network round trip or two and are safe to call from any thread; the API calls them in threads
 (``await anyio.to_thread.run_sync``). Waiting for a change is asynchronous and lives in `core.changes`.
@@ -83,6 +87,7 @@ class QueueReport:
     running: int
     oldest_age: Seconds  # Of the queued job that waits longest; 0 when none waits.
     states: Mapping[JobState, int] = field(default_factory=dict)  # Stored jobs by state.
+    quarantined: int = 0  # Records that cannot be read; they are in no state.
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,15 @@ class Repairs:
 
     requeued: tuple[Job, ...] = ()  # A new attempt each: ring the doorbell for it.
     ended: tuple[Job, ...] = ()  # Failed (worker_lost), cancelled or expired.
+
+
+@dataclass(frozen=True)
+class Erased:
+    """A job that was forgotten, and where its blobs are."""
+
+    job_id: str
+    folders: tuple[str, ...]  # One; two where a damaged record leaves open on which of two days it was made.
+    is_held: bool  # A worker may still be storing something.
 
 
 @dataclass(frozen=True)
@@ -127,6 +141,7 @@ class JobDesk(Protocol):
         An Idempotency-Key lives as long as any of its jobs. Admission limits are checked in the same atomic step.
 
         Raises:
+            UnknownJob: The job whose latent a restyle decodes was deleted meanwhile.
             IdempotencyConflict: The key is known with another body.
             QueueFull: ``details["retry_after"]`` is the advised pause in seconds.
             QuotaExceeded: The tenant has too many unfinished jobs; same detail.
@@ -138,8 +153,11 @@ class JobDesk(Protocol):
 
         Raises:
             UnknownJob: There is none.
-            UnreadableJob: A newer Nigaoe wrote it.
+            UnreadableJob: Its record cannot be read; it is in quarantine now.
         """
+
+    def get_many(self, job_ids: Sequence[str], *, tenant: str) -> list[Job]:
+        """Read those of these jobs that the tenant has and that can be read, in the order asked for."""
 
     def list_jobs(self, tenant: str, *, cursor: str | None = None, limit: int = 20) -> JobPage:
         """Read a page of a tenant's jobs, newest first; jobs made meanwhile do not shift the following pages.
@@ -167,11 +185,19 @@ class JobDesk(Protocol):
             UnknownJob: There is none.
         """
 
-    def delete(self, job_id: str, *, tenant: str | None = None) -> bool:
-        """Forget a job in any state: record, events, indexes, Idempotency-Key. False if there was none.
+    def delete(self, job_id: str, *, tenant: str | None = None, with_restyles: bool = True) -> tuple[Erased, ...]:
+        """Forget a job in any state: record, events, indexes, Idempotency-Key; and the restyles made of it.
 
-        A worker that runs it gets `LeaseLost` at its next sign of life. The job's folder is put on the agenda of
-        erasures in the same atomic step (`core.retention.Retention.erase` does both halves).
+        A worker that runs one gets `LeaseLost` at its next sign of life. The jobs' folders are put on the agenda of
+        erasures in the same atomic step (`core.retention.Retention.erase` does both halves). No record is read.
+
+        Args:
+            job_id: Of the job; it may be gone already, and leave restyles behind that are not.
+            tenant: With it, a job of anyone else does not exist.
+            with_restyles: Whether restyles go, too. A restyle has its own time, so the end of its parent's is not its.
+
+        Returns:
+            What was forgotten; empty if there was nothing.
         """
 
 
@@ -277,8 +303,17 @@ class JobUpkeep(Protocol):
     def settle_erasure(self, member: str) -> None:
         """An erasure is done."""
 
-    def due_retention(self, limit: int = 100) -> list[Job]:
-        """Ended jobs past ``expires_at``: delete them."""
+    def due_retention(self, limit: int = 100) -> list[str]:
+        """The ids of jobs to delete: ended ones past ``expires_at``, restyles whose parent was deleted, quarantined."""
+
+    def readmit(self, limit: int = 100) -> list[str]:
+        """Look at some quarantined records again, and take up those that this version can read; their ids."""
+
+    def quarantined(self, limit: int = 100) -> list[str]:
+        """The ids of some jobs in quarantine, for the operator to see."""
+
+    def take_turn(self, name: str, seconds: Seconds) -> bool:
+        """Ask to be the one process that does something for so long; False: another has taken this turn."""
 
     def known(self, job_ids: Collection[str]) -> set[str]:
         """Which of these ids are stored jobs (for the sweep of orphans)."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from typing_extensions import override
 
-from core.errors import IdempotencyConflict, QueueFull, QuotaExceeded, StoreUnavailable, UsageError
-from core.job_store.contract import AdmissionLimits, Idempotency, JobDesk, JobPage, QueueReport, Submission
+from core.errors import IdempotencyConflict, QueueFull, QuotaExceeded, StoreUnavailable, UnknownJob, UsageError
+from core.job_store.contract import AdmissionLimits, Erased, Idempotency, JobDesk, JobPage, QueueReport, Submission
 from core.job_store.ledger import MAX_ROUNDS, Ledger
 from core.job_store.lifecycle import cancel_asked, submitted
 from core.job_store.table import Insertion, Verdict, page_mark, write_of
@@ -41,12 +41,14 @@ class LedgerDesk(Ledger, JobDesk):
             )
         )
         self._raise_refusal(inserted.verdict)
-        stored = self.table.read_many(inserted.job_ids)
+        stored = self.read_jobs(inserted.job_ids)
         # A replay may meet jobs of which some were deleted; what is left is the truth.
         found = tuple(job for job in stored if job is not None)
         return Submission(found, replayed=inserted.verdict is Verdict.REPLAYED)
 
     def _raise_refusal(self, verdict: Verdict) -> None:
+        if verdict is Verdict.NO_PARENT:
+            raise UnknownJob("The job to restyle was deleted meanwhile: convert the photo again.")
         if verdict is Verdict.CONFLICT:
             raise IdempotencyConflict("This Idempotency-Key was used with another request: use a new key for this one.")
         if verdict is Verdict.FULL:
@@ -61,11 +63,15 @@ class LedgerDesk(Ledger, JobDesk):
         return self.find(job_id, tenant=tenant).job
 
     @override
+    def get_many(self, job_ids: Sequence[str], *, tenant: str) -> list[Job]:
+        return [job for job in self.read_jobs(job_ids) if job is not None and job.tenant == tenant]
+
+    @override
     def list_jobs(self, tenant: str, *, cursor: str | None = None, limit: int = 20) -> JobPage:
         if cursor is not None and not _CURSOR.fullmatch(cursor):
             raise UsageError("The cursor is not one that was given out: begin again without it.")
         marks = self.table.page(tenant, before=cursor, limit=limit + 1)
-        jobs = self.table.read_many([mark.partition(".")[2] for mark in marks[:limit]])
+        jobs = self.read_jobs([mark.partition(".")[2] for mark in marks[:limit]])
         return JobPage(
             jobs=tuple(job for job in jobs if job is not None),
             next_cursor=marks[limit - 1] if len(marks) > limit else None,
@@ -88,15 +94,26 @@ class LedgerDesk(Ledger, JobDesk):
         return self.change(job_id, lambda job, now: cancel_asked(job, now, self.policy), tenant=tenant)
 
     @override
-    def delete(self, job_id: str, *, tenant: str | None = None) -> bool:
+    def delete(self, job_id: str, *, tenant: str | None = None, with_restyles: bool = True) -> tuple[Erased, ...]:
+        facts = self.table.facts(job_id)
+        if facts is not None and tenant not in (None, facts.tenant):
+            return ()
+        # The job first: without it, no further restyle is accepted.
+        erased = [self._erase(job_id, tenant, with_restyles=with_restyles)]
+        if with_restyles:
+            erased += [self._erase(restyle, tenant, with_restyles=False) for restyle in self.table.restyles(job_id)]
+        return tuple(one for one in erased if one is not None)
+
+    def _erase(self, job_id: str, tenant: str | None, *, with_restyles: bool) -> Erased | None:
         for _ in range(MAX_ROUNDS):
-            snapshot = self.table.read(job_id)
-            if snapshot is None or tenant not in (None, snapshot.job.tenant):
-                return False
+            facts = self.table.facts(job_id)
+            if facts is None or tenant not in (None, facts.tenant):
+                return None
             # The worker of a running job may still be storing a picture: erase again when it must have noticed.
-            delay = 2 * self.policy.lease_seconds if snapshot.job.lease else 0.0
-            if self.table.erase(snapshot, {snapshot.job.folder + "/": snapshot.now + delay}):
-                return True
+            delay = 2 * self.policy.lease_seconds if facts.is_held else 0.0
+            erasures = {folder + "/": facts.now + delay for folder in facts.folders}
+            if self.table.erase(job_id, facts.revision, erasures, with_restyles=with_restyles):
+                return Erased(job_id, facts.folders, facts.is_held)
         raise StoreUnavailable("Too many processes change this job at once: try again.")
 
 

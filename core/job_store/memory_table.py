@@ -3,24 +3,51 @@
 It keeps the same promises as the one in Redis, which the shared contract tests prove.
 """
 
+import random
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from typing_extensions import override
 
 from core.events import EVENT_SECONDS, LAST_EVENTS, MAX_EVENTS, Event, EventKind
 from core.job_store.contract import Due, QueueReport
-from core.job_store.table import Agenda, Inserted, Insertion, JobTable, Snapshot, Verdict, Write, page_mark
+from core.job_store.table import (
+    FOLLOWS_ROW,
+    QUARANTINED,
+    Agenda,
+    Inserted,
+    Insertion,
+    JobTable,
+    RowFacts,
+    Snapshot,
+    Unreadable,
+    Verdict,
+    Write,
+    folders_of,
+    page_mark,
+    read_record,
+)
 from core.jobs import Job, JobState, Seconds, UnixTime
 from core.worker_report import WorkerReport
 
 
-class _Row(NamedTuple):
-    job: Job
+@dataclass
+class _Row:
+    record: str
     revision: int
+    state: str
+    has_ended: bool
+    tenant: str
+    folder: str
+    mark: str
+    parent: str | None
+    token: int | None
+    queued_at: UnixTime
+    owes_webhook: bool = False
 
 
 class _Idempotency(NamedTuple):
@@ -43,6 +70,8 @@ class MemoryJobTable(JobTable):
         self._agendas: dict[Agenda, dict[str, UnixTime]] = {agenda: {} for agenda in Agenda}
         self._tries: defaultdict[tuple[Agenda, str], int] = defaultdict(int)
         self._keys: dict[tuple[str, str], _Idempotency] = {}
+        self._restyles: defaultdict[str, set[str]] = defaultdict(set)
+        self._turns: dict[str, UnixTime] = {}
         self._reports: dict[str, tuple[UnixTime, WorkerReport]] = {}
         self._events: dict[str, tuple[UnixTime, list[Event]]] = {}
         self._watched: dict[str, UnixTime] = {}
@@ -55,16 +84,28 @@ class MemoryJobTable(JobTable):
         return self._clock()
 
     @override
-    def read(self, job_id: str) -> Snapshot | None:
+    def read(self, job_id: str) -> Snapshot | Unreadable | None:
         with self._lock:
-            row = self._rows.get(job_id)
-            return Snapshot(row.job, row.revision, self.now()) if row else None
+            row, now = self._rows.get(job_id), self.now()
+            if row is None:
+                return None
+            job = read_record(job_id, row.record, row.revision)
+            return job if isinstance(job, Unreadable) else Snapshot(job, row.revision, now)
 
     @override
-    def read_many(self, job_ids: Sequence[str]) -> list[Job | None]:
+    def read_many(self, job_ids: Sequence[str]) -> list[Job | Unreadable | None]:
         with self._lock:
-            rows = [self._rows.get(job_id) for job_id in job_ids]
-        return [row.job if row else None for row in rows]
+            rows = [(job_id, self._rows.get(job_id)) for job_id in job_ids]
+            return [read_record(job_id, row.record, row.revision) if row else None for job_id, row in rows]
+
+    @override
+    def facts(self, job_id: str) -> RowFacts | None:
+        with self._lock:
+            row = self._rows.get(job_id)
+            if row is None:
+                return None
+            folders = folders_of(job_id, row.tenant, row.folder, row.mark, row.record)
+            return RowFacts(row.tenant, folders, row.token is not None, row.revision, self.now())
 
     @override
     def insert(self, insertion: Insertion) -> Inserted:
@@ -75,6 +116,8 @@ class MemoryJobTable(JobTable):
             ids = tuple(write.job.id for write in insertion.writes)
             for write in insertion.writes:
                 self._put(write, revision=1)
+                if write.job.parent_id is not None:
+                    self._restyles[write.job.parent_id].add(write.job.id)
             if insertion.idempotency_key:
                 key = (insertion.writes[0].job.tenant, insertion.idempotency_key)
                 self._keys[key] = _Idempotency(insertion.body_hash, ids)
@@ -89,6 +132,9 @@ class MemoryJobTable(JobTable):
         if known:
             is_same = known.body_hash == insertion.body_hash
             return Inserted(Verdict.REPLAYED, known.job_ids) if is_same else Inserted(Verdict.CONFLICT)
+        parents = [write.job.parent_id for write in insertion.writes if write.job.parent_id is not None]
+        if not self._rows.keys() >= set(parents):
+            return Inserted(Verdict.NO_PARENT)
         queue = self.queue()
         if limits.max_queued is not None and queue.queued + count > limits.max_queued:
             return Inserted(Verdict.FULL)
@@ -109,23 +155,37 @@ class MemoryJobTable(JobTable):
         return True
 
     def _put(self, write: Write, *, revision: int) -> None:
-        job_id = write.job.id
-        # There and back through JSON, so that this table hands out exactly what a database would.
-        self._rows[job_id] = _Row(Job.from_json(write.job.to_json()), revision)
+        job, job_id, old = write.job, write.job.id, self._rows.get(write.job.id)
+        agenda = dict(write.agenda)
+        if old is not None and old.state == QUARANTINED and write.job.state.is_end and not write.is_visible:
+            # What was settled before the quarantine is not owed again.
+            agenda = {name: due for name, due in agenda.items() if name is not Agenda.WEBHOOK or old.owes_webhook}
+        # As text, so that this table hands out exactly what a database would.
+        self._rows[job_id] = _Row(
+            record=job.to_json(),
+            revision=revision,
+            state=job.state.value,
+            has_ended=job.state.is_end,
+            tenant=job.tenant,
+            folder=job.folder,
+            mark=page_mark(job),
+            parent=job.parent_id,
+            token=job.lease.token if job.lease else None,
+            queued_at=job.queued_at,
+        )
         self._leave(job_id)
         if write.rank is not None:
             self._ranks[job_id] = write.rank
-        for agenda, due in write.agenda.items():
-            self._agendas[agenda][job_id] = due
+        for name, due in agenda.items():
+            self._agendas[name][job_id] = due
         self._schedule_erasures(write.erasures)
         for kind, data in write.events:
             self.add_event(job_id, kind, data, keep=LAST_EVENTS if write.job.state.is_end else MAX_EVENTS)
 
     def _leave(self, job_id: str) -> None:
         self._ranks.pop(job_id, None)
-        for agenda in Agenda:
-            if agenda is not Agenda.ERASURE:
-                self.settle(agenda, job_id)
+        for agenda in FOLLOWS_ROW:
+            self.settle(agenda, job_id)
 
     def _schedule_erasures(self, erasures: Mapping[str, UnixTime]) -> None:
         for member, due in erasures.items():
@@ -143,15 +203,23 @@ class MemoryJobTable(JobTable):
             listener(job_id)
 
     @override
-    def erase(self, old: Snapshot, erasures: Mapping[str, UnixTime]) -> bool:
-        job_id = old.job.id
+    def erase(
+        self, job_id: str, revision: int, erasures: Mapping[str, UnixTime], *, with_restyles: bool = False
+    ) -> bool:
         with self._lock:
             row = self._rows.get(job_id)
             if row is None:
                 return True
-            if row.revision != old.revision:
+            if row.revision != revision:
                 return False
             del self._rows[job_id]
+            self.settle(Agenda.DELETION, job_id)
+            if row.parent is not None:
+                self._restyles[row.parent].discard(job_id)
+                if not self._restyles[row.parent]:
+                    del self._restyles[row.parent]
+            if with_restyles:
+                self._agendas[Agenda.DELETION].update(dict.fromkeys(self.restyles(job_id), self.now()))
             self._events.pop(job_id, None)
             self._watched.pop(job_id, None)
             self._leave(job_id)
@@ -159,6 +227,37 @@ class MemoryJobTable(JobTable):
             self._keys = {key: known for key, known in self._keys.items() if not self._rows.keys().isdisjoint(known[1])}
         self.announce(job_id)
         return True
+
+    @override
+    def restyles(self, job_id: str) -> list[str]:
+        with self._lock:
+            return sorted(self._restyles.get(job_id, ()))
+
+    @override
+    def quarantine(self, row: Unreadable, seconds: Seconds) -> bool:
+        with self._lock:
+            found = self._rows.get(row.job_id)
+            if found is None or found.revision != row.revision or found.state == QUARANTINED:
+                return False
+            found.owes_webhook = row.job_id in self._agendas[Agenda.WEBHOOK]
+            found.state = QUARANTINED
+            self._leave(row.job_id)
+            self._agendas[Agenda.QUARANTINE][row.job_id] = self.now() + seconds
+            return True
+
+    @override
+    def quarantined(self, limit: int) -> list[str]:
+        with self._lock:
+            job_ids = list(self._agendas[Agenda.QUARANTINE])
+        return random.sample(job_ids, min(limit, len(job_ids)))
+
+    @override
+    def take_turn(self, name: str, seconds: Seconds) -> bool:
+        with self._lock:
+            if self._turns.get(name, 0.0) > self.now():
+                return False
+            self._turns[name] = self.now() + seconds
+            return True
 
     @override
     def take_due(self, agenda: Agenda, *, limit: int, pause: Seconds, max_pause: Seconds) -> list[Due]:
@@ -178,12 +277,12 @@ class MemoryJobTable(JobTable):
 
     @override
     def page(self, tenant: str, *, before: str | None, limit: int) -> list[str]:
-        marks = sorted((page_mark(job) for job in self._jobs() if job.tenant == tenant), reverse=True)
+        marks = sorted((row.mark for row in self._listed() if row.tenant == tenant), reverse=True)
         return [mark for mark in marks if before is None or mark < before][:limit]
 
-    def _jobs(self) -> list[Job]:
+    def _listed(self) -> list[_Row]:
         with self._lock:
-            return [row.job for row in self._rows.values()]
+            return [row for row in self._rows.values() if row.state != QUARANTINED]
 
     @override
     def rank(self, job_id: str) -> int | None:
@@ -194,15 +293,15 @@ class MemoryJobTable(JobTable):
     @override
     def queue(self) -> QueueReport:
         with self._lock:
-            now, jobs = self.now(), self._jobs()
-        counts = {state: sum(job.state is state for job in jobs) for state in JobState}
-        waiting = [job.queued_at for job in jobs if job.state is JobState.QUEUED]
+            now, rows, quarantined = self.now(), self._listed(), len(self._agendas[Agenda.QUARANTINE])
+        counts = {state: sum(row.state == state for row in rows) for state in JobState}
+        waiting = [row.queued_at for row in rows if row.state == JobState.QUEUED]
         age = max(0.0, now - min(waiting)) if waiting else 0.0
-        return QueueReport(counts[JobState.QUEUED], counts[JobState.RUNNING], age, counts)
+        return QueueReport(counts[JobState.QUEUED], counts[JobState.RUNNING], age, counts, quarantined)
 
     @override
     def active(self, tenant: str) -> int:
-        return sum(job.tenant == tenant and not job.state.is_end for job in self._jobs())
+        return sum(row.tenant == tenant and not row.has_ended for row in self._listed())
 
     @override
     def put_report(self, report: WorkerReport, seconds: Seconds) -> None:
@@ -247,8 +346,9 @@ class MemoryJobTable(JobTable):
 
     def is_held(self, job_id: str, token: int) -> bool:
         """Whether the job runs under this fencing token."""
-        snapshot = self.read(job_id)
-        return snapshot is not None and snapshot.job.lease is not None and snapshot.job.lease.token == token
+        with self._lock:
+            row = self._rows.get(job_id)
+            return row is not None and row.token == token
 
     @override
     def close(self) -> None:

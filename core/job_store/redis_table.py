@@ -3,12 +3,15 @@
 Keys (all behind one hash tag, so that a cluster keeps them in one slot):
 
 =============================  =======================================================================
-``job:ID``                     hash: record (JSON), revision, nonce of the last writer, state, token, watched_until, ...
+``job:ID``                     hash: record (JSON), revision, nonce of the last writer, and what must be known without
+                               reading the record: tenant, folder, state, token, mark, parent, watched_until, ...
 ``queue``, ``waiting``         sorted sets of queued jobs: by rank, by the time they began to wait
 ``agenda:NAME``, ``tries:``    sorted sets of what is due when; how often each entry was taken
 ``tenant:T``, ``active:T``     sorted set of page marks; set of unfinished jobs
 ``idempotency:T:HASH``         hash: body hash and the jobs of an Idempotency-Key
-``states``                     hash: stored jobs by state
+``restyles:ID``                set of the restyles made of a job; it may outlive the job
+``states``                     hash: stored jobs by state, and how many records are in quarantine
+``turn:NAME``                  somebody does this at the moment, expires by itself
 ``events:ID``                  stream of a job's events
 ``worker:ID``                  a worker's report, expires by itself; ``workers`` names them
 ``changes``                    channel on which ids of changed jobs are published
@@ -26,7 +29,21 @@ from typing import Any
 from typing_extensions import override
 
 from core.job_store.contract import Due, QueueReport
-from core.job_store.table import Agenda, Inserted, Insertion, JobTable, Snapshot, Verdict, Write, page_mark
+from core.job_store.table import (
+    QUARANTINED,
+    Agenda,
+    Inserted,
+    Insertion,
+    JobTable,
+    RowFacts,
+    Snapshot,
+    Unreadable,
+    Verdict,
+    Write,
+    folders_of,
+    page_mark,
+    read_record,
+)
 from core.jobs import Job, JobState, Seconds, UnixTime
 from core.redis_link import RedisLink
 from core.worker_report import WorkerReport
@@ -43,23 +60,41 @@ class RedisJobTable(JobTable):
         return _seconds(self._link.call(lambda client: client.time()))
 
     @override
-    def read(self, job_id: str) -> Snapshot | None:
+    def read(self, job_id: str) -> Snapshot | Unreadable | None:
         key = self._link.key("job", job_id)
         time, (record, revision) = self._link.together(
             lambda pipeline: pipeline.time().hmget(key, "record", "revision")
         )
-        return Snapshot(Job.from_json(record), int(revision), _seconds(time)) if record else None
+        if revision is None:
+            return None
+        job = read_record(job_id, record or "", int(revision))
+        return job if isinstance(job, Unreadable) else Snapshot(job, int(revision), _seconds(time))
 
     @override
-    def read_many(self, job_ids: Sequence[str]) -> list[Job | None]:
+    def read_many(self, job_ids: Sequence[str]) -> list[Job | Unreadable | None]:
         if not job_ids:
             return []
 
         def fill(pipeline: Any) -> None:
             for job_id in job_ids:
-                pipeline.hget(self._link.key("job", job_id), "record")
+                pipeline.hmget(self._link.key("job", job_id), "record", "revision")
 
-        return [Job.from_json(record) if record else None for record in self._link.together(fill)]
+        return [
+            None if revision is None else read_record(job_id, record or "", int(revision))
+            for job_id, (record, revision) in zip(job_ids, self._link.together(fill), strict=True)
+        ]
+
+    @override
+    def facts(self, job_id: str) -> RowFacts | None:
+        time, (revision, tenant, folder, mark, token, record) = self._link.together(
+            lambda pipeline: pipeline.time().hmget(
+                self._link.key("job", job_id), "revision", "tenant", "folder", "mark", "token", "record"
+            )
+        )
+        if revision is None:
+            return None
+        folders = folders_of(job_id, tenant, folder, mark, record or "")
+        return RowFacts(tenant, folders, bool(token), int(revision), _seconds(time))
 
     @override
     def insert(self, insertion: Insertion) -> Inserted:
@@ -80,8 +115,33 @@ class RedisJobTable(JobTable):
         return bool(self._link.script("swap", uuid.uuid4().hex, str(old.revision), json.dumps(_plan(write))))
 
     @override
-    def erase(self, old: Snapshot, erasures: Mapping[str, UnixTime]) -> bool:
-        return bool(self._link.script("erase", old.job.id, str(old.revision), json.dumps(_exact(erasures))))
+    def erase(
+        self, job_id: str, revision: int, erasures: Mapping[str, UnixTime], *, with_restyles: bool = False
+    ) -> bool:
+        asked = "1" if with_restyles else ""
+        return bool(self._link.script("erase", job_id, str(revision), json.dumps(_exact(erasures)), asked))
+
+    @override
+    def restyles(self, job_id: str) -> list[str]:
+        return sorted(self._link.call(lambda client: client.smembers(self._link.key("restyles", job_id))))
+
+    @override
+    def quarantine(self, row: Unreadable, seconds: Seconds) -> bool:
+        return bool(self._link.script("quarantine", row.job_id, str(row.revision), repr(seconds)))
+
+    @override
+    def quarantined(self, limit: int) -> list[str]:
+        key = self._link.key("agenda", Agenda.QUARANTINE)
+        job_ids: list[str] = self._link.call(lambda client: client.zrandmember(key, limit))
+        return job_ids
+
+    @override
+    def take_turn(self, name: str, seconds: Seconds) -> bool:
+        # The mark tells a repeated call, whose first answer was lost, that the turn is its own.
+        key, mark, length = self._link.key("turn", name), uuid.uuid4().hex, max(1, round(seconds * 1000))
+        return bool(
+            self._link.call(lambda client: client.set(key, mark, nx=True, px=length) or client.get(key) == mark)
+        )
 
     @override
     def take_due(self, agenda: Agenda, *, limit: int, pause: Seconds, max_pause: Seconds) -> list[Due]:
@@ -118,7 +178,13 @@ class RedisJobTable(JobTable):
         )
         counts = {state: int(states.get(state, 0)) for state in JobState}
         age = max(0.0, _seconds(time) - oldest[0][1]) if oldest else 0.0
-        return QueueReport(queued=queued, running=counts[JobState.RUNNING], oldest_age=age, states=counts)
+        return QueueReport(
+            queued=queued,
+            running=counts[JobState.RUNNING],
+            oldest_age=age,
+            states=counts,
+            quarantined=int(states.get(QUARANTINED, 0)),
+        )
 
     @override
     def active(self, tenant: str) -> int:
@@ -146,7 +212,8 @@ class RedisJobTable(JobTable):
         gone = [name for name, text in zip(names, texts, strict=True) if text is None]
         if gone:
             self._link.call(lambda client: client.srem(self._link.key("workers"), *gone))
-        return [WorkerReport.model_validate_json(text) for text in texts if text is not None]
+        read = [WorkerReport.read(text) for text in texts if text is not None]
+        return [report for report in read if report is not None]
 
     @override
     def close(self) -> None:
@@ -158,6 +225,8 @@ def _plan(write: Write) -> dict[str, Any]:
     return {
         "id": job.id,
         "tenant": job.tenant,
+        "folder": job.folder,
+        "parent": job.parent_id or "",
         "state": job.state.value,
         "has_ended": job.state.is_end,
         "record": job.to_json(),

@@ -4,12 +4,16 @@ Two tables exist, in memory and in Redis. Both are dumb on purpose: which record
 `core.job_store.lifecycle`, and what is indexed is decided here, by `write_of`.
 """
 
+import contextlib
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from core.blob_store import PHOTO
+from core.blob_store import PHOTO, is_folder, job_of
+from core.errors import UnreadableJob
 from core.events import EventKind, events_of
 from core.job_store.contract import AdmissionLimits, Due, QueueReport
 from core.job_store.lifecycle import JobPolicy, last_moment
@@ -25,7 +29,16 @@ class Agenda(StrEnum):
     RETENTION = "retention"
     DOORBELL = "doorbell"
     WEBHOOK = "webhook"
+    QUARANTINE = "quarantine"  # Unreadable records, due when they are to be forgotten.
+    DELETION = "deletion"  # Jobs that are to be deleted whatever is written to them; the row's end settles it.
     ERASURE = "erasure"
+
+
+FOLLOWS_ROW: Final = frozenset(Agenda) - {Agenda.ERASURE, Agenda.DELETION}
+"""Agendas whose entries are replaced with every write of their row."""
+
+QUARANTINED: Final = "quarantined"
+"""What stands in the place of a row's state while its record cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +47,25 @@ class Snapshot:
 
     job: Job
     revision: int  # Grows with every write, also with those that no client sees.
+    now: UnixTime
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A row whose record cannot be read, at one moment."""
+
+    job_id: str
+    revision: int
+
+
+@dataclass(frozen=True)
+class RowFacts:
+    """What a row says outside its record, so that it can be erased without reading that."""
+
+    tenant: str
+    folders: tuple[str, ...]  # See `core.job_store.contract.Erased`.
+    is_held: bool
+    revision: int
     now: UnixTime
 
 
@@ -67,6 +99,7 @@ class Verdict(StrEnum):
     CONFLICT = "conflict"  # The Idempotency-Key is known with another body.
     FULL = "full"  # Too many jobs wait, or too long.
     QUOTA = "quota"
+    NO_PARENT = "no_parent"  # The job that a restyle is made of is gone.
 
 
 @dataclass(frozen=True)
@@ -83,11 +116,14 @@ class JobTable(Protocol):
     def now(self) -> UnixTime:
         """The table's clock."""
 
-    def read(self, job_id: str) -> Snapshot | None:
+    def read(self, job_id: str) -> Snapshot | Unreadable | None:
         """Read one row and the time."""
 
-    def read_many(self, job_ids: Sequence[str]) -> list[Job | None]:
+    def read_many(self, job_ids: Sequence[str]) -> list[Job | Unreadable | None]:
         """Read rows in the order asked for."""
+
+    def facts(self, job_id: str) -> RowFacts | None:
+        """Read what one row says outside its record."""
 
     def insert(self, insertion: Insertion) -> Inserted:
         """Store new rows if key and limits allow it; rows that are stored already count as stored."""
@@ -95,8 +131,25 @@ class JobTable(Protocol):
     def swap(self, old: Snapshot, write: Write) -> bool:
         """Replace a row; False if it is not at the old revision any more."""
 
-    def erase(self, old: Snapshot, erasures: Mapping[str, UnixTime]) -> bool:
-        """Remove a row, its events and its indexes; False if it is not at the old revision any more."""
+    def erase(
+        self, job_id: str, revision: int, erasures: Mapping[str, UnixTime], *, with_restyles: bool = False
+    ) -> bool:
+        """Remove a row, its events and its indexes; False if it is not at this revision any more.
+
+        With restyles, those made of it are put on the agenda of deletions in the same step.
+        """
+
+    def restyles(self, job_id: str) -> list[str]:
+        """The ids of the restyles made of a job, whether or not it is still there."""
+
+    def quarantine(self, row: Unreadable, seconds: Seconds) -> bool:
+        """Take a row out of the queue and all indexes, to be forgotten after so long; False: it changed or is there."""
+
+    def quarantined(self, limit: int) -> list[str]:
+        """The ids of some quarantined rows, others each time if there are more."""
+
+    def take_turn(self, name: str, seconds: Seconds) -> bool:
+        """Take a turn that nobody else gets for so long; False: somebody has it."""
 
     def take_due(self, agenda: Agenda, *, limit: int, pause: Seconds, max_pause: Seconds) -> list[Due]:
         """Take due entries; until it is settled, each comes again after ``pause``, twice that, up to ``max_pause``."""
@@ -146,8 +199,36 @@ def page_mark(job: Job) -> str:
     return f"{round(job.created_at * 1e6):020d}.{job.id}"
 
 
+def read_record(job_id: str, record: str, revision: int) -> Job | Unreadable:
+    """Read a row's record."""
+    try:
+        return Job.from_json(record)
+    except UnreadableJob:
+        return Unreadable(job_id, revision)
+
+
+def folders_of(job_id: str, tenant: str, folder: str | None, mark: str, record: str) -> tuple[str, ...]:
+    """Tell where a row's blobs are, whatever its record looks like.
+
+    Args:
+        job_id: Of the row.
+        tenant: Likewise.
+        folder: As the row says; None: an older Nigaoe wrote it.
+        mark: Its page mark.
+        record: The record, readable or not.
+    """
+    if folder is None:
+        with contextlib.suppress(ValueError, AttributeError):
+            folder = json.loads(record).get("folder")
+    if isinstance(folder, str) and is_folder(folder) and folder.startswith(f"{tenant}/") and job_of(folder) == job_id:
+        return (folder,)
+    # Uploads begin before the job is stamped, so perhaps on the day before.
+    made = datetime.fromtimestamp(int(mark.partition(".")[0]) / 1e6, UTC)
+    return tuple(f"{tenant}/{day:%Y%m%d}/{job_id}" for day in (made, made - timedelta(days=1)))
+
+
 def known_ids(table: JobTable, job_ids: Collection[str]) -> set[str]:
-    """Which of these ids have a row."""
+    """Which of these ids have a row, readable or not."""
     ordered = list(job_ids)
     return {job_id for job_id, job in zip(ordered, table.read_many(ordered), strict=True) if job is not None}
 

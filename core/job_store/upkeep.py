@@ -10,7 +10,7 @@ from core.errors import UnknownJob, UnreadableJob
 from core.job_store.contract import Doorbell, Due, JobUpkeep, Repairs, WorkerBoard
 from core.job_store.ledger import Ledger
 from core.job_store.lifecycle import repaired
-from core.job_store.table import Agenda, known_ids
+from core.job_store.table import Agenda, Snapshot, known_ids, write_of
 from core.jobs import Job, JobState, Seconds
 from core.worker_report import WorkerReport
 
@@ -50,8 +50,7 @@ class LedgerUpkeep(Ledger, JobUpkeep, WorkerBoard):
             self.table.settle(agenda, job_id)
             return None
         except UnreadableJob:
-            _log.error("job.unreadable", job_id=job_id)
-            return None
+            return None  # It is in quarantine now, and off this agenda.
         return job if job is not before[0] else None
 
     @override
@@ -76,8 +75,41 @@ class LedgerUpkeep(Ledger, JobUpkeep, WorkerBoard):
         self.table.settle(Agenda.ERASURE, member)
 
     @override
-    def due_retention(self, limit: int = 100) -> list[Job]:
-        return [job for job, _ in self._due_jobs(Agenda.RETENTION, limit, self.policy.lease_seconds)]
+    def due_retention(self, limit: int = 100) -> list[str]:
+        return [
+            due.member
+            for agenda in (Agenda.RETENTION, Agenda.DELETION, Agenda.QUARANTINE)
+            for due in self._due_rows(agenda, limit)
+        ]
+
+    def _due_rows(self, agenda: Agenda, limit: int) -> list[Due]:
+        """Like `_due_jobs`, for those who need no record."""
+        due = self._take(agenda, limit, self.policy.lease_seconds)
+        known = known_ids(self.table, [entry.member for entry in due])
+        for entry in due:
+            if entry.member not in known:
+                self.table.settle(agenda, entry.member)
+        return [entry for entry in due if entry.member in known]
+
+    @override
+    def readmit(self, limit: int = 100) -> list[str]:
+        return [job_id for job_id in self.table.quarantined(limit) if self._readmitted(job_id)]
+
+    def _readmitted(self, job_id: str) -> bool:
+        row = self.table.read(job_id)
+        # Writing a row as it is puts it back on all agendas.
+        is_back = isinstance(row, Snapshot) and self.table.swap(row, write_of(row.job, row.job, self.policy, row.now))
+        if is_back:
+            _log.warning("job.readmitted", job_id=job_id)
+        return is_back
+
+    @override
+    def quarantined(self, limit: int = 100) -> list[str]:
+        return sorted(self.table.quarantined(limit))
+
+    @override
+    def take_turn(self, name: str, seconds: Seconds) -> bool:
+        return self.table.take_turn(name, seconds)
 
     @override
     def known(self, job_ids: Collection[str]) -> set[str]:
@@ -100,8 +132,8 @@ class LedgerUpkeep(Ledger, JobUpkeep, WorkerBoard):
 
     def _due_jobs(self, agenda: Agenda, limit: int, pause: Seconds) -> list[tuple[Job, int]]:
         due = self._take(agenda, limit, pause)
-        jobs = self.table.read_many([entry.member for entry in due])
+        jobs = self.read_jobs([entry.member for entry in due])
         for entry, job in zip(due, jobs, strict=True):
-            if job is None:
+            if job is None:  # Gone, or in quarantine, which takes it off this agenda, too.
                 self.table.settle(agenda, entry.member)
         return [(job, entry.tries) for entry, job in zip(due, jobs, strict=True) if job is not None]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import redis
 from s3_server import S3Server, free_ports
 
 from core.changes import ChangeFeed
@@ -62,6 +63,10 @@ class World:
     table: JobTable
     events: EventLog
     feed: Callable[[], ChangeFeed]
+    spoil: Callable[[str, str], None]
+    """Puts a text in the place of a job's record."""
+    contents: Callable[[], str]
+    """All keys and values that are stored."""
 
     def store(self, **policy: float) -> LedgerJobStore:
         return LedgerJobStore(self.table, JobPolicy(**policy))  # type: ignore[arg-type]  # max_attempts is an int.
@@ -69,19 +74,52 @@ class World:
 
 def memory_world() -> World:
     table = MemoryJobTable()
-    return World(table, MemoryEventLog(table), lambda: MemoryChangeFeed(table))
+
+    def spoil(job_id: str, record: str) -> None:
+        table._rows[job_id].record = record
+
+    def contents() -> str:
+        return repr({name: value for name, value in vars(table).items() if value})
+
+    return World(table, MemoryEventLog(table), lambda: MemoryChangeFeed(table), spoil, contents)
 
 
 def redis_world(url: str, *, patience_seconds: float = 10.0) -> World:
     namespace = uuid.uuid4().hex
     link = RedisLink(url, patience_seconds=patience_seconds, namespace=namespace)
-    return World(RedisJobTable(link), RedisEventLog(link), lambda: RedisChangeFeed(url, namespace=namespace))
+
+    def spoil(job_id: str, record: str) -> None:
+        link.call(lambda client: client.hset(link.key("job", job_id), "record", record))
+
+    def contents() -> str:
+        return repr(link.call(_everything))
+
+    def _everything(client: redis.Redis) -> list[object]:
+        read = {"hash": client.hgetall, "set": client.smembers, "string": client.get, "stream": client.xrange}
+        read["zset"] = lambda name: client.zrange(name, 0, -1)
+        return [(name, read[client.type(name)](name)) for name in client.scan_iter(f"{{{namespace}}}:*")]
+
+    return World(
+        RedisJobTable(link),
+        RedisEventLog(link),
+        lambda: RedisChangeFeed(url, namespace=namespace),
+        spoil,
+        contents,
+    )
 
 
 @pytest.fixture(params=["memory", "redis"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Every implementation of the stores, one after the other."""
     made = memory_world() if request.param == "memory" else redis_world(request.getfixturevalue("valkey").url)
+    yield made
+    made.table.close()
+
+
+@pytest.fixture
+def valkey_world(valkey: EmbeddedRedis) -> Iterator[World]:
+    """Stores over Valkey, for stories of what other versions wrote there."""
+    made = redis_world(valkey.url)
     yield made
     made.table.close()
 

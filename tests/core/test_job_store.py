@@ -10,7 +10,7 @@ from core.blob_store import CROP, LATENT, PHOTO, RESULT_PNG
 from core.errors import IdempotencyConflict, LeaseLost, QueueFull, QuotaExceeded, UnknownJob, UsageError
 from core.events import EventKind
 from core.job_store import AdmissionLimits, Claim, Doorbell, Idempotency, JobStore
-from core.jobs import Failure, Job, JobOptions, JobReport, JobState, Outcome, Progress, new_job
+from core.jobs import Failure, Job, JobKind, JobOptions, JobReport, JobState, Outcome, Progress, new_job
 from core.worker_report import WorkerReport
 
 if TYPE_CHECKING:
@@ -418,7 +418,7 @@ def test_retention_names_what_is_over(world: "World") -> None:
     ended = submitted(store)
     submitted(store)
     store.cancel(ended.id)
-    assert [job.id for job in store.due_retention()] == [ended.id]
+    assert store.due_retention() == [ended.id]
 
 
 def test_only_stored_jobs_are_known(store: JobStore) -> None:
@@ -451,13 +451,126 @@ def test_events_tell_the_story_in_order(world: "World") -> None:
     store.succeed(claim, done(job))
     events = world.events.read(job.id)
     assert [event.kind for event in events] == [
-        EventKind.STATE, EventKind.STATE, EventKind.PROGRESS, EventKind.PREVIEW, EventKind.STATE,
+        EventKind.STATE, EventKind.STATE, EventKind.PROGRESS, EventKind.PREVIEW, EventKind.PROGRESS, EventKind.STATE,
     ]  # fmt: skip
     assert [event.data["state"] for event in events if event.kind is EventKind.STATE] == [
         "queued", "running", "succeeded",
     ]  # fmt: skip
     assert world.events.read(job.id, after=events[2].id) == events[3:]
     assert world.events.read(job.id, after=events[1].id, limit=1) == events[2:3]
+
+
+@pytest.mark.parametrize("end", ["succeeded", "failed", "cancelled", "expired"])
+def test_an_ended_job_says_what_was_really_done(world: "World", end: str) -> None:
+    """All of it, whatever the last heartbeat told; a search that stopped early took as many steps as it took."""
+    store = world.store()
+    claim = claimed(store, submitted(store))
+    store.heartbeat(claim, progress=Progress(step=3, total=30, distance=0.5, distance_start=1.0))
+    ended = {
+        "succeeded": lambda: store.succeed(
+            claim, Outcome(blobs={}, report=JobReport(steps=20, distance_start=1.0, distance_end=0.3))
+        ),
+        "failed": lambda: store.fail(claim, BROKEN),
+        "cancelled": lambda: store.finish_cancelled(claim),
+        "expired": lambda: store.finish_expired(claim),
+    }[end]()
+    steps, total, distance = (20, 20, 0.3) if end == "succeeded" else (3, 30, 0.5)
+    wanted = Progress(stage="ended", step=steps, total=total, distance=distance, distance_start=1.0)
+    assert (ended.state, ended.progress, wanted.fraction) == (end, wanted, 1.0)
+    progress, state = world.events.read(claim.job_id)[-2:]
+    assert (progress.kind, progress.data["fraction"], progress.data["step"]) == (EventKind.PROGRESS, 1.0, steps)
+    assert (state.kind, state.data["state"]) == (EventKind.STATE, end)
+
+
+def restyled(store: JobStore, parent: Job, tenant: str = "public") -> Job:
+    job = new_job(JobOptions(), tenant=tenant, kind=JobKind.RESTYLE, parent_id=parent.id)
+    return store.submit([job], idempotency=Idempotency(f"restyle {job.id}", "body")).jobs[0]
+
+
+def test_deleting_a_job_deletes_what_was_made_of_it(world: "World") -> None:
+    """Restyles that wait, run or have ended go with it; one of another job stays, and nothing names the face."""
+    store = world.store()
+    parent, other = submitted(store), submitted(store)
+    restyles = [restyled(store, parent) for _ in range(3)]
+    stays = restyled(store, other)
+    claim = claimed(store, restyles[1])
+    store.succeed(claimed(store, restyles[2]), done(restyles[2]))
+    erased = store.delete(parent.id)
+    assert {one.job_id: one.is_held for one in erased} == {
+        parent.id: False, restyles[0].id: False, restyles[1].id: True, restyles[2].id: False,
+    }  # fmt: skip
+    with pytest.raises(LeaseLost):
+        store.heartbeat(claim)
+    assert {job.id for job in store.list_jobs("public").jobs} == {other.id, stays.id}
+    assert store.due_retention() == []
+    for one in erased:
+        for folder in one.folders:
+            store.settle_erasure(folder + "/")
+        assert one.job_id not in world.contents()
+    assert store.delete(parent.id) == ()
+
+
+def test_a_restyle_is_deleted_alone(store: JobStore) -> None:
+    """Its parent and its siblings are other drawings."""
+    parent = submitted(store)
+    one, two = restyled(store, parent), restyled(store, parent)
+    assert [erased.job_id for erased in store.delete(one.id)] == [one.id]
+    assert {job.id for job in store.list_jobs("public").jobs} == {parent.id, two.id}
+
+
+def test_a_deleted_face_cannot_be_restyled(store: JobStore) -> None:
+    """Even if the order was on its way already: a drawing would be left that nobody can find by its parent."""
+    parent = submitted(store)
+    store.delete(parent.id)
+    with pytest.raises(UnknownJob):
+        restyled(store, parent)
+    assert store.queue().queued == 0
+
+
+def test_what_a_deletion_did_not_come_to_is_finished(world: "World") -> None:
+    """The process died after the parent's row was gone: the sweep, or the owner who deletes again, finds the rest."""
+    store = world.store()
+    parent, again = submitted(store), submitted(store)
+    left, found = restyled(store, parent), restyled(store, again)
+    for job in (parent, again):
+        facts = world.table.facts(job.id)
+        assert facts is not None
+        world.table.erase(job.id, facts.revision, {}, with_restyles=True)
+    claim = claimed(store, left)
+    store.heartbeat(claim)  # Whatever is written to it meanwhile.
+    assert [erased.job_id for erased in store.delete(again.id, tenant="public")] == [found.id]
+    assert store.delete(parent.id, tenant="somebody else") == ()
+    assert store.due_retention() == [left.id]
+    store.delete(left.id, with_restyles=False)
+    assert store.due_retention() == []
+
+
+def test_a_restyle_outlives_its_parents_time(store: JobStore) -> None:
+    """Each is promised its own; but who deletes the parent still deletes it."""
+    parent = submitted(store)
+    young = restyled(store, parent)
+    store.delete(parent.id, with_restyles=False)
+    assert store.get(young.id).state is JobState.QUEUED
+    assert store.due_retention() == []
+    assert [erased.job_id for erased in store.delete(parent.id)] == [young.id]
+
+
+def test_many_are_read_at_once(world: "World") -> None:
+    """In the order asked for; what is gone, another's, or cannot be read is left out."""
+    store = world.store()
+    one, two, broken, foreign = (submitted(store, tenant=name) for name in ("ann", "ann", "ann", "bob"))
+    world.spoil(broken.id, "torn")
+    asked = [two.id, foreign.id, broken.id, new_job(JobOptions()).id, one.id]
+    assert store.get_many(asked, tenant="ann") == [two, one]
+
+
+def test_a_turn_is_taken_by_one(store: JobStore) -> None:
+    """For its time; then it is anyone's again."""
+    assert [store.take_turn("sweep", 600), store.take_turn("sweep", 600), store.take_turn("other", 0.001)] == [
+        True, False, True,
+    ]  # fmt: skip
+    while not store.take_turn("other", 600):
+        threading.Event().wait(0.01)
 
 
 def test_a_job_is_watched_for_a_while(world: "World") -> None:

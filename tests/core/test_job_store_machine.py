@@ -4,6 +4,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
@@ -11,7 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from core.errors import LeaseLost, UnknownJob
 from core.events import EventKind
 from core.job_store import Claim
-from core.jobs import Failure, Job, JobOptions, JobState, Outcome, Progress, new_job
+from core.jobs import Failure, Job, JobKind, JobOptions, JobState, Outcome, Progress, new_job
 
 if TYPE_CHECKING:
     from conftest import World
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 class History:
     """What must be true of one job by all that happened so far."""
 
+    parent: str | None = None
     tokens: list[int] = field(default_factory=list)
     ended: Job | None = None
     is_deleted: bool = False
@@ -50,6 +52,19 @@ class JobHistories(RuleBasedStateMachine):
         self.histories[job.id] = History()
         return job.id
 
+    @rule(target=jobs, parent=jobs)
+    def restyle(self, parent: str) -> str:
+        root = self.histories[parent].parent or parent
+        job = new_job(JobOptions(), kind=JobKind.RESTYLE, parent_id=root)
+        if self.histories[root].is_deleted:
+            with pytest.raises(UnknownJob):
+                self.store.submit([job])
+            return parent
+        for _ in range(2):  # The first answer may be lost.
+            assert [stored.id for stored in self.store.submit([job]).jobs] == [job.id]
+        self.histories[job.id] = History(parent=root)
+        return job.id
+
     @rule(target=claims, job_id=jobs, attempt=st.integers(1, 4), is_doomed=st.booleans())
     def deliver(self, job_id: str, attempt: int, *, is_doomed: bool) -> Claim | None:
         claim = (self.hasty if is_doomed else self.store).claim(job_id, attempt, "worker")
@@ -68,9 +83,9 @@ class JobHistories(RuleBasedStateMachine):
     def lapse(self, claim: Claim | None) -> None:
         self.write(claim, self.hasty.heartbeat)
 
-    @rule(claim=claims)
-    def hand_back(self, claim: Claim | None) -> None:
-        self.write(claim, self.store.hand_back)
+    @rule(claim=claims, device_lost=st.booleans())
+    def hand_back(self, claim: Claim | None, *, device_lost: bool) -> None:
+        self.write(claim, lambda held: self.store.hand_back(held, device_lost=device_lost))
 
     @rule(claim=consumes(claims), how=st.sampled_from(["succeed", "fail", "cancel", "expire"]))
     def end(self, claim: Claim | None, how: str) -> None:
@@ -87,12 +102,16 @@ class JobHistories(RuleBasedStateMachine):
         with contextlib.suppress(UnknownJob):
             job = self.store.cancel(job_id)
             assert job.state.is_end or job.cancel_requested
+            assert self.store.cancel(job_id) == job
 
     @rule(job_id=jobs)
     def delete(self, job_id: str) -> None:
-        history = self.histories[job_id]
-        assert self.store.delete(job_id) is not history.is_deleted
-        history.is_deleted = True
+        restyles = {name for name, one in self.histories.items() if one.parent == job_id}
+        wanted = {name for name in {job_id, *restyles} if not self.histories[name].is_deleted}
+        assert {erased.job_id for erased in self.store.delete(job_id)} == wanted
+        assert self.store.delete(job_id) == ()
+        for name in wanted:
+            self.histories[name].is_deleted = True
 
     @rule()
     def reap(self) -> None:
@@ -113,7 +132,11 @@ class JobHistories(RuleBasedStateMachine):
             assert not holds
         else:
             # Repeating what this very claim did last is accepted, too, and changes nothing.
-            assert holds or self.store.get(claim.job_id) == before
+            after = self.store.get(claim.job_id)
+            assert holds or after == before
+            if after.lease is None:
+                write(claim)  # type: ignore[operator]  # As above.
+                assert self.store.get(claim.job_id) == after
 
     @invariant()
     def ends_once(self) -> None:
@@ -128,6 +151,7 @@ class JobHistories(RuleBasedStateMachine):
             history.ended = job if job.state.is_end else None
             states = [event for event in self.world.events.read(job_id) if event.kind is EventKind.STATE]
             assert sum(JobState(event.data["state"]).is_end for event in states) == job.state.is_end
+            assert not job.state.is_end or (job.progress is not None and job.progress.fraction == 1)
             assert (job.lease is not None) is (job.state is JobState.RUNNING)
 
     @invariant()

@@ -16,7 +16,7 @@ POLICY = JobPolicy()
 def stored(world: "World") -> Snapshot:
     job = world.store().submit([new_job(JobOptions())]).jobs[0]
     snapshot = world.table.read(job.id)
-    assert snapshot is not None
+    assert isinstance(snapshot, Snapshot)
     return snapshot
 
 
@@ -30,7 +30,7 @@ def test_of_two_writers_one_wins(world: "World") -> None:
     assert swapped(world, old, claimed(old.job, "one", old.now, POLICY))
     assert not swapped(world, old, cancelled(old.job, old.now, POLICY))
     now = world.table.read(old.job.id)
-    assert now is not None
+    assert isinstance(now, Snapshot)
     assert (now.job.state, now.revision) == (JobState.RUNNING, old.revision + 1)
 
 
@@ -38,17 +38,17 @@ def test_a_row_that_changed_is_not_erased(world: "World") -> None:
     """Whoever erases must have seen the row as it is; one that is gone is erased already."""
     old = stored(world)
     swapped(world, old, claimed(old.job, "one", old.now, POLICY))
-    assert not world.table.erase(old, {})
+    assert not world.table.erase(old.job.id, old.revision, {})
     now = world.table.read(old.job.id)
-    assert now is not None
-    assert world.table.erase(now, {})
-    assert world.table.erase(now, {})
+    assert isinstance(now, Snapshot)
+    assert world.table.erase(now.job.id, now.revision, {})
+    assert world.table.erase(now.job.id, now.revision, {})
 
 
 def test_a_row_that_is_gone_is_not_written(world: "World") -> None:
     """A late writer does not bring a deleted job back to life."""
     old = stored(world)
-    world.table.erase(old, {})
+    world.table.erase(old.job.id, old.revision, {})
     assert not swapped(world, old, claimed(old.job, "one", old.now, POLICY))
     assert world.table.read(old.job.id) is None
 
@@ -57,7 +57,7 @@ def test_entries_come_again_at_doubling_intervals(world: "World") -> None:
     """Tries are counted, a pause keeps an entry away, settling removes it and its count."""
     table = world.table
     old = stored(world)
-    table.erase(old, {"some/key": old.now - 1})
+    table.erase(old.job.id, old.revision, {"some/key": old.now - 1})
     for tries in (1, 2, 3):
         (due,) = table.take_due(Agenda.ERASURE, limit=10, pause=0, max_pause=60)
         assert (due.member, due.tries) == ("some/key", tries)

@@ -104,6 +104,32 @@ def test_blobs_without_a_job_are_found(services: Services, settings: Settings, u
     assert services.blobs.exists(fresh)
 
 
+def test_one_of_many_looks_for_orphans(services: Services, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listing the whole store is one worker's work, however many there are; an hour later it is anyone's again."""
+    listed = []
+    monkeypatch.setattr(services.blobs, "list_blobs", lambda: iter(listed.append(1) or ()))
+    many = [reaper(services, settings.model_copy(update={"orphan_hours": 1.0})) for _ in range(5)]
+    for made in many:
+        made._orphans_at = 0.0
+        made.round()
+    assert len(listed) == 1
+
+
+def test_a_record_of_a_newer_version_stops_nothing(
+    services: Services, settings: Settings, desk: Any, until: Until
+) -> None:
+    """It goes into quarantine; the job beside it is announced, and it is, too, when it can be read."""
+    broken, whole = desk.order(), desk.order()
+    desk.rung()
+    row, made = services.store.table._rows[broken.id], reaper(services, settings)
+    record, row.record = row.record, '{"format": 2}'
+    bells: list[tuple[str, int]] = []
+    until(lambda: made.round() or bells.extend(desk.rung()) or bells)
+    assert (set(bells), services.store.queue().quarantined) == ({(whole.id, 1)}, 1)
+    row.record = record
+    until(lambda: made.round() or (broken.id, 1) in desk.rung())
+
+
 class Silent(Dispatcher):
     """A queue that is away."""
 

@@ -1,9 +1,10 @@
 -- Remove a row with all that belongs to it if it is still at the revision that the caller read.
--- ARGV: job id, revision, erasures. Returns 1 when it is gone, 0 when it has changed meanwhile.
+-- ARGV: job id, revision, erasures, whether restyles go too ('' for no).
+-- Returns 1 when it is gone, 0 when it has changed meanwhile.
 
 local id, revision = ARGV[1], ARGV[2]
 local key = P .. 'job:' .. id
-local row = redis.call('HMGET', key, 'revision', 'state', 'tenant', 'mark', 'idempotency')
+local row = redis.call('HMGET', key, 'revision', 'state', 'tenant', 'mark', 'idempotency', 'parent')
 
 if not row[1] then
     return 1
@@ -17,6 +18,16 @@ redis.call('SREM', P .. 'active:' .. row[3], id)
 redis.call('ZREM', P .. 'tenant:' .. row[3], row[4])
 leave_queue(id)
 leave_agendas(id, {})
+redis.call('ZREM', P .. 'agenda:deletion', id)
+redis.call('HDEL', P .. 'tries:deletion', id)
+if row[6] then
+    redis.call('SREM', P .. 'restyles:' .. row[6], id)
+end
+if ARGV[4] ~= '' then
+    for _, restyle in ipairs(redis.call('SMEMBERS', P .. 'restyles:' .. id)) do
+        redis.call('ZADD', P .. 'agenda:deletion', string.format('%.6f', now()), restyle)
+    end
+end
 add_erasures(cjson.decode(ARGV[3]))
 
 -- The Idempotency-Key goes with the last of its jobs.

@@ -22,6 +22,13 @@ if idempotency_key ~= '' then
     end
 end
 
+-- Its drawings would outlive the face that their owner has deleted.
+for _, write in ipairs(writes) do
+    if write.parent ~= '' and redis.call('EXISTS', P .. 'job:' .. write.parent) == 0 then
+        return { 'no_parent' }
+    end
+end
+
 if max_queued and redis.call('ZCARD', P .. 'queue') + #writes > max_queued then
     return { 'full' }
 end
@@ -38,6 +45,10 @@ for i, write in ipairs(writes) do
     put(write, false, 1, nonce)
     redis.call('SADD', P .. 'active:' .. tenant, write.id)
     redis.call('ZADD', P .. 'tenant:' .. tenant, 0, write.mark)
+    if write.parent ~= '' then
+        redis.call('SADD', P .. 'restyles:' .. write.parent, write.id)
+        redis.call('HSET', P .. 'job:' .. write.id, 'parent', write.parent)
+    end
     if idempotency_key ~= '' then
         redis.call('HSET', P .. 'job:' .. write.id, 'idempotency', idempotency)
     end

@@ -2,7 +2,9 @@
 -- slot. Numbers that must keep their digits (times, ranks) arrive and leave as text: Lua would cut them to 14 digits.
 
 local P = KEYS[1]
-local AGENDAS = { 'lease', 'deadline', 'retention', 'doorbell', 'webhook' }
+local QUARANTINED = 'quarantined'
+-- Those whose entries are replaced with every write of their row.
+local AGENDAS = { 'lease', 'deadline', 'retention', 'doorbell', 'webhook', 'quarantine' }
 
 local function now()
     local time = redis.call('TIME')
@@ -41,11 +43,27 @@ local function add_events(id, events, has_ended)
     redis.call('EXPIRE', key, EVENT_SECONDS)
 end
 
+-- Bring back what `quarantine.lua` took away and a write does not say.
+local function readmit(write)
+    local key = P .. 'job:' .. write.id
+    redis.call('ZADD', P .. 'tenant:' .. write.tenant, 0, write.mark)
+    if not write.has_ended then
+        redis.call('SADD', P .. 'active:' .. write.tenant, write.id)
+    elseif not write.is_visible and not redis.call('HGET', key, 'owes_webhook') then
+        write.agenda.webhook = nil
+    end
+    redis.call('HDEL', key, 'owes_webhook')
+end
+
 -- Put a row with its indexes; old_state is false for a new one.
 local function put(write, old_state, revision, nonce)
     local id = write.id
     redis.call('HSET', P .. 'job:' .. id, 'record', write.record, 'revision', revision, 'nonce', nonce,
-        'token', write.token, 'state', write.state, 'tenant', write.tenant, 'mark', write.mark)
+        'token', write.token, 'state', write.state, 'tenant', write.tenant, 'folder', write.folder,
+        'mark', write.mark)
+    if old_state == QUARANTINED then
+        readmit(write)
+    end
     if old_state ~= write.state then
         if old_state then
             redis.call('HINCRBY', P .. 'states', old_state, -1)

@@ -169,3 +169,37 @@ def test_a_batch_shows_its_jobs_and_forgets_deleted_ones(api: "Api", client: htt
     for job in jobs:
         client.delete(f"/jobs/{job.id}")
     assert client.get(path).status_code == 404
+
+
+def test_a_batch_is_deleted_at_once(api: "Api", client: httpx.Client, tenant: str) -> None:
+    """All of its jobs, with everything about them; by its owner only, and as often as one likes."""
+    jobs = api.services.store.submit(in_batch([new_job(JobOptions(), tenant=tenant) for _ in range(3)])).jobs
+    folders = {api.worker.do(job.id).folder for job in jobs[:2]}
+    path = f"/batches/{jobs[0].batch_id}"
+    assert api.client(api.new_key()).delete(path).status_code == 204
+    assert len(client.get(path).json()["jobs"]) == 3
+    assert [client.delete(path).status_code for _ in range(2)] == [204, 204]
+    assert client.get(path).status_code == 404
+    assert client.get("/jobs").json()["jobs"] == []
+    assert not any(blob.key.rpartition("/")[0] in folders for blob in api.services.blobs.list_blobs())
+    assert client.delete("/batches/nonsense").json()["code"] == "unknown_job"
+
+
+def test_a_record_that_cannot_be_read_hurts_only_itself(api: "Api", client: httpx.Client, tenant: str) -> None:
+    """Lists, batches and health go on; it says what is wrong, is counted for the operator, and can be deleted."""
+    store = api.services.store
+    jobs = store.submit(in_batch([new_job(JobOptions(), tenant=tenant) for _ in range(3)])).jobs
+    link, broken = store.table._link, jobs[1]  # type: ignore[attr-defined]  # Of the table over Valkey.
+    api.services.blobs.put(f"{broken.folder}/crop.png", b"face")
+    link.call(lambda valkey: valkey.hset(link.key("job", broken.id), "record", '{"format": 2}'))
+    others = [jobs[0].id, jobs[2].id]
+    assert {job["id"] for job in client.get("/jobs").json()["jobs"]} == set(others)
+    assert [job["id"] for job in client.get(f"/batches/{broken.batch_id}").json()["jobs"]] == others
+    answer = client.get(f"/jobs/{broken.id}")
+    assert (answer.status_code, answer.json()["code"]) == (500, "unreadable_job")
+    assert api.client(api.new_key()).get(f"/jobs/{broken.id}").status_code == 404
+    assert "nigaoe_jobs_quarantined 1.0" in api.client().get("/metrics").text
+    assert client.delete(f"/jobs/{broken.id}").status_code == 204
+    assert client.get(f"/jobs/{broken.id}").status_code == 404
+    assert not any(blob.key.startswith(broken.folder) for blob in api.services.blobs.list_blobs())
+    assert store.queue().quarantined == 0

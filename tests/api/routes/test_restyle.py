@@ -124,3 +124,18 @@ def test_a_key_makes_a_restyle_repeatable(open_api: "Api") -> None:
     first = restyle(0.3)
     assert restyle(0.3).json()["id"] == first.json()["id"]
     assert restyle(0.4).json()["code"] == "idempotency_conflict"
+
+
+def test_deleting_a_face_deletes_its_looks(open_api: "Api") -> None:
+    """One call erases the conversion and every restyle of it, pictures and records, whichever look they came from."""
+    parent, client = converted(open_api), open_api.client()
+    looks: list[str] = []
+    for origin in (parent.id, "last"):
+        answer = client.post(f"/jobs/{looks[-1] if origin == 'last' else origin}/restyle", json={"degree": 0.5})
+        looks.append(answer.json()["id"])
+        claim = open_api.worker.claim(looks[-1])
+        open_api.services.store.succeed(claim, Outcome(blobs={LATENT: parent.blobs[LATENT]}))
+    assert client.delete(f"/jobs/{parent.id}").status_code == 204
+    assert [client.get(f"/jobs/{job_id}").status_code for job_id in (parent.id, *looks)] == [404] * 3
+    assert client.get("/jobs").json()["jobs"] == []
+    assert list(open_api.services.blobs.list_blobs()) == []
