@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
 from typing import Final
 
 import structlog
@@ -23,6 +24,7 @@ from api.middleware.security_headers import SecurityHeaders
 from api.openapi import DESCRIPTION, TAGS, describe
 from api.page_files import page_routes
 from api.routes import batches, blobs, convert, events, faces, health, jobs, restyle, results, styles
+from core.guarded_loop import guarded_task
 from core.services import Services
 from core.settings import Settings
 
@@ -97,9 +99,10 @@ def _lifespan(facilities: Facilities) -> Callable[[FastAPI], AbstractAsyncContex
         asyncio.get_running_loop().set_default_executor(
             ThreadPoolExecutor(WAITING_THREADS, thread_name_prefix="nigaoe-wait")
         )
-        tasks = [asyncio.create_task(_load_detector(facilities), name="load-detector")]
+        errors = facilities.services.errors
+        tasks = [guarded_task("load_detector", partial(_load_detector, facilities), errors)]
         if facilities.settings.webhooks:
-            tasks.append(asyncio.create_task(facilities.webhooks.run(), name="webhooks"))
+            tasks.append(guarded_task("webhook_sender", facilities.webhooks.run, errors))
         async with facilities.services.feed:
             log.info("api.started", version=health.VERSION)
             try:

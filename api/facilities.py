@@ -49,7 +49,7 @@ def build_facilities(settings: Settings, services: Services) -> Facilities:
     secret = load_signing_secret(settings)
     limits = RateLimits(settings)
     styles = StyleCatalogue(settings)
-    meters = Meters(services.store)
+    meters = Meters(services.store, services.errors)
     faces = FaceFinder(settings, FaceTokens(secret), meters)
     outbound = Outbound(allow_loopback=settings.webhook_allow_loopback)
     intake = Intake(services, outbound, meters)
@@ -66,5 +66,5 @@ def build_facilities(settings: Settings, services: Services) -> Facilities:
         darkroom=Darkroom(services),
         readiness=Readiness(services, faces),
         meters=meters,
-        webhooks=WebhookSender(services.store, outbound, settings, secret, meters),
+        webhooks=WebhookSender(services.store, outbound, settings, secret, meters, services.errors),
     )

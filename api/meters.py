@@ -10,6 +10,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from core.error_collector import ErrorCollector
+from core.guarded_loop import UnexpectedErrors
 from core.job_store import JobStore
 from core.queue_collector import QueueCollector
 
@@ -24,13 +26,15 @@ class Meters:
 
     Args:
         store: Asked for the queue at every scrape.
+        errors: Of this process.
     """
 
-    def __init__(self, store: JobStore) -> None:
+    def __init__(self, store: JobStore, errors: UnexpectedErrors) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
         self._registry.register(QueueCollector(store))
+        self._registry.register(ErrorCollector(errors))
         self.requests = Counter(
             "nigaoe_http_requests", "Answered requests.", ["method", "route", "status"], registry=self._registry
         )

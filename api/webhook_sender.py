@@ -19,12 +19,15 @@ from api.meters import Meters
 from api.outbound import Outbound
 from api.webhook_signing import signed_headers, webhook_secret
 from core.errors import NigaoeError, OutboundError
+from core.guarded_loop import UnexpectedErrors, contained_task
 from core.job_store import JobStore
 from core.jobs import Job
 from core.settings import Settings
 
 LOOK_SECONDS: Final = 1.0
 AT_ONCE: Final = 16
+DELIVERY: Final = "webhook_delivery"
+"""Where unexpected errors of one delivery are counted."""
 
 log = structlog.get_logger(__name__)
 
@@ -38,16 +41,24 @@ class WebhookSender:
         settings: How often and how long to try.
         signing_secret: Of the service.
         meters: Counts deliveries.
+        errors: Where unexpected errors are recorded.
     """
 
     def __init__(
-        self, store: JobStore, outbound: Outbound, settings: Settings, signing_secret: bytes, meters: Meters
+        self,
+        store: JobStore,
+        outbound: Outbound,
+        settings: Settings,
+        signing_secret: bytes,
+        meters: Meters,
+        errors: UnexpectedErrors,
     ) -> None:
         self._store = store
         self._outbound = outbound
         self._settings = settings
         self._secret = signing_secret
         self._meters = meters
+        self._errors = errors
         self._under_way: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
@@ -56,9 +67,10 @@ class WebhookSender:
             while True:
                 await self._start_due()
                 await asyncio.sleep(min(LOOK_SECONDS, self._settings.webhook_pause_seconds))
-        finally:
+        except asyncio.CancelledError:  # Whatever else ends this loop is no reason to break deliveries off.
             for task in self._under_way.values():
                 task.cancel()
+            raise
 
     async def _start_due(self) -> None:
         room = AT_ONCE - len(self._under_way)
@@ -71,14 +83,12 @@ class WebhookSender:
             return
         for job, number in due:
             if job.id not in self._under_way:  # A delivery may take longer than the pause after it.
-                task = asyncio.create_task(self.deliver(job, number), name=f"webhook-{job.id}")
+                task = contained_task(DELIVERY, self.deliver(job, number), self._errors, name=f"webhook-{job.id}")
                 self._under_way[job.id] = task
                 task.add_done_callback(partial(self._finished, job.id))
 
-    def _finished(self, job_id: str, task: asyncio.Task[None]) -> None:
+    def _finished(self, job_id: str, _task: asyncio.Task[None]) -> None:
         self._under_way.pop(job_id, None)
-        if not task.cancelled() and (fault := task.exception()) is not None:
-            log.error("webhook.crashed", job_id=job_id, exc_info=fault)  # It comes due again.
 
     async def deliver(self, job: Job, number: int) -> None:
         """Try once; settle if it was taken, or if this was the last try.
@@ -88,7 +98,7 @@ class WebhookSender:
             number: Of this try, from 1.
         """
         try:
-            outcome = await self._send(job)
+            outcome = await self._try_to_send(job)
             if outcome == "failed" and number >= self._settings.webhook_tries:
                 outcome = "given_up"
             if outcome != "failed":
@@ -98,6 +108,16 @@ class WebhookSender:
             return
         self._meters.webhooks.labels(outcome).inc()
         log.info("webhook.tried", job_id=job.id, outcome=outcome, number=number)
+
+    async def _try_to_send(self, job: Job) -> str:
+        """What nobody expected is a failed try like any other, so that it is given up some day."""
+        try:
+            return await self._send(job)
+        except NigaoeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - recorded whole; one job's call must not end the others'.
+            self._errors.record(DELIVERY, error)
+            return "failed"
 
     async def _send(self, job: Job) -> str:
         body = await run_in_threadpool(self._body, job)

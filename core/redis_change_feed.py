@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from typing_extensions import override
 
 from core.changes import FALLBACK_SECONDS, ChangeFeed, Listener
+from core.guarded_loop import UnexpectedErrors, guarded_task
 from core.listeners import Listeners
 from core.redis_link import CONNECT_SECONDS
 
@@ -26,13 +27,15 @@ class RedisChangeFeed(ChangeFeed):
     Args:
         url: As for `core.redis_link.RedisLink`.
         namespace: Likewise.
+        errors: Where unexpected errors are recorded; None: nobody asks for them.
     """
 
-    def __init__(self, url: str, *, namespace: str = "nigaoe") -> None:
+    def __init__(self, url: str, *, namespace: str = "nigaoe", errors: UnexpectedErrors | None = None) -> None:
         self._client: Any = redis.Redis.from_url(
             url, decode_responses=True, retry=Retry(NoBackoff(), 0), socket_connect_timeout=CONNECT_SECONDS
         )
         self._channel = f"{{{namespace}}}:changes"
+        self._errors = errors or UnexpectedErrors()
         self._listeners = Listeners()
         self._task: asyncio.Task[None] | None = None
         self._subscribed = asyncio.Event()
@@ -43,7 +46,7 @@ class RedisChangeFeed(ChangeFeed):
 
     @override
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._stay_subscribed(), name="nigaoe-change-feed")
+        self._task = guarded_task("change_feed", self._stay_subscribed, self._errors)
         return self
 
     @override
@@ -67,8 +70,10 @@ class RedisChangeFeed(ChangeFeed):
             except (RedisError, OSError) as error:
                 if self._subscribed.is_set():
                     _log.warning("change_feed.lost", error=type(error).__name__)
-            self._subscribed.clear()
-            self._listeners.wake_all()
+            finally:
+                # Whatever ended the subscription: who waits must look for himself meanwhile.
+                self._subscribed.clear()
+                self._listeners.wake_all()
             await asyncio.sleep(FALLBACK_SECONDS)
 
     async def _pass_on(self, pubsub: Any) -> None:

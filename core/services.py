@@ -6,7 +6,7 @@ can be used with none of them installed.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.blob_store import BlobStore
@@ -15,6 +15,7 @@ from core.dispatch import Dispatcher
 from core.errors import InvalidSettings
 from core.events import EventLog
 from core.folder_blob_store import FolderBlobStore
+from core.guarded_loop import UnexpectedErrors
 from core.job_store.contract import JobStore
 from core.job_store.ledger_store import LedgerJobStore
 from core.job_store.lifecycle import JobPolicy
@@ -40,6 +41,7 @@ class Services:
     signer: LinkSigner
     dispatcher: Dispatcher
     retention: Retention
+    errors: UnexpectedErrors = field(default_factory=UnexpectedErrors)  # Of this process.
 
     def close(self) -> None:
         """Give all connections back."""
@@ -78,15 +80,17 @@ def connect(settings: Settings) -> Services:
     store = LedgerJobStore(RedisJobTable(link), JobPolicy.from_settings(settings))
     signer = LinkSigner(load_signing_secret(settings))
     blobs = open_blob_store(settings, signer)
+    errors = UnexpectedErrors()
     return Services(
         settings=settings,
         store=store,
         events=RedisEventLog(link),
-        feed=RedisChangeFeed(url),
+        feed=RedisChangeFeed(url, errors=errors),
         blobs=blobs,
         signer=signer,
         dispatcher=CeleryDispatcher(url, deadline_seconds=settings.job_deadline_seconds),
         retention=Retention(store, blobs, orphan_seconds=settings.orphan_hours * 3600),
+        errors=errors,
     )
 
 

@@ -24,6 +24,8 @@ RECONNECT_MILLISECONDS: Final = 1500
 SEND_SECONDS: Final = 30.0
 """A client that takes nothing for so long has gone, even if nobody told."""
 PING_SECONDS: Final = 15
+STREAM: Final = "event_stream"
+"""Where unexpected errors of one client's stream are counted."""
 
 LastEventId = Annotated[
     str | None,
@@ -101,6 +103,8 @@ async def _told(services: Services, job_id: str, after: str) -> AsyncIterator[Se
         yield ServerSentEvent(json.dumps({"code": error.code}), event="gone")
     except NigaoeError:
         return  # The store is away: the client comes back by itself, with the last id it has.
+    except Exception as error:  # noqa: BLE001 - recorded whole; the client comes back, and the others hear nothing of it.
+        services.errors.record(STREAM, error)
 
 
 async def _counted(events: AsyncIterator[ServerSentEvent], tools: Tools) -> AsyncIterator[ServerSentEvent]:
