@@ -4,9 +4,12 @@ The record of a job names their keys from the beginning, so that links, deletion
 them exist. Making one twice (in two processes at once) gives the same picture twice and harms nobody.
 """
 
-import threading
 from collections.abc import Callable, Mapping
 from typing import Final
+
+import anyio
+from anyio import to_thread
+from starlette.concurrency import run_in_threadpool
 
 from core.blob_store import ANIMATION, COMPARE, CROP, FRAMES, PERSON, RESULT_PNG, RESULT_WEBP
 from core.errors import NoSuchResult, UnknownBlob, UnknownJob
@@ -31,12 +34,24 @@ class Darkroom:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._room = threading.Lock()  # One at a time: this process's cores are there for uploads.
+        # One at a time: this process's cores are there for uploads. Whoever waits for a turn holds no thread: those are
+        # there for everyone, health checks included.
+        self._turns = anyio.CapacityLimiter(1)
         self._recipes: Mapping[str, Callable[[Job], bytes]] = {
             RESULT_WEBP: self._webp,
             COMPARE: self._comparison,
             ANIMATION: self._film,
         }
+
+    async def provide(self, job: Job, name: str) -> None:
+        """See to it that a picture of a job is there; raises what `develop` raises.
+
+        Args:
+            job: It has succeeded.
+            name: A blob that its record names.
+        """
+        if name in self._recipes and not await run_in_threadpool(self._services.blobs.exists, job.blobs[name]):
+            await to_thread.run_sync(self.develop, job, name, limiter=self._turns)
 
     def develop(self, job: Job, name: str) -> None:
         """Make a picture of a job and store it, unless that was done before or is not done here. Blocks.
@@ -54,9 +69,7 @@ class Darkroom:
         recipe, key = self._recipes.get(name), job.blobs[name]
         if recipe is None or self._services.blobs.exists(key):
             return
-        with self._room:
-            if not self._services.blobs.exists(key):
-                self._keep(job, key, recipe(job))
+        self._keep(job, key, recipe(job))
 
     def _keep(self, job: Job, key: str, data: bytes) -> None:
         self._services.blobs.put(key, data)

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
-from starlette.concurrency import run_in_threadpool
+import anyio
+from anyio import to_thread
 
 from api.face_finder import FaceFinder
 from api.schemas import ReadyView
@@ -15,6 +16,10 @@ KEEP_SECONDS: Final = 1.0
 """Anyone may ask, and the check writes a probe into the blob store: an answer this old is good enough."""
 ANSWER_SECONDS: Final = 5.0
 OK: Final = "ok"
+PROBE_THREADS: Final = 4
+"""Three checks at a time and one measurement; a check that hangs keeps its thread, and the next look says so."""
+
+T = TypeVar("T")
 
 
 class Readiness:
@@ -29,6 +34,8 @@ class Readiness:
         self._services = services
         self._faces = faces
         self._turn = asyncio.Lock()
+        # Of its own: whether we are ready must not depend on what requests do with the threads that they share.
+        self._threads = anyio.CapacityLimiter(PROBE_THREADS)
         self._last: tuple[float, ReadyView] | None = None
 
     async def look(self) -> ReadyView:
@@ -38,6 +45,10 @@ class Readiness:
             if self._last is None or now - self._last[0] > KEEP_SECONDS:
                 self._last = (now, await self._look())
             return self._last[1]
+
+    async def in_own_thread(self, work: Callable[[], T]) -> T:
+        """Run a probe in a thread that no request can take away; when its time is up, it is left behind."""
+        return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
 
     async def _look(self) -> ReadyView:
         job_store, blob_store, workers, quarantined = await asyncio.gather(
@@ -63,9 +74,12 @@ class Readiness:
 
     async def _ask(self, check: Callable[[], object]) -> str:
         try:
-            await asyncio.wait_for(run_in_threadpool(check), ANSWER_SECONDS)
+            await asyncio.wait_for(self.in_own_thread(check), ANSWER_SECONDS)
         except NigaoeError as error:
             return error.message
         except TimeoutError:
             return f"It did not answer within {ANSWER_SECONDS:g} seconds."
+        except Exception as error:  # noqa: BLE001 - recorded whole; one part that is broken is not ready, the others are told.
+            self._services.errors.record("readiness", error)
+            return "It failed in a way that nobody expected: the log says more."
         return OK

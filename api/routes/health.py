@@ -3,7 +3,6 @@
 import importlib.metadata
 
 from fastapi import APIRouter, Response
-from starlette.concurrency import run_in_threadpool
 
 from api.dependencies import Tools
 from api.meters import CONTENT_TYPE
@@ -50,7 +49,8 @@ async def show_version() -> VersionView:
 )
 async def show_metrics(tools: Tools) -> Response:
     """Requests of this process; queue and workers of the whole service. Nothing in it belongs to a person."""
-    return Response(await run_in_threadpool(tools.meters.exposition), headers={"Content-Type": CONTENT_TYPE})
+    page = await tools.readiness.in_own_thread(tools.meters.exposition)
+    return Response(page, headers={"Content-Type": CONTENT_TYPE})
 
 
 # Probes that look at nothing but the status; the document describes them once, as GET.

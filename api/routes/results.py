@@ -70,9 +70,11 @@ class Links:
             NoSuchResult: It has none of these blobs.
             StorageFull: It could not be kept when it was made.
         """
-        return await run_in_threadpool(self._to, job_id, blobs, download)
+        job, name = await run_in_threadpool(self._find, job_id, blobs)
+        await self._darkroom.provide(job, name)
+        return await run_in_threadpool(self._redirect, job, name, download)
 
-    def _to(self, job_id: str, blobs: tuple[str, ...], download: bool) -> RedirectResponse:  # noqa: FBT001 - a thread's arguments are positional.
+    def _find(self, job_id: str, blobs: tuple[str, ...]) -> tuple[Job, str]:
         job = self._services.store.get(job_id, tenant=self._caller.tenant)
         if job.state is not JobState.SUCCEEDED:
             raise NoResult(
@@ -81,7 +83,9 @@ class Links:
         name = next((name for name in blobs if name in job.blobs), None)
         if name is None or self._is_gone(job, name):
             raise NoSuchResult("This job has no such picture; its links show what it has.")
-        self._darkroom.develop(job, name)
+        return job, name
+
+    def _redirect(self, job: Job, name: str, download: bool) -> RedirectResponse:  # noqa: FBT001 - a thread's arguments are positional.
         file_name = f"nigaoe-{job.id[:8]}-{name}" if download else None
         link = self._services.blobs.link(job.blobs[name], seconds=self._seconds, download_name=file_name)
         return RedirectResponse(f"{self._base}{link}" if link.startswith("/") else link, status_code=307)

@@ -1,9 +1,12 @@
 """Pictures that are made when they are first asked for."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -107,3 +110,29 @@ def test_a_deletion_in_the_middle_leaves_nothing(open_api: "Api") -> None:
         with pytest.raises(UnknownJob):
             open_api.facilities.darkroom.develop(job, name)
     assert kept(open_api, job).isdisjoint(ON_REQUEST)
+
+
+def test_a_slow_picture_takes_no_threads_from_others(
+    open_api: "Api", monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., Any]
+) -> None:
+    """Sixty clients wait for one film, more than there are threads: health checks and other pictures do not."""
+    job, is_over, is_slow = drawn(open_api), threading.Event(), threading.Event()
+
+    def make(_job: Job) -> bytes:
+        is_slow.set()
+        assert is_over.wait(60)
+        return b"film"
+
+    monkeypatch.setitem(open_api.facilities.darkroom._recipes, ANIMATION, make)
+    limits = httpx.Limits(max_connections=100)
+    client = open_api.client(limits=limits)
+    with ThreadPoolExecutor(60) as pool:
+        waiting = [pool.submit(client.get, f"/jobs/{job.id}/animation") for _ in range(60)]
+        try:
+            assert is_slow.wait(60)
+            eventually(lambda: open_api.facilities.meters.in_progress._value.get() >= 60)
+            assert open_api.client().get("/readyz").json()["checks"]["job_store"] == "ok"
+            assert open_api.client().get(f"/jobs/{job.id}/result.png").status_code == 307
+        finally:
+            is_over.set()
+        assert {answer.result().status_code for answer in waiting} == {307}

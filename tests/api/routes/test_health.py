@@ -1,5 +1,6 @@
 """For those who run the service: alive, ready, measured."""
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -70,3 +71,31 @@ def test_metrics_count_routes_not_paths(api: "Api", client: httpx.Client) -> Non
     assert "nigaoe_workers_ready 1.0" in text
     assert "nigaoe_job_store_up 1.0" in text
     assert 'nigaoe_jobs_stored{state="queued"}' in text
+
+
+def test_a_part_that_fails_unexpectedly_is_one_part(
+    special_api: Callable[..., "Api"], monkeypatch: "pytest.MonkeyPatch"
+) -> None:
+    """The others are looked at all the same, and the fault is counted."""
+    api = special_api()
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(api.services.store, "check", fail)
+    checks = ready(api)[1]["checks"]
+    assert "the log says more" in checks["job_store"]
+    assert checks["blob_store"] == "ok"
+    assert 'nigaoe_unexpected_errors_total{where="readiness"} 1.0' in api.client().get("/metrics").text
+
+
+def test_a_store_that_hangs_is_told_in_time(
+    special_api: Callable[..., "Api"], monkeypatch: "pytest.MonkeyPatch"
+) -> None:
+    """A network folder that is away blocks whoever touches it: the answer does not wait for that thread."""
+    api, is_over = special_api(), threading.Event()
+    monkeypatch.setattr("api.readiness.ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(api.services.blobs, "check", lambda: is_over.wait(60))
+    assert "did not answer" in ready(api)[1]["checks"]["blob_store"]
+    assert not is_over.is_set()
+    is_over.set()
