@@ -164,7 +164,8 @@ def start_encoder(
     Args:
         architecture: Its shape.
         statistics: Of this generator's w; they replace the earlier generator's.
-        earlier: File of the encoder to start from.
+        earlier: File of the encoder to start from, perhaps of a generator with fewer layers: what it guesses for the
+            last of them is the start for the new ones.
 
     Raises:
         CheckpointError: See `load_encoder`.
@@ -174,11 +175,22 @@ def start_encoder(
     if earlier is None:
         return encoder
     checkpoint = load_encoder(earlier)
-    if checkpoint.card.architecture != architecture:
+    found = checkpoint.card.architecture
+    if found.num_ws > architecture.num_ws or found.model_copy(update={"num_ws": architecture.num_ws}) != architecture:
         raise CheckpointMismatch(f"The encoder `{earlier.name}` has another shape than this run's; start without it.")
     weights = {name: tensor.float() for name, tensor in checkpoint.build().named_parameters()}
-    encoder.load_state_dict(encoder.state_dict() | weights)
+    heads = {name: _with_more_layers(weights[f"heads.{name}"], architecture) for name in ("weight", "bias")}
+    encoder.load_state_dict(
+        encoder.state_dict() | weights | {f"heads.{name}": tensor for name, tensor in heads.items()}
+    )
     return encoder
+
+
+def _with_more_layers(heads: Tensor, architecture: EncoderArchitecture) -> Tensor:
+    """Repeat the last layer's head for layers that have none. # [layers * w_dim, ...] -> [num_ws * w_dim, ...]."""
+    layered = heads.unflatten(0, (-1, architecture.w_dim))
+    last = layered[-1:].expand(architecture.num_ws - len(layered), *layered.shape[1:])
+    return torch.cat([layered, last]).flatten(0, 1)
 
 
 def _card(metadata: Mapping[str, str], path: Path) -> EncoderCard:

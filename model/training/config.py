@@ -15,7 +15,7 @@ from faces.align import AlignmentTemplate
 from model.architecture import Architecture
 from model.inversion.settings import LossWeights
 
-PRESETS = ("tiny64", "ffhq256", "ffhq1024", "anime64")
+PRESETS = ("tiny64", "tiny128", "ffhq256", "ffhq1024", "anime64")
 Images = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]

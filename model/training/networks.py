@@ -17,6 +17,7 @@ from model.checkpoint import Checkpoint, load_checkpoint
 from model.discriminator import Discriminator
 from model.generator import Generator
 from model.tags import select
+from model.training.growth import check_growth, grow_discriminator, grow_generator
 
 NamedParameters = dict[str, nn.Parameter]
 
@@ -55,12 +56,15 @@ class Starts:
         average: File whose generator becomes the moving average.
         discriminator: File with a discriminator.
         encoder: File of an encoder, perhaps of an earlier generator; only reconstruction needs one.
+        grow: The files may hold networks of half the run's resolution; such are grown
+            (see :mod:`model.training.growth`).
     """
 
     generator: Path | None = None
     average: Path | None = None
     discriminator: Path | None = None
     encoder: Path | None = None
+    grow: bool = False
 
 
 def build_networks(architecture: Architecture, starts: Starts, device: torch.device, *, seed: int) -> Networks:
@@ -72,12 +76,12 @@ def build_networks(architecture: Architecture, starts: Starts, device: torch.dev
     torch.manual_seed(seed)
     generator, discriminator, average = Generator(architecture), Discriminator(architecture), Generator(architecture)
     if starts.generator is not None:
-        _fill(generator, _tensors(starts.generator, architecture, "generator"))
+        _fill(generator, _generator_start(starts.generator, generator, grow=starts.grow))
     average.load_state_dict(generator.state_dict())
     if starts.average is not None:
-        _fill(average, _tensors(starts.average, architecture, "generator"))
+        _fill(average, _generator_start(starts.average, generator, grow=starts.grow))
     if starts.discriminator is not None:
-        _fill(discriminator, _tensors(starts.discriminator, architecture, "discriminator"))
+        _fill(discriminator, _discriminator_start(starts.discriminator, discriminator, grow=starts.grow))
     return _assemble(generator, discriminator, average, device, trainable_blocks=None, freeze_d=0)
 
 
@@ -92,7 +96,8 @@ def build_child(
 ) -> Networks:
     """Build the networks of a fine-tune: the parent's generator, of which the last blocks learn.
 
-    A generator to start from gives only what learns; everything frozen is the parent's.
+    A generator to start from gives only what learns; everything frozen is the parent's. One of half the resolution is
+    grown by the parent's finest convolutions, whose colours are not yet listened to.
 
     Raises:
         CheckpointMismatch: The parent has no generator, the discriminator another architecture, or there are fewer
@@ -105,10 +110,10 @@ def build_child(
     for network, start in ((generator, starts.generator), (average, starts.average or starts.generator)):
         if start is not None:
             learning = generator_parameters(network, trainable_blocks)
-            tensors = _tensors(start, architecture, "generator")
+            tensors = _generator_start(start, network, grow=starts.grow)
             _fill(network, dict(parent.generator) | {name: tensors[name] for name in learning})
     if starts.discriminator is not None:
-        _fill(discriminator, _tensors(starts.discriminator, architecture, "discriminator"))
+        _fill(discriminator, _discriminator_start(starts.discriminator, discriminator, grow=starts.grow))
     elif parent.discriminator:
         _fill(discriminator, parent.discriminator)
     return _assemble(generator, discriminator, average, device, trainable_blocks=trainable_blocks, freeze_d=freeze_d)
@@ -159,14 +164,46 @@ def _assemble(
     return Networks(generator.train(), discriminator.train(), average.eval(), learning, opposing)
 
 
-def _tensors(path: Path, architecture: Architecture, what: str) -> Mapping[str, Tensor]:
-    checkpoint = load_checkpoint(path)
-    if checkpoint.card.architecture != architecture:
-        raise CheckpointMismatch(f"`{path.name}` has another architecture than this run; choose a config that fits.")
-    tensors = checkpoint.generator if what == "generator" else checkpoint.discriminator
-    if not tensors:
-        raise CheckpointMismatch(f"`{path.name}` holds no {what}.")
-    return tensors
+def _generator_start(path: Path, generator: Generator, *, grow: bool) -> Mapping[str, Tensor]:
+    """Return the state in a file that fits ``generator``, grown where the file is smaller and may be."""
+    checkpoint, architecture = load_checkpoint(path), generator.architecture
+    if not checkpoint.generator:
+        raise CheckpointMismatch(f"`{path.name}` holds no generator.")
+    if _fits(checkpoint, architecture, path, grow=grow):
+        return checkpoint.generator
+    return grow_generator(generator.state_dict(), checkpoint.generator, architecture.resolution)
+
+
+def _discriminator_start(path: Path, discriminator: Discriminator, *, grow: bool) -> Mapping[str, Tensor]:
+    """Return the state in a file that fits ``discriminator``, grown where the file is smaller and may be."""
+    checkpoint, architecture = load_checkpoint(path), discriminator.architecture
+    if not checkpoint.discriminator:
+        raise CheckpointMismatch(f"`{path.name}` holds no discriminator.")
+    if _fits(checkpoint, architecture, path, grow=grow):
+        return checkpoint.discriminator
+    return grow_discriminator(discriminator.state_dict(), checkpoint.discriminator, architecture)
+
+
+def _fits(checkpoint: Checkpoint, architecture: Architecture, path: Path, *, grow: bool) -> bool:
+    """Whether a file has the run's architecture; False: it has to be grown.
+
+    Raises:
+        CheckpointMismatch: It has another one, and cannot be grown to the run's or must not be.
+    """
+    found = checkpoint.card.architecture
+    if found == architecture:
+        return True
+    if not grow:
+        hint = (
+            "; `--grow` starts from networks of half the resolution"
+            if 2 * found.resolution == architecture.resolution
+            else ""
+        )
+        raise CheckpointMismatch(
+            f"`{path.name}` has another architecture than this run; choose a config that fits{hint}."
+        )
+    check_growth(found, architecture, path.name)
+    return False
 
 
 def _fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:

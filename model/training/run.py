@@ -8,7 +8,7 @@ import torch
 
 from core.errors import TrainingError
 from model.architecture import Architecture
-from model.checkpoint import Checkpoint, load_checkpoint
+from model.checkpoint import Checkpoint, load_checkpoint, read_card
 from model.encoder.architecture import encoder_architecture
 from model.encoder.checkpoint import start_encoder
 from model.encoder.network import Encoder
@@ -19,6 +19,7 @@ from model.perceptual import EfficientNetFeatures
 from model.training.config import TrainingConfig
 from model.training.dataset import PackedDataset
 from model.training.distributed import Team, join_team
+from model.training.growth import grown_architecture
 from model.training.moment_matching import LEVELS, MomentMatching
 from model.training.networks import Networks, Starts, build_child, build_networks
 from model.training.photo_latents import PhotoLatents
@@ -67,7 +68,7 @@ def carry_out(plan: RunPlan, report: Report | None = None) -> Progress:
     _set_up_torch(plan.config)
     dataset = PackedDataset(plan.dataset)
     parent = load_checkpoint(plan.parent) if plan.parent is not None else None
-    architecture = _architecture(plan.config, parent, dataset)
+    architecture = _architecture(plan, parent, dataset)
     check_folder(plan.folder, resume=plan.resume)
     team = join_team(plan.config.compute.device)
     try:
@@ -131,8 +132,10 @@ def _set_up_torch(config: TrainingConfig) -> None:
         torch.set_num_threads(config.compute.threads)
 
 
-def _architecture(config: TrainingConfig, parent: Checkpoint | None, dataset: PackedDataset) -> Architecture:
-    architecture = parent.card.architecture if parent is not None else config.architecture
+def _architecture(plan: RunPlan, parent: Checkpoint | None, dataset: PackedDataset) -> Architecture:
+    architecture = parent.card.architecture if parent is not None else plan.config.architecture
+    if architecture is None and plan.starts.grow and plan.starts.generator is not None:
+        architecture = grown_architecture(read_card(plan.starts.generator).architecture)
     if architecture is None:
         raise TrainingError("The config has no [architecture]; only a fine-tune takes it from its parent.")
     if architecture.resolution != dataset.resolution:

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 Dataset = Annotated[Path | None, typer.Argument(help="Folder written by `nigaoe data prepare`.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the run.")]
 InitDiscriminator = Annotated[Path | None, typer.Option(help="Slim checkpoint with a discriminator to start from.")]
+Grow = Annotated[
+    Path | None,
+    typer.Option(
+        help="Slim checkpoint of half the resolution, grown by one block that does not yet show; the other --init "
+        "files may be of half the resolution, too."
+    ),
+]
 InitEncoder = Annotated[Path | None, typer.Option(help="Encoder to train on, where `reconstruction.weight` is not 0.")]
 
 
@@ -37,9 +44,10 @@ app = typer.Typer(
 def train(
     dataset: Dataset = None,
     *,
-    config: Annotated[str, typer.Option(help="tiny64, ffhq256, ffhq1024, or a TOML file.")] = "tiny64",
+    config: Annotated[str, typer.Option(help="tiny64, tiny128, ffhq256, ffhq1024, or a TOML file.")] = "tiny64",
     output: Output = None,
     init: Annotated[Path | None, typer.Option(help="Slim checkpoint whose generator is trained on.")] = None,
+    grow: Grow = None,
     init_average: Annotated[Path | None, typer.Option(help="Slim checkpoint of the moving average.")] = None,
     init_discriminator: InitDiscriminator = None,
     init_encoder: InitEncoder = None,
@@ -60,7 +68,8 @@ def train(
     if resume_from is not None:
         plan = replace(_resumed(resume_from, dataset, output, changes), starts=Starts(encoder=init_encoder))
     else:
-        starts = Starts(init, init_average, init_discriminator, init_encoder)
+        generator = _start(init, grow)
+        starts = Starts(generator, init_average, init_discriminator, init_encoder, grow=grow is not None)
         plan = RunPlan(load_config(config, changes), _needed(dataset), _folder(output, config), starts)
     _carry_out(replace(plan, tensorboard=tensorboard), dry_run=dry_run)
 
@@ -77,6 +86,7 @@ def finetune(
     trainable_blocks: Annotated[int | None, typer.Option(min=0, help="Last resolutions that learn.")] = None,
     freeze_d: Annotated[int | None, typer.Option(min=0, help="Finest discriminator stages that stay.")] = None,
     init: Annotated[Path | None, typer.Option(help="Slim checkpoint whose last blocks are trained on.")] = None,
+    grow: Grow = None,
     init_discriminator: InitDiscriminator = None,
     init_encoder: InitEncoder = None,
     photo_latents: Annotated[
@@ -98,11 +108,18 @@ def finetune(
     if resume_from is not None:
         plan = replace(_resumed(resume_from, dataset, output, changes), starts=Starts(encoder=init_encoder))
     else:
-        starts = Starts(init, discriminator=init_discriminator, encoder=init_encoder)
+        generator = _start(init, grow)
+        starts = Starts(generator, discriminator=init_discriminator, encoder=init_encoder, grow=grow is not None)
         folder = _folder(output, config)
         plan = RunPlan(load_config(config, changes), _needed(dataset), folder, starts, parent=_needed(parent))
     latents = photo_latents or plan.photo_latents
     _carry_out(replace(plan, tensorboard=tensorboard, photo_latents=latents), dry_run=dry_run)
+
+
+def _start(init: Path | None, grow: Path | None) -> Path | None:
+    if init is not None and grow is not None:
+        raise UsageError("`--grow` is a way to start, as `--init` is: name one of the two.")
+    return grow or init
 
 
 def _needed(path: Path | None) -> Path:

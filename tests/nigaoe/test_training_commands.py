@@ -16,8 +16,12 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from core.errors import ParentMismatch
-from model.checkpoint import load_checkpoint
+from core.errors import ParentMismatch, UsageError
+from faces.align import DEMO
+from model.architecture import Architecture
+from model.checkpoint import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
+from model.discriminator import Discriminator
+from model.generator import Generator
 from model.training.dataset import PackedDataset
 from model.training.run_log import read_log
 from nigaoe.cli import app
@@ -168,6 +172,25 @@ def test_a_style_may_learn_from_latents_of_photos(toy: Path) -> None:
     assert json.loads((toy / "shown" / "config.json").read_text())["photo_latents"] == str(latents)
     with pytest.raises(ParentMismatch):
         run("finetune", toy / "other" / "latest.safetensors", *style, "-o", toy / "refused")
+
+
+@pytest.mark.slow
+def test_smaller_networks_can_be_grown(toy: Path) -> None:
+    """`--grow` takes generator and discriminator of 16 px into a run of 32 px; the checkpoint has statistics of all
+    its layers."""
+    shape = Architecture(resolution=16, channels={4: 16, 8: 16, 16: 8}, z_dim=16, w_dim=16, mapping_layers=2)
+    card = CheckpointCard(name="small", architecture=shape, alignment=DEMO, domain="human")
+    small = toy / "small.safetensors"
+    save_checkpoint(Checkpoint(card, Generator(shape).state_dict(), Discriminator(shape).state_dict()), small)
+    command = ("train", toy / "faces", "--config", toy / "toy.toml", "--grow", small, "--init-discriminator", small,
+               "--set", "total_images=16", "--set", "cadence.score_images=0")  # fmt: skip
+    run(*command, "-o", toy / "grown")
+    grown = load_checkpoint(toy / "grown" / "latest.safetensors")
+    assert grown.card.architecture.resolution == 32
+    assert grown.statistics is not None
+    assert grown.statistics.mean.shape == (8, 16)
+    with pytest.raises(UsageError, match="one of the two"):
+        run(*command, "--init", small, "-o", toy / "refused")
 
 
 @pytest.mark.slow

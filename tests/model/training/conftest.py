@@ -26,6 +26,12 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> PackedDataset:
     return PackedDataset(write_dataset(tmp_path_factory.mktemp("data") / "gradients", count=40, resolution=16))
 
 
+@pytest.fixture(scope="session")
+def larger_dataset(tmp_path_factory: pytest.TempPathFactory) -> PackedDataset:
+    """Twelve pictures of 32 px: coloured gradients."""
+    return PackedDataset(write_dataset(tmp_path_factory.mktemp("data") / "larger", count=12, resolution=32))
+
+
 def write_dataset(folder: Path, *, count: int, resolution: int) -> Path:
     folder.mkdir()
     random = np.random.default_rng(0)
