@@ -213,7 +213,7 @@ class FreezeSettings(Section):
         freeze_d: Finest discriminator stages that stay as they are (Mo et al. 2020, FreezeD); 0 trains all.
     """
 
-    trainable_blocks: Annotated[int, Field(ge=0, le=9)] = 4
+    trainable_blocks: Annotated[int, Field(ge=1, le=9)] = 4
     freeze_d: Annotated[int, Field(ge=0, le=9)] = 0
 
 

@@ -123,10 +123,12 @@ def generator_parameters(generator: Generator, trainable_blocks: int | None) -> 
     """Return what learns: the last blocks by their tags, or everything.
 
     Raises:
-        CheckpointMismatch: There are fewer blocks than ``trainable_blocks``.
+        CheckpointMismatch: ``trainable_blocks`` is 0, or there are fewer.
     """
     if trainable_blocks is None:
         return dict(generator.named_parameters())
+    if trainable_blocks == 0:
+        raise CheckpointMismatch("With 0 trainable blocks nothing would learn; let at least the last one.")
     try:
         resolutions = generator.architecture.trainable_resolutions(trainable_blocks)
     except ValueError as error:

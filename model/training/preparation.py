@@ -203,10 +203,7 @@ def _finish(
 
 
 def _windows(source: PictureSource, done: int) -> Iterator[list[SourceFile]]:
-    if source.start is None and source.stop is None:
-        files: Iterator[SourceFile] = islice(read_source(source.path), done, None)
-    else:
-        files = iter(list(read_source(source.path))[source.start : source.stop][done:])
+    files = islice(read_source(source.path, slice(source.start, source.stop)), done, None)
     while window := list(islice(files, WINDOW)):
         yield window
 

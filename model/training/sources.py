@@ -9,6 +9,7 @@ from pathlib import Path
 from core.errors import DatasetError
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif"})
+EVERYTHING = slice(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,49 +27,50 @@ class SourceFile:
     data: bytes
 
 
-def read_sources(paths: list[Path]) -> Iterator[SourceFile]:
-    """Yield every picture of folders and archives, sorted by name within each source.
+def read_source(path: Path, part: slice = EVERYTHING) -> Iterator[SourceFile]:
+    """Yield pictures of one folder or archive in the order of their names, one in memory at a time.
 
-    Raises:
-        DatasetError: A source is missing, damaged, or neither folder nor archive.
-    """
-    for path in paths:
-        yield from read_source(path)
-
-
-def read_source(path: Path) -> Iterator[SourceFile]:
-    """Yield every picture of one folder or archive.
+    Args:
+        path: Folder, tar or zip.
+        part: Which of the sorted pictures; the others are not read.
 
     Raises:
         DatasetError: The source is missing, damaged, or neither folder nor archive.
     """
     if path.is_dir():
-        for file in sorted(p for p in path.rglob("*") if p.is_file() and _is_picture(p.name)):
-            yield SourceFile(path.name, str(file.relative_to(path)), file.read_bytes())
+        for file in sorted(p for p in path.rglob("*") if p.is_file() and _is_picture(p.name))[part]:
+            yield SourceFile(path.name, str(file.relative_to(path)), _read_file(file))
     elif not path.is_file():
         raise DatasetError(f"`{path}` does not exist.")
     elif zipfile.is_zipfile(path):
-        yield from _read_zip(path)
+        yield from _read_zip(path, part)
     elif tarfile.is_tarfile(path):
-        yield from _read_tar(path)
+        yield from _read_tar(path, part)
     else:
         raise DatasetError(f"`{path}` is neither a folder nor a tar or zip archive.")
 
 
-def _read_zip(path: Path) -> Iterator[SourceFile]:
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"`{path}` cannot be read: {error.strerror}.") from error
+
+
+def _read_zip(path: Path, part: slice) -> Iterator[SourceFile]:
     try:
         with zipfile.ZipFile(path) as archive:
-            for name in sorted(n for n in archive.namelist() if _is_picture(n)):
+            for name in sorted(n for n in archive.namelist() if _is_picture(n))[part]:
                 yield SourceFile(path.name, name, archive.read(name))
     except zipfile.BadZipFile as error:
         raise DatasetError(f"`{path}` is damaged: {error}") from error
 
 
-def _read_tar(path: Path) -> Iterator[SourceFile]:
+def _read_tar(path: Path, part: slice) -> Iterator[SourceFile]:
     try:
         with tarfile.open(path) as archive:
             members = sorted((m for m in archive if m.isfile() and _is_picture(m.name)), key=lambda m: m.name)
-            for member in members:
+            for member in members[part]:
                 file = archive.extractfile(member)
                 if file is not None:
                     yield SourceFile(path.name, member.name, file.read())

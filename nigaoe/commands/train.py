@@ -83,7 +83,7 @@ def finetune(
     *,
     config: Annotated[str, typer.Option(help="anime64, or a TOML file.")] = "anime64",
     output: Output = None,
-    trainable_blocks: Annotated[int | None, typer.Option(min=0, help="Last resolutions that learn.")] = None,
+    trainable_blocks: Annotated[int | None, typer.Option(min=1, help="Last resolutions that learn.")] = None,
     freeze_d: Annotated[int | None, typer.Option(min=0, help="Finest discriminator stages that stay.")] = None,
     init: Annotated[Path | None, typer.Option(help="Slim checkpoint whose last blocks are trained on.")] = None,
     grow: Grow = None,

@@ -1,6 +1,8 @@
 """Packing pictures: interruption, duplicates, detection as in serving."""
 
+import shutil
 import tarfile
+import tracemalloc
 from io import BytesIO
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from model.training import preparation
 from model.training.dataset import IMAGES, PackedDataset
 from model.training.framing import AsIsFraming, DetectedFraming, Unusable
 from model.training.preparation import DuplicateFilter, PictureSource, prepare_dataset
+from model.training.sources import read_source
 
 
 @pytest.fixture
@@ -79,6 +82,30 @@ def test_a_slice_keeps_the_last_pictures_out(archive: Path, tmp_path: Path) -> N
     everything = prepare(archive, tmp_path / "c")
     assert np.array_equal(everything.pixels[:25], training.pixels)
     assert np.array_equal(everything.pixels[25:], held_out.pixels)
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar", "zip"])
+@pytest.mark.parametrize(
+    ("part", "names"),
+    [(slice(None, -4), "0 1 2 3 4 5"), (slice(-3, None), "7 8 9"), (slice(20), "0 1 2 3 4 5 6 7 8 9")],
+)
+def test_a_slice_of_a_large_source_fits_into_memory(tmp_path: Path, kind: str, part: slice, names: str) -> None:
+    """Ten files of a megabyte, counted from the front or from the end: one of them is in memory at a time."""
+    folder = tmp_path / "large"
+    folder.mkdir()
+    for number in range(10):
+        (folder / f"{number}.png").write_bytes(bytes(2**20))
+    source = folder
+    if kind != "folder":
+        source = Path(shutil.make_archive(str(tmp_path / "large"), kind, folder))
+    tracemalloc.start()
+    try:
+        found = [Path(file.name).stem for file in read_source(source, part)]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert " ".join(found) == names
+    assert peak < 4 * 2**20
 
 
 def test_a_truncated_data_set_is_refused(archive: Path, tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ import torch
 from processors import needs_bf16
 from torch import Tensor
 
+from core.errors import CheckpointMismatch, TrainingError
 from model.architecture import Architecture
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.discriminator import Discriminator
 from model.generator import Generator
-from model.training.config import TrainingConfig
+from model.training.config import TrainingConfig, load_config
 from model.training.dataset import PackedDataset
 from model.training.distributed import Team
 from model.training.export import describe_run, slim_generator
@@ -119,6 +120,14 @@ def test_frozen_tensors_keep_every_bit(
     assert bool(frozen_d) is bool(freeze_d)
     assert child.card.parent_sha256 == parent.digest
     assert child.card.trainable_blocks == trainable_blocks
+
+
+def test_a_fine_tune_in_which_nothing_learns_is_refused(parent: Checkpoint) -> None:
+    """0 blocks end in a sentence, in the networks and in the settings, before an optimiser complains."""
+    with pytest.raises(CheckpointMismatch, match="at least the last"):
+        build_child(parent, Starts(), ALONE.device, trainable_blocks=0, freeze_d=0, seed=0)
+    with pytest.raises(TrainingError, match=r"freeze\.trainable_blocks"):
+        load_config("anime64", {"freeze.trainable_blocks": 0})
 
 
 def test_a_child_may_take_its_last_blocks_from_another(
