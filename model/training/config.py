@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from core.config_errors import explain
 from core.errors import TrainingError
 from faces.align import AlignmentTemplate
 from model.architecture import Architecture
@@ -266,10 +267,12 @@ def load_config(name_or_path: str, overrides: dict[str, Any] | None = None) -> T
     try:
         document = tomllib.loads(_text(name_or_path))
         for dotted, value in (overrides or {}).items():
-            _assign(document, dotted.split("."), value)
+            assign(document, dotted, value)
         return TrainingConfig.model_validate(document)
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise TrainingError(f"The training config `{name_or_path}` is invalid: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise TrainingError(f"`{name_or_path}` is no TOML: {error}.") from error
+    except ValidationError as error:
+        raise TrainingError(f"The training config `{name_or_path}`: {explain(error, TrainingConfig)}") from error
 
 
 def change_config(config: AnyConfig, overrides: dict[str, Any]) -> AnyConfig:
@@ -281,10 +284,10 @@ def change_config(config: AnyConfig, overrides: dict[str, Any]) -> AnyConfig:
     document = config.model_dump(mode="json")
     try:
         for dotted, value in overrides.items():
-            _assign(document, dotted.split("."), value)
+            assign(document, dotted, value)
         return type(config).model_validate(document)
     except ValidationError as error:
-        raise TrainingError(f"The changed config is invalid: {error}") from error
+        raise TrainingError(f"The changed config: {explain(error, type(config))}") from error
 
 
 def _text(name_or_path: str) -> str:
@@ -298,7 +301,17 @@ def _text(name_or_path: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _assign(document: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
-        document = document.setdefault(key, {})
-    document[keys[-1]] = value
+def assign(document: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set one setting of a document by its dotted name.
+
+    Raises:
+        TrainingError: A part of the name is a single setting, no table.
+    """
+    *tables, last = dotted.split(".")
+    for depth, key in enumerate(tables, start=1):
+        if document.get(key) is None:
+            document[key] = {}
+        document = document[key]
+        if not isinstance(document, dict):
+            raise TrainingError(f"`{'.'.join(tables[:depth])}` is a single setting and has no `{dotted}`.")
+    document[last] = value
