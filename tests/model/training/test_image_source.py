@@ -1,0 +1,112 @@
+"""Real pictures come in the order of the schedule, whether they lie on the device or are read ahead."""
+
+import gc
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from model.training.batch_schedule import BatchSchedule
+from model.training.dataset import PackedDataset
+from model.training.image_source import (
+    BLOCK_STEPS,
+    ImageSource,
+    ResidentImages,
+    Shares,
+    StreamedImages,
+    image_source,
+)
+
+CPU = torch.device("cpu")
+Make = Callable[[PackedDataset, Shares, torch.device], ImageSource]
+
+
+@pytest.mark.parametrize("make", [ResidentImages, StreamedImages])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_batches_come_as_scheduled(tiny_dataset: PackedDataset, make: Make, rank: int) -> None:
+    """Over some epochs and past a block's end, each of two processes gets its half of every batch."""
+    shares = Shares(BatchSchedule(len(tiny_dataset), 3), batch=6, rank=rank, size=2)
+    source = make(tiny_dataset, shares, CPU)
+    for step in range(BLOCK_STEPS + 3):
+        source.prepare(step * 6)
+        chosen = shares.schedule.indices(step * 6, 6)[rank::2]
+        assert torch.equal(source.batch(), torch.from_numpy(tiny_dataset.pixels[chosen])), step
+
+
+@pytest.mark.parametrize("make", [ResidentImages, StreamedImages])
+def test_a_run_may_go_on_from_anywhere(tiny_dataset: PackedDataset, make: Make) -> None:
+    """Back, far ahead, and to a number that is no multiple of the batch: the pictures are those of that number."""
+    shares = Shares(BatchSchedule(len(tiny_dataset), 0), batch=4)
+    source = make(tiny_dataset, shares, CPU)
+    for seen in (0, 4, 8, 0, 4, 10_000, 10_004, 7, 11, 15):
+        source.prepare(seen)
+        expected = tiny_dataset.pixels[shares.schedule.indices(seen, 4)]
+        assert torch.equal(source.batch(), torch.from_numpy(expected)), seen
+
+
+def test_a_failed_reading_ends_in_the_step_that_needs_it(tiny_dataset: PackedDataset) -> None:
+    """What broke in the thread is raised where the batch is asked for, and reading goes on from there."""
+    broken = PackedDataset(tiny_dataset.folder)
+    broken.pixels = np.array(tiny_dataset.pixels)
+    source = StreamedImages(broken, Shares(_Failing(len(broken), 0, at=8), batch=4), CPU)
+    for seen in (0, 4):
+        source.prepare(seen)
+    with pytest.raises(OSError, match="the disk is gone"):
+        source.prepare(8)
+    source.prepare(12)
+    expected = tiny_dataset.pixels[BatchSchedule(len(broken), 0).indices(12, 4)]
+    assert torch.equal(source.batch(), torch.from_numpy(expected))
+
+
+class _Failing(BatchSchedule):
+    """A disk that fails once."""
+
+    def __init__(self, count: int, seed: int, *, at: int) -> None:
+        super().__init__(count, seed)
+        self._at = at
+
+    def indices(self, images_seen: int, batch: int) -> np.ndarray:
+        if images_seen == self._at:
+            raise OSError("the disk is gone")
+        return super().indices(images_seen, batch)
+
+
+def test_the_thread_ends_with_its_source(tiny_dataset: PackedDataset) -> None:
+    """Nobody closes a source: whoever drops it leaves no thread behind."""
+
+    def readers() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name.startswith("image-reader")]
+
+    gc.collect()
+    before = readers()
+    source = StreamedImages(tiny_dataset, Shares(BatchSchedule(len(tiny_dataset), 0), batch=4), CPU)
+    source.prepare(0)
+    (mine,) = [thread for thread in readers() if thread not in before]
+    del source
+    gc.collect()
+    mine.join(timeout=30)
+    assert not mine.is_alive()
+
+
+def test_a_cpu_reads_ahead(tiny_dataset: PackedDataset) -> None:
+    """The mapped file is the host's memory already; only a GPU gets a copy of the whole."""
+    assert isinstance(
+        image_source(tiny_dataset, Shares(BatchSchedule(len(tiny_dataset), 0), batch=4), CPU), StreamedImages
+    )
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="data sets are copied to NVIDIA GPUs only")
+@pytest.mark.parametrize("make", [ResidentImages, StreamedImages, image_source])
+def test_a_gpu_gets_the_same_bytes(tiny_dataset: PackedDataset, make: Make) -> None:
+    """Resident or through pinned slots, a hundred steps that nobody waits for show what the schedule says."""
+    shares = Shares(BatchSchedule(len(tiny_dataset), 0), batch=8)
+    source = make(tiny_dataset, shares, torch.device("cuda", 0))
+    shown = []
+    for step in range(100):
+        source.prepare(step * 8)
+        shown.append(source.batch().clone())
+    for step, batch in enumerate(shown):
+        expected = tiny_dataset.pixels[shares.schedule.indices(step * 8, 8)]
+        assert torch.equal(batch.cpu(), torch.from_numpy(expected)), step
