@@ -95,7 +95,7 @@ class Bench:
         with clock.stage("draw"):
             drawn = conclude(self.pair, Method.CROSS, {"g_ori": result}, target, DEFAULT_LOOK, None).portrait.drawing
         with clock.stage("upscale"):
-            picture = enlarge(drawn[None], self.upscaler)[0].detach()
+            picture = enlarge(drawn[None], self.upscaler, self.pair.upscaler)[0].detach()
         with clock.stage("encode"), tempfile.NamedTemporaryFile(suffix=".png") as file:
             file.write(encode_png(to_rgb(picture)))
 

@@ -1,7 +1,8 @@
 """The manifest: which weight files a folder holds and what they are to each other.
 
 ``manifest.toml`` lies beside the files it names. The one in the distribution lists the bundled demo pair, the one in
-the data folder (the user registry) what people imported. Format 1, every key but ``file`` and ``parent`` optional::
+the data folder (the user registry) what people imported. Styles are shown in the order of their entries, everywhere:
+the best comes first. Format 1, every key but ``file`` and ``parent`` optional::
 
     format_version = 1
 
@@ -20,6 +21,7 @@ the data folder (the user registry) what people imported. Format 1, every key bu
     parent = "g_ori"                   # the generator that it was fine-tuned from
     title = "Anime"
     description = "Frontal anime portraits."
+    upscaler = "realesr-animevideov3"  # how its drawings are enlarged
 
     [downloads.some-name]              # known to `nigaoe weights fetch`, never fetched by itself
     url = "https://..."
@@ -29,7 +31,7 @@ the data folder (the user registry) what people imported. Format 1, every key bu
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -42,6 +44,16 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$")]
 Domain = Literal["human", "anime", "other"]
+UpscalerName = Literal[
+    "realesr-animevideov3",
+    "realesr-animevideov3-2x",
+    "realesr-animevideov3-soft",
+    "realesrgan-x4plus-anime",
+    "lanczos",
+]
+"""How drawings of a style are enlarged, see `model.upscale`."""
+
+DEFAULT_UPSCALER: Final = "realesr-animevideov3"
 
 
 class _Entry(BaseModel):
@@ -69,6 +81,7 @@ class StyleRow(_Entry):
 
     file: FileName
     parent: Name
+    upscaler: UpscalerName = DEFAULT_UPSCALER
 
 
 class DownloadRow(_Entry):

@@ -13,7 +13,16 @@ from typing import Any, Self
 from core.bundled import BUNDLED_WEIGHTS
 from core.checkpoint_header import CheckpointFacts, read_facts
 from core.errors import BrokenCheckpoint, CheckpointError, InvalidManifest, UnknownGenerator, UnknownStyle
-from core.manifest import MANIFEST_NAME, Domain, DownloadRow, GeneratorRow, StyleRow, read_manifest
+from core.manifest import (
+    DEFAULT_UPSCALER,
+    MANIFEST_NAME,
+    Domain,
+    DownloadRow,
+    GeneratorRow,
+    StyleRow,
+    UpscalerName,
+    read_manifest,
+)
 from core.settings import Settings
 
 
@@ -67,9 +76,11 @@ class Style(WeightEntry):
 
     Attributes:
         parent: Name of the generator that it was fine-tuned from.
+        upscaler: How its drawings are enlarged.
     """
 
     parent: str
+    upscaler: UpscalerName = DEFAULT_UPSCALER
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +117,8 @@ class Registry:
             for name, row in manifest.generators.items():
                 generators[name] = _generator(row, folder, _described(name, row, folder, bundled=is_bundled))
             for name, style in manifest.styles.items():
-                styles[name] = Style(**_described(name, style, folder, bundled=is_bundled), parent=style.parent)
+                described = _described(name, style, folder, bundled=is_bundled)
+                styles[name] = Style(**described, parent=style.parent, upscaler=style.upscaler)
             downloads |= manifest.downloads
         return cls(folders, generators, styles, downloads)
 

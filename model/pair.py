@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from core.errors import CheckpointMismatch, ParentMismatch
+from core.manifest import DEFAULT_UPSCALER, UpscalerName
 from model.checkpoint import CheckpointCard, load_checkpoint
 from model.encoder.checkpoint import LoadedEncoder, load_encoder_of
 from model.generator import Canvas, Generator, Noise
@@ -49,6 +50,8 @@ class Pair:
         g_ori: Draws people.
         g_fin: Draws the style.
         trunk_resolution: Finest resolution at which both draw the same; None when nothing is shared.
+        model_ids: Name and digest of each network, by its role.
+        upscaler: How the style's drawings are enlarged.
     """
 
     style: str
@@ -56,6 +59,7 @@ class Pair:
     g_fin: LoadedGenerator
     trunk_resolution: int | None
     model_ids: Mapping[str, str] = field(default_factory=dict)
+    upscaler: UpscalerName = DEFAULT_UPSCALER
 
 
 def load_generator(path: Path, device: torch.device | str = "cpu", *, encoder: Path | None = None) -> LoadedGenerator:
@@ -78,7 +82,14 @@ def load_generator(path: Path, device: torch.device | str = "cpu", *, encoder: P
     return LoadedGenerator(generator, checkpoint.card, checkpoint.digest, statistics, beside, palette)
 
 
-def load_pair(style: str, g_ori: LoadedGenerator, path: Path, device: torch.device | str = "cpu") -> Pair:
+def load_pair(
+    style: str,
+    g_ori: LoadedGenerator,
+    path: Path,
+    device: torch.device | str = "cpu",
+    *,
+    upscaler: UpscalerName = DEFAULT_UPSCALER,
+) -> Pair:
     """Load a style's generator beside its parent.
 
     Args:
@@ -86,6 +97,7 @@ def load_pair(style: str, g_ori: LoadedGenerator, path: Path, device: torch.devi
         g_ori: The parent, loaded once for all its styles.
         path: The style's checkpoint.
         device: Where it shall draw.
+        upscaler: How its drawings are enlarged, as its manifest entry says.
 
     Raises:
         ParentMismatch: The style was fine-tuned from another generator.
@@ -102,7 +114,7 @@ def load_pair(style: str, g_ori: LoadedGenerator, path: Path, device: torch.devi
     model_ids = {"g_ori": model_id(g_ori), "g_fin": model_id(g_fin)}
     if g_ori.encoder is not None:
         model_ids["encoder"] = f"{g_ori.encoder.card.name}@{g_ori.encoder.digest[:12]}"
-    return Pair(style, g_ori, g_fin, trunk, model_ids)
+    return Pair(style, g_ori, g_fin, trunk, model_ids, upscaler)
 
 
 def trunk_resolution(card: CheckpointCard) -> int | None:

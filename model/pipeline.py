@@ -70,7 +70,7 @@ class Pipeline:
         self.registry = registry
         self.device = device
         self.width = width
-        self.upscaler = Upscaler().to(device) if upscale else None
+        self.upscaler = Upscaler(device, registry.folders) if upscale else None
         self._generators: dict[str, LoadedGenerator] = {}
         self._pairs: dict[str, Pair] = {}
         self._engines: dict[int, SlotEngine] = {}
@@ -84,7 +84,11 @@ class Pipeline:
         """
         if style not in self._pairs:
             _, g_fin = self.registry.pair(style)
-            self._pairs[style] = load_pair(style, self.generator(self.registry.style(style).parent), g_fin, self.device)
+            entry = self.registry.style(style)
+            if self.upscaler is not None:
+                self.upscaler.prepare(entry.upscaler)
+            g_ori = self.generator(entry.parent)
+            self._pairs[style] = load_pair(style, g_ori, g_fin, self.device, upscaler=entry.upscaler)
         return self._pairs[style]
 
     def generator(self, name: str) -> LoadedGenerator:

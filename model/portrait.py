@@ -13,6 +13,7 @@ from torch import Tensor
 
 from core.errors import UsageError
 from core.jobs import DEFAULT_COLOURS, DEFAULT_TRUNCATION
+from core.manifest import UpscalerName
 from model.blend import Degree, blend, degrees_by_resolution
 from model.colour_carrying import carry_colours, free_styles
 from model.colour_grid import colour_grid
@@ -85,7 +86,7 @@ def draw_portraits(
         pair: The style.
         w_plus: # [N, num_ws, w_dim].
         look: Degree, truncation and colours.
-        upscaler: Enlarges small pictures; None leaves them as the generator draws them.
+        upscaler: Enlarges small pictures, in the style's own way; None leaves them as the generator draws them.
         noise: Noise maps, each # [N or 1, 1, R_i, R_i]; None: the generator's own.
 
     Returns:
@@ -97,7 +98,7 @@ def draw_portraits(
     drawn = _coloured(pair, ws, w_plus.to(device), look, maps) if look.colours else ws
     people, (drawings,) = draw_styles([pair], ws, noise=maps, g_fins=[blend(pair, look.degree)], drawn=[drawn])
     people, drawings = people.clamp(-1, 1), drawings.clamp(-1, 1)
-    pictures = enlarge(drawings, upscaler)
+    pictures = enlarge(drawings, upscaler, pair.upscaler)
     return [
         Portrait(person.cpu(), drawing.cpu(), picture.cpu())
         for person, drawing, picture in zip(people, drawings, pictures, strict=True)
@@ -138,9 +139,17 @@ def _coloured(pair: Pair, ws: Tensor, w_plus: Tensor, look: Look, noise: Noise) 
     return torch.lerp(ws, moved, look.colours)
 
 
-def enlarge(drawings: Tensor, upscaler: Upscaler | None) -> Tensor:
-    """Enlarge pictures of less than 256 pixels by the factor 4. # [N, 3, R, R] -> [N, 3, S, S]."""
+def enlarge(drawings: Tensor, upscaler: Upscaler | None, name: UpscalerName) -> Tensor:
+    """Enlarge pictures of less than 256 pixels by the factor 4. # [N, 3, R, R] -> [N, 3, S, S].
+
+    Args:
+        drawings: RGB in [-1, 1].
+        upscaler: None leaves them as they are.
+        name: In which way.
+
+    Raises:
+        BrokenCheckpoint: The weights of that way are missing or damaged.
+    """
     if upscaler is None or drawings.shape[-1] >= MIN_PICTURE:
         return drawings
-    enlarged: Tensor = upscaler(drawings)
-    return enlarged
+    return upscaler(drawings, name)

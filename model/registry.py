@@ -9,6 +9,7 @@ from core.manifest import Manifest
 from core.manifest_editor import edit_manifest
 from core.registry import GeneratorEntry, Registry, WeightEntry
 from model.pair import load_generator, load_pair
+from model.upscale import Upscaler
 
 
 def file_sha256(path: Path) -> str:
@@ -25,7 +26,7 @@ def file_sha256(path: Path) -> str:
 
 
 def verify_entry(registry: Registry, entry: WeightEntry) -> None:
-    """Check one entry of the registry whole: digests, tensors, a style's generator, and a generator's encoder.
+    """Check one entry of the registry whole: digests, tensors, a style's generator and upscaler, a generator's encoder.
 
     Raises:
         CheckpointError: Something is wrong; the message says what.
@@ -35,6 +36,7 @@ def verify_entry(registry: Registry, entry: WeightEntry) -> None:
     if entry.name in {style.name for style in registry.styles()}:
         parent_path, style_path = registry.pair(entry.name)
         load_pair(entry.name, load_generator(parent_path), style_path)
+        Upscaler(folders=registry.folders).prepare(registry.style(entry.name).upscaler)
     elif isinstance(entry, GeneratorEntry):
         _verify_generator(entry)
 

@@ -1,80 +1,118 @@
-"""From 64 to 256 pixels: Real-ESRGAN's compact anime network.
+"""From 64 to 256 pixels, in the way that a style's manifest entry names.
 
-Wang et al., "Real-ESRGAN: Training Real-World Blind Super-Resolution with Pure Synthetic Data", 2021; the network is
-its `realesr-animevideov3-x4`: convolutions and PReLUs at low resolution, one pixel shuffle, added to the nearest
-neighbour.
+Networks that were made for anime draw crisp outlines, and where a style is soft they close eyes and cut lines into
+cheeks. So each style says how its drawings are enlarged: by a network, by a share of it, or not by a network at all.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
+import numpy as np
 import torch
-import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from PIL import Image
 from torch import Tensor, nn
 
-from core.bundled import REALESR_ANIMEVIDEOV3
-from core.errors import BrokenCheckpoint
+from core.bundled import BUNDLED_WEIGHTS, REALESR_ANIMEVIDEOV3
+from core.manifest import DEFAULT_UPSCALER, UpscalerName
+from model.super_resolution import FACTOR, CompactUpscaler, ResidualDenseUpscaler
 
-FACTOR = 4
-FEATURES = 64
-HIDDEN_LAYERS = 16
-# Each of the 18 convolutions sees one pixel further, so a tile with this margin equals the whole picture.
-RECEPTIVE_RADIUS = HIDDEN_LAYERS + 2
-DEFAULT_TILE = 256
+COMPACT_FILE: Final = REALESR_ANIMEVIDEOV3.name
+LARGE_FILE: Final = "realesrgan-x4plus-anime.safetensors"
 
 
-class Upscaler(nn.Module):
-    """Enlarge pictures four times. # [N, 3, H, W] -> [N, 3, 4H, 4W], RGB in [-1, 1].
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How drawings are enlarged four times.
 
-    Args:
-        path: safetensors file with the keys ``body.0`` ... ``body.34``.
-
-    Raises:
-        BrokenCheckpoint: The weight file is missing, damaged or of another network.
+    Attributes:
+        file: Weight file of the network; None: Lanczos interpolation alone.
+        share: Share of the network's picture, the rest is Lanczos's: less means fewer and softer lines; 0..1.
+        halved: Whether the network's picture is reduced by two and enlarged again, which softens its lines.
     """
 
-    def __init__(self, path: Path = REALESR_ANIMEVIDEOV3) -> None:
-        super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(3, FEATURES, 3, padding=1), nn.PReLU(FEATURES)]
-        for _ in range(HIDDEN_LAYERS):
-            layers += [nn.Conv2d(FEATURES, FEATURES, 3, padding=1), nn.PReLU(FEATURES)]
-        layers.append(nn.Conv2d(FEATURES, 3 * FACTOR**2, 3, padding=1))
-        self.body = nn.Sequential(*layers)
-        try:
-            self.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
-        except (OSError, SafetensorError, RuntimeError) as error:
-            raise BrokenCheckpoint(f"The upscaler `{path}` cannot be read; reinstall Nigaoe.") from error
-        self.eval().requires_grad_(requires_grad=False)
+    file: str | None = None
+    share: float = 1.0
+    halved: bool = False
+
+
+WAYS: Final[Mapping[UpscalerName, Way]] = {
+    "realesr-animevideov3": Way(COMPACT_FILE),
+    "realesr-animevideov3-2x": Way(COMPACT_FILE, halved=True),
+    "realesr-animevideov3-soft": Way(COMPACT_FILE, share=0.35),
+    "realesrgan-x4plus-anime": Way(LARGE_FILE),
+    "lanczos": Way(),
+}
+"""By the names that a manifest may use."""
+
+
+class Upscaler:
+    """Enlarges drawings four times; a network is read when it is first needed.
+
+    Args:
+        device: Where the networks compute.
+        folders: Where weight files are looked for, before the bundled folder.
+    """
+
+    def __init__(self, device: torch.device | str = "cpu", folders: Sequence[Path] = ()) -> None:
+        self.device = torch.device(device)
+        self._folders = (*folders, BUNDLED_WEIGHTS)
+        self._networks: dict[str, nn.Module] = {}
+
+    def prepare(self, name: UpscalerName) -> None:
+        """Read what enlarging in a way needs.
+
+        Raises:
+            BrokenCheckpoint: The network's weights are missing or damaged.
+        """
+        if (file := WAYS[name].file) is not None:
+            self._network(file)
 
     @torch.no_grad()
-    def forward(self, image: Tensor, tile: int = DEFAULT_TILE) -> Tensor:
-        """Enlarge, tile by tile where the picture is larger than ``tile`` pixels a side.
+    def __call__(self, drawings: Tensor, name: UpscalerName = DEFAULT_UPSCALER) -> Tensor:
+        """Enlarge.
 
-        Tiles overlap by the network's receptive field, so the result does not depend on ``tile``.
+        Args:
+            drawings: RGB in [-1, 1]. # [N, 3, H, W].
+            name: In which way.
+
+        Returns:
+            RGB in [-1, 1]. # [N, 3, 4H, 4W].
+
+        Raises:
+            BrokenCheckpoint: The network's weights are missing or damaged.
         """
-        height, width = image.shape[2:]
-        if max(height, width) <= tile:
-            return self._enlarge(image)
-        result = image.new_empty(image.shape[0], 3, height * FACTOR, width * FACTOR)
-        for top in range(0, height, tile):
-            for left in range(0, width, tile):
-                self._enlarge_tile(image, result, top, left, tile)
-        return result
+        way = WAYS[name]
+        height, width = (side * FACTOR for side in drawings.shape[2:])
+        if way.file is None:
+            return resampled(drawings, height, width)
+        enlarged: Tensor = self._network(way.file)(drawings)
+        if way.halved:
+            enlarged = resampled(resampled(enlarged, height // 2, width // 2), height, width)
+        if way.share < 1:
+            enlarged = torch.lerp(resampled(drawings, height, width), enlarged, way.share)
+        return enlarged
 
-    def _enlarge_tile(self, image: Tensor, result: Tensor, top: int, left: int, tile: int) -> None:
-        height, width = image.shape[2:]
-        bottom, right = min(top + tile, height), min(left + tile, width)
-        outer_top, outer_left = max(top - RECEPTIVE_RADIUS, 0), max(left - RECEPTIVE_RADIUS, 0)
-        outer_bottom, outer_right = min(bottom + RECEPTIVE_RADIUS, height), min(right + RECEPTIVE_RADIUS, width)
-        enlarged = self._enlarge(image[:, :, outer_top:outer_bottom, outer_left:outer_right])
-        inner_top, inner_left = (top - outer_top) * FACTOR, (left - outer_left) * FACTOR
-        inner_height, inner_width = (bottom - top) * FACTOR, (right - left) * FACTOR
-        result[:, :, top * FACTOR : bottom * FACTOR, left * FACTOR : right * FACTOR] = enlarged[
-            :, :, inner_top : inner_top + inner_height, inner_left : inner_left + inner_width
-        ]
+    def _network(self, file: str) -> nn.Module:
+        if file not in self._networks:
+            paths = [folder / file for folder in self._folders]
+            path = next((path for path in paths if path.is_file()), paths[0])
+            network = CompactUpscaler(path) if file == COMPACT_FILE else ResidualDenseUpscaler(path)
+            self._networks[file] = network.to(self.device)
+        return self._networks[file]
 
-    def _enlarge(self, image: Tensor) -> Tensor:
-        x = (image.clamp(-1, 1) + 1) / 2  # the network was trained on [0, 1]
-        details = F.pixel_shuffle(self.body(x), FACTOR)
-        return ((details + F.interpolate(x, scale_factor=FACTOR, mode="nearest")) * 2 - 1).clamp(-1, 1)
+
+def resampled(pictures: Tensor, height: int, width: int) -> Tensor:
+    """Resample by Lanczos's windowed sinc, as Pillow does. # [N, 3, H, W] -> [N, 3, height, width] in [-1, 1]."""
+    rows = _lanczos(pictures.shape[2], height).to(pictures)
+    columns = _lanczos(pictures.shape[3], width).to(pictures)
+    return (rows @ pictures @ columns.T).clamp(-1, 1)
+
+
+@lru_cache(maxsize=16)
+def _lanczos(before: int, after: int) -> Tensor:
+    """Return the linear map that resampling is: Pillow's answer to every unit vector. # [after, before]."""
+    unit_vectors = Image.fromarray(np.eye(before, dtype=np.float32))
+    return torch.from_numpy(np.array(unit_vectors.resize((before, after), Image.Resampling.LANCZOS)))

@@ -6,7 +6,7 @@ collection is replaced at once; jobs that are on their way keep the generators t
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import structlog
@@ -104,7 +104,7 @@ class Gallery:
         registry = Registry.from_settings(self._settings)
         fingerprint = registry.fingerprint()
         if self._upscaler is None:
-            self._upscaler = Upscaler().to(self.device)
+            self._upscaler = Upscaler(self.device, registry.folders)
         parents: dict[str, LoadedGenerator] = {}
         pairs: dict[str, Pair] = {}
         for style in self._wanted(registry):
@@ -128,10 +128,13 @@ class Gallery:
         parent = registry.generator(registry.style(style).parent)
         if parent.name not in parents:
             parents[parent.name] = self._reuse(load_generator(g_ori_path, self.device, encoder=parent.encoder))
-        pair = load_pair(style, parents[parent.name], g_fin_path, self.device)
+        upscaler = registry.style(style).upscaler
+        if self._upscaler is not None:
+            self._upscaler.prepare(upscaler)
+        pair = load_pair(style, parents[parent.name], g_fin_path, self.device, upscaler=upscaler)
         known = self._collection.pairs.get(style) if self._collection else None
         if known is not None and known.g_ori is pair.g_ori and known.g_fin.digest == pair.g_fin.digest:
-            return known
+            return known if known.upscaler == upscaler else replace(known, upscaler=upscaler)
         self._reduce_precision(pair.g_fin)
         return pair
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import CheckpointMismatch, ParentMismatch, StorageError, UsageError
-from core.manifest import GeneratorRow, Manifest, StyleRow
+from core.manifest import DEFAULT_UPSCALER, GeneratorRow, Manifest, StyleRow, UpscalerName
 from core.manifest_editor import edit_manifest
 from core.registry import Registry
 from faces.encoding import encode_png, encode_webp
@@ -32,6 +32,7 @@ class ImportRequest:
         text: One sentence for people.
         keep_discriminator: Store the discriminator too, when the file has one that fits.
         overwrite: Replace an entry of the same name.
+        upscaler: How a style's drawings are enlarged.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class ImportRequest:
     text: str = ""
     keep_discriminator: bool = True
     overwrite: bool = False
+    upscaler: UpscalerName = DEFAULT_UPSCALER
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,7 @@ def _register(
         generators = {name: row for name, row in manifest.generators.items() if name != card.name}
         styles = {name: row for name, row in manifest.styles.items() if name != card.name}
         if request.parent:
-            styles[card.name] = StyleRow(**said, parent=request.parent)
+            styles[card.name] = StyleRow(**said, parent=request.parent, upscaler=request.upscaler)
         else:
             beside = discriminator.name if discriminator else None
             generators[card.name] = GeneratorRow(**said, discriminator=beside, domain=card.domain)

@@ -88,7 +88,7 @@ def _sheet(
     pictures: list[NDArray[np.uint8]] = []
     for row in rows:
         portraits = draw_portraits(pair, pair.g_ori.generator.mapping.broadcast(row), look, pipeline.upscaler)
-        people = [enlarge(portrait.person[None].to(row.device), pipeline.upscaler)[0] for portrait in portraits]
+        people = [enlarge(portrait.person[None], pipeline.upscaler, "lanczos")[0] for portrait in portraits]
         for tensors in (people, [portrait.picture for portrait in portraits]):
             drawn = [to_rgb(tensor) for tensor in tensors]
             pictures += drawn + [np.full_like(drawn[0], 255)] * (columns - len(drawn))

@@ -16,7 +16,7 @@ def styles(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Show the installed styles: name, generator, resolution, freeze depth, images seen, licence."""
+    """Show the installed styles, the best of those that came with Nigaoe first: generator, freeze depth, licence."""
     registry = Registry.from_settings(load_settings())
     if as_json:
         typer.echo(json.dumps([_document(style) for style in registry.styles()], indent=2, ensure_ascii=False))
@@ -51,6 +51,7 @@ def _document(style: Style) -> dict[str, object]:
         "resolution": facts.resolution if facts else None,
         "trainable_blocks": facts.trainable_blocks if facts else None,
         "images_seen": facts.images_seen if facts else None,
+        "upscaler": style.upscaler,
         "licence": style.licence,
         "source": style.source,
         "bundled": style.bundled,

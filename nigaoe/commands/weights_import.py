@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from core.errors import UsageError
+from core.manifest import DEFAULT_UPSCALER, UpscalerName
 from core.registry import Registry
 from core.settings import load_settings
 
@@ -62,6 +63,10 @@ def import_file(
     description: Annotated[str, typer.Option(help="One sentence for people.")] = "",
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "",
     source: Annotated[str, typer.Option(help="Where they come from; default the file's name.")] = "",
+    upscaler: Annotated[
+        UpscalerName | None,
+        typer.Option(help=f"How drawings of a style are enlarged; default {DEFAULT_UPSCALER}. See docs/weights.md."),
+    ] = None,
     discriminator: Annotated[bool, typer.Option(help="Keep the discriminator for fine-tuning.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an entry of the same name.")] = False,
 ) -> None:
@@ -70,6 +75,8 @@ def import_file(
     from model.importers.importing import ImportRequest
 
     check_name(name)
+    if upscaler is not None and parent is None:
+        raise UsageError("--upscaler says how drawings of a style are enlarged; name its generator with --parent.")
     described = Description(name, _domain(domain), _alignment(alignment), licence, source)
     request = ImportRequest(
         path=file,
@@ -79,6 +86,7 @@ def import_file(
         text=description,
         keep_discriminator=discriminator,
         overwrite=overwrite,
+        upscaler=upscaler or DEFAULT_UPSCALER,
     )
     bring_in(request)
 

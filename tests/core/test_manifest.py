@@ -15,6 +15,7 @@ from core.manifest import Manifest, read_manifest
         ("this is no TOML", "cannot be read"),
         ('[styles.x]\nfile = "x.safetensors"', "parent"),
         ('[styles.x]\nfile = "../x"\nparent = "g"', "file"),
+        ('[styles.x]\nfile = "x"\nparent = "g"\nupscaler = "waifu"', "upscaler.*realesr-animevideov3.*lanczos"),
         ('[generators.x]\nfile = "/etc/passwd"', "file"),
         ('[generators.x]\nfile = "x"\ncolour = "red"', "colour"),
         ('[generators.x]\nfile = "x"\nsha256 = "abc"', "sha256"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.errors import InversionError, UnknownStyle, UsageError
+from core.errors import BrokenCheckpoint, InversionError, UnknownStyle, UsageError
 from core.jobs import Method
 from core.registry import Registry
 from model.checkpoint import load_checkpoint, save_checkpoint
@@ -17,6 +17,7 @@ from model.inversion.settings import InversionSettings
 from model.palette import measure_palette
 from model.pipeline import Order, Pipeline, Subject
 from model.portrait import Look
+from model.upscale import LARGE_FILE
 
 MANIFEST = """
 format_version = 1
@@ -165,3 +166,21 @@ def test_who_insists_on_a_guess_needs_an_encoder(guessing: Pipeline, pipeline: P
     with pytest.raises(UsageError, match="direct"):
         next(guessing.convert(Order("toy", Method.DIRECT, insisting), [Subject(crops(1)[0])]))
     assert guessing.check(Order("toy", settings=insisting)).style == "toy"
+
+
+def test_a_styles_entry_says_how_its_drawings_are_enlarged(pipeline: Pipeline) -> None:
+    """The same drawing by plain Lanczos, once the manifest says so; a way without its weights is told at once."""
+    folder = pipeline.registry.folders[0]
+    (folder / "manifest.toml").write_text(MANIFEST + 'upscaler = "lanczos"\n')
+    plain = Pipeline(Registry.load(folder), width=2)
+    portraits = [
+        converted(outcome).portrait
+        for some in (pipeline, plain)
+        for _, outcome in some.convert(order(), [Subject(crops(1)[0])])
+    ]
+    assert torch.equal(portraits[0].drawing, portraits[1].drawing)
+    assert not torch.allclose(portraits[0].picture, portraits[1].picture, atol=0.01)
+    (folder / "manifest.toml").write_text(MANIFEST + 'upscaler = "realesrgan-x4plus-anime"\n')
+    (folder / LARGE_FILE).write_bytes(b"half a download")
+    with pytest.raises(BrokenCheckpoint, match="upscaler"):
+        Pipeline(Registry.load(folder)).pair("toy")

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from core.errors import UsageError
+from core.manifest import UpscalerName
 from model.pair import Pair
 from model.palette import measure_palette
-from model.portrait import Look, draw_portraits
+from model.portrait import Look, draw_portraits, enlarge
 from model.upscale import Upscaler
 
 
@@ -63,12 +64,25 @@ def test_colours_stay_the_styles_where_there_is_nothing_to_take_over(
         assert torch.equal(plain[0].drawing, coloured[0].drawing)
 
 
-def test_small_drawings_are_enlarged(tiny_pair: Pair, w_plus: torch.Tensor) -> None:
-    """People get a picture four times as large, and all of it in range."""
-    portrait = draw_portraits(tiny_pair, w_plus, Look(), Upscaler())[1]
-    assert portrait.drawing.shape == (3, 16, 16)
-    assert portrait.picture.shape == (3, 64, 64)
-    assert portrait.picture.abs().max() <= 1
+def test_small_drawings_are_enlarged_as_the_style_says(tiny_pair: Pair, w_plus: torch.Tensor) -> None:
+    """People get a picture four times as large, all of it in range, by the way that the style's entry names."""
+    upscaler = Upscaler()
+    names: tuple[UpscalerName, ...] = ("realesr-animevideov3", "lanczos")
+    pictures = []
+    for name in names:
+        portrait = draw_portraits(replace(tiny_pair, upscaler=name), w_plus, Look(), upscaler)[1]
+        assert portrait.drawing.shape == (3, 16, 16)
+        assert portrait.picture.shape == (3, 64, 64)
+        assert portrait.picture.abs().max() <= 1
+        torch.testing.assert_close(portrait.picture, upscaler(portrait.drawing[None], name)[0], atol=1e-5, rtol=0)
+        pictures.append(portrait.picture)
+    assert not torch.equal(*pictures)
+
+
+def test_large_drawings_stay_as_they_are() -> None:
+    """A generator of 256 pixels needs nobody's help."""
+    drawing = torch.zeros(1, 3, 256, 256)
+    assert enlarge(drawing, Upscaler(), "lanczos") is drawing
 
 
 def test_own_noise_maps_are_drawn(tiny_pair: Pair, w_plus: torch.Tensor) -> None:

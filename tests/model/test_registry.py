@@ -64,6 +64,16 @@ def test_what_was_registered_is_sound(user: Path) -> None:
     verify_entry(registry, registry.style("style"))
 
 
+def test_a_style_whose_upscaler_has_no_weights_is_found(user: Path) -> None:
+    """Nobody learns it from the first portrait."""
+    row = StyleRow(file="style.safetensors", parent="base", upscaler="realesrgan-x4plus-anime")
+    (user / "realesrgan-x4plus-anime.safetensors").write_bytes(b"half a download")
+    edit_manifest(user, lambda manifest: manifest.model_copy(update={"styles": {"style": row}}))
+    registry = Registry.load(user=user)
+    with pytest.raises(BrokenCheckpoint, match="choose another upscaler"):
+        verify_entry(registry, registry.style("style"))
+
+
 def test_a_changed_file_is_found(user: Path) -> None:
     """The digest in the manifest is of the file: one more byte is enough."""
     registry = Registry.load(user=user)

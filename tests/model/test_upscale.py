@@ -1,13 +1,28 @@
-"""The upscaler against what it promises: size, range, and indifference to tiling."""
+"""The ways in which drawings are enlarged: all of one size and range, each by its name."""
 
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from PIL import Image
 
 from core.errors import BrokenCheckpoint
-from model.upscale import Upscaler
+from core.manifest import UpscalerName
+from faces.sheet import resized
+from model.pixels import to_planes, to_rgb
+from model.super_resolution import CompactUpscaler
+from model.upscale import COMPACT_FILE, LARGE_FILE, WAYS, Upscaler
+
+SHIPPED = sorted(name for name, way in WAYS.items() if way.file != LARGE_FILE)
+
+
+@pytest.fixture(scope="module")
+def drawing(repository: Path) -> torch.Tensor:
+    """A face of 48 pixels. # [1, 3, 48, 48]."""
+    photo = Image.open(repository / "samples" / "astronaut.jpg").convert("RGB").crop((120, 10, 330, 220))
+    return to_planes(resized(np.asarray(photo), 48))[None]
 
 
 @pytest.fixture(scope="module")
@@ -15,30 +30,65 @@ def upscaler() -> Upscaler:
     return Upscaler()
 
 
-def test_pictures_become_four_times_as_large(upscaler: Upscaler) -> None:
-    """Non-square pictures too, and colours stay in range even for input that is not."""
-    large = upscaler(torch.randn(2, 3, 8, 12))
-    assert large.shape == (2, 3, 32, 48)
+def test_every_name_that_a_manifest_may_use_has_a_way() -> None:
+    """The core, which knows no networks, names them; this file has them."""
+    assert set(WAYS) == set(get_args(UpscalerName))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_each_way_enlarges_four_times(upscaler: Upscaler, drawing: torch.Tensor, name: UpscalerName) -> None:
+    """The picture stays the same, only larger: reduced again it is nearly the drawing."""
+    large = upscaler(drawing, name)
+    assert large.shape == (1, 3, 192, 192)
     assert large.abs().max() <= 1
+    again = to_planes(resized(to_rgb(large[0]), 48))[None]
+    assert (again - drawing).abs().mean() < 0.06
 
 
-def test_a_flat_colour_stays_that_colour(upscaler: Upscaler) -> None:
-    """The network adds detail, not a cast."""
-    flat = torch.full((1, 3, 16, 16), 0.3)
-    inner = upscaler(flat)[:, :, 16:-16, 16:-16]
-    assert (inner - 0.3).abs().max() < 0.05
+@pytest.mark.parametrize("name", SHIPPED)
+def test_neighbours_change_nothing(upscaler: Upscaler, drawing: torch.Tensor, name: UpscalerName) -> None:
+    """A drawing is enlarged alone as among others."""
+    among_others = upscaler(torch.cat([drawing.flip(3), drawing, -drawing]), name)[1:2]
+    torch.testing.assert_close(among_others, upscaler(drawing, name), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("tile", [16, 23])
-def test_tiles_leave_no_seams(upscaler: Upscaler, tile: int) -> None:
-    """Overlapping by the receptive field makes the tiled result equal the whole."""
-    torch.manual_seed(0)
-    picture = torch.rand(1, 3, 40, 56) * 2 - 1
-    torch.testing.assert_close(upscaler(picture, tile=tile), upscaler(picture, tile=64), atol=1e-5, rtol=0)
+def test_lanczos_is_pillows(upscaler: Upscaler, drawing: torch.Tensor) -> None:
+    """Beside Pillow's own answer in floating point, kept in range."""
+    channels = [Image.fromarray(channel.numpy()) for channel in drawing[0]]
+    theirs = np.stack([np.asarray(channel.resize((192, 192), Image.Resampling.LANCZOS)) for channel in channels])
+    ours = upscaler(drawing, "lanczos")[0]
+    torch.testing.assert_close(ours, torch.from_numpy(theirs).clamp(-1, 1), atol=1e-5, rtol=0)
 
 
-def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
-    """A safetensors file of another network gets a sentence, not a stack of keys."""
-    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
-    with pytest.raises(BrokenCheckpoint, match="upscaler"):
-        Upscaler(tmp_path / "x.safetensors")
+def test_softer_ways_lie_between_lanczos_and_the_network(upscaler: Upscaler, drawing: torch.Tensor) -> None:
+    """A share of the network's picture is nearer to plain Lanczos than the network's own is, and is not Lanczos."""
+    plain, soft, whole = (
+        upscaler(drawing, name) for name in ("lanczos", "realesr-animevideov3-soft", "realesr-animevideov3")
+    )
+    assert 0 < (soft - plain).square().mean() < (whole - plain).square().mean()
+    halved = upscaler(drawing, "realesr-animevideov3-2x")
+    assert _sharpness(halved) < _sharpness(whole)
+
+
+def test_weights_are_looked_for_beside_the_style_first(tmp_path: Path, drawing: torch.Tensor) -> None:
+    """A folder of one's own may bring the large network; where it is missing the sentence says where to put it."""
+    upscaler = Upscaler(folders=[tmp_path])
+    with pytest.raises(BrokenCheckpoint, match=str(tmp_path / LARGE_FILE)):
+        upscaler.prepare("realesrgan-x4plus-anime")
+    (tmp_path / COMPACT_FILE).write_bytes(b"no weights")
+    with pytest.raises(BrokenCheckpoint, match=str(tmp_path / COMPACT_FILE)):
+        upscaler(drawing, "realesr-animevideov3")
+
+
+def test_networks_are_read_only_when_they_are_needed(
+    upscaler: Upscaler, drawing: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plain Lanczos works without any; one that was read serves all ways that share it."""
+    upscaler.prepare("realesr-animevideov3")
+    monkeypatch.setattr(CompactUpscaler, "__init__", lambda *_: pytest.fail("read again"))
+    upscaler.prepare("realesr-animevideov3-soft")
+    Upscaler()(drawing, "lanczos")
+
+
+def _sharpness(picture: torch.Tensor) -> float:
+    return float(picture.diff(dim=3).square().mean())

@@ -106,14 +106,17 @@ def test_a_style_is_imported_with_its_parent(data: Path) -> None:
     """It stands in `nigaoe styles`, and its generator cannot be removed while it is there."""
     native = BUNDLED_WEIGHTS / "g_ori.safetensors"
     _done("import", native, "--name", "people", "--no-discriminator")
-    _done("import", BUNDLED_WEIGHTS / "anime.safetensors", "--name", "drawings", "--parent", "people", "--title", "Ink")
+    described = ("--parent", "people", "--title", "Ink", "--upscaler", "lanczos")
+    _done("import", BUNDLED_WEIGHTS / "anime.safetensors", "--name", "drawings", *described)
     styles = CliRunner().invoke(app, ["styles"]).stdout
     assert "Ink" in styles
     assert "people" in styles
     document = {row["name"]: row for row in json.loads(CliRunner().invoke(app, ["styles", "--json"]).stdout)}
     assert document["drawings"]["trainable_blocks"] == document["anime"]["trainable_blocks"]
     assert "drawings" in _refused(UsageError, "remove", "people", "--yes").message
-    assert Registry.load(user=data / "weights").style("drawings").facts is not None
+    style = Registry.load(user=data / "weights").style("drawings")
+    assert style.facts is not None
+    assert style.upscaler == document["drawings"]["upscaler"] == "lanczos"
 
 
 @pytest.mark.usefixtures("data")
@@ -164,6 +167,7 @@ def test_an_encoder_stays_with_its_generator(data: Path, tmp_path: Path) -> None
         (["--name", "x", "--alignment", "wide"], "ZOOM,SHIFT_Y"),
         (["--name", "x", "--alignment", "-3,0"], "ZOOM,SHIFT_Y"),
         (["--name", "anime"], "taken"),
+        (["--name", "x", "--upscaler", "lanczos"], "--parent"),
     ],
 )
 def test_import_says_what_is_wrong_with_an_option(golden: Path, options: list[str], hint: str) -> None:

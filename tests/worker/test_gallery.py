@@ -12,6 +12,7 @@ from model.encoder.architecture import encoder_architecture
 from model.encoder.checkpoint import EncoderCard, EncoderCheckpoint, save_encoder
 from model.encoder.network import Encoder
 from model.pair import load_generator
+from model.upscale import LARGE_FILE
 from worker.gallery import Gallery
 
 Installed = Callable[..., Path]
@@ -53,6 +54,32 @@ def test_a_new_style_appears_and_the_old_stay_the_same(own: tuple[Path, Gallery]
     assert gallery.styles == ("anime", "ink")
     assert gallery.pair("anime") is before
     assert not gallery.is_outdated()
+
+
+def test_a_style_may_be_enlarged_otherwise_from_now_on(own: tuple[Path, Gallery]) -> None:
+    """Only the way changes: the generators stay, and with them running slots and caches."""
+    folder, gallery = own
+    gallery.load()
+    before = gallery.pair("anime")
+    manifest = (folder / "manifest.toml").read_text()
+    (folder / "manifest.toml").write_text(manifest + '\nupscaler = "lanczos"\n')
+    assert gallery.is_outdated()
+    gallery.load()
+    after = gallery.pair("anime")
+    assert (before.upscaler, after.upscaler) == ("realesr-animevideov3", "lanczos")
+    assert after.g_ori is before.g_ori
+    assert after.g_fin is before.g_fin
+
+
+def test_a_style_that_cannot_be_enlarged_is_left_out(own: tuple[Path, Gallery], installed: Installed) -> None:
+    """Its upscaler's weights are damaged; it is noticed before a job draws, and the others are served."""
+    folder, gallery = own
+    installed(folder, "anime", "ink")
+    (folder / LARGE_FILE).write_bytes(b"damaged")
+    manifest = (folder / "manifest.toml").read_text()
+    (folder / "manifest.toml").write_text(manifest + '\nupscaler = "realesrgan-x4plus-anime"\n')
+    gallery.load()
+    assert gallery.styles == ("anime",)
 
 
 def test_a_damaged_style_is_left_out(own: tuple[Path, Gallery], installed: Installed) -> None:
