@@ -135,6 +135,17 @@ class Registry:
         """Return all styles, bundled ones first, each in the order of its manifest."""
         return list(self._styles.values())
 
+    def usable_styles(self) -> dict[str, list[Style]]:
+        """Return the styles whose files were readable, by the name of their generator, each in the order of `styles`.
+
+        Styles of one generator draw what one search has found.
+        """
+        families: dict[str, list[Style]] = {}
+        for style in self.styles():
+            if style.facts is not None and style.parent in self._generators:
+                families.setdefault(style.parent, []).append(style)
+        return families
+
     def generators(self) -> list[GeneratorEntry]:
         """Return all base generators, bundled ones first."""
         return list(self._generators.values())

@@ -4,13 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from core.errors import UsageError
 
 Picture = NDArray[np.uint8]
 GAP = 8
 BACKGROUND = (255, 255, 255)
+INK = (40, 40, 40)
+TITLE_HEIGHT = 28
+TITLE_SIZE = 15
+ELLIPSIS = "..."
 
 
 def side_by_side(pictures: Sequence[Picture], *, height: int = 256, gap: int = GAP) -> Picture:
@@ -36,6 +40,28 @@ def side_by_side(pictures: Sequence[Picture], *, height: int = 256, gap: int = G
     for image in scaled:
         sheet.paste(image, (left, 0))
         left += image.width + gap
+    return np.asarray(sheet)
+
+
+def titled(picture: Picture, title: str) -> Picture:
+    """Write a title above a picture; what does not fit into its width is left out.
+
+    Args:
+        picture: # [H, W, 3].
+        title: One line; the font has Western letters only.
+
+    Returns:
+        # [H + TITLE_HEIGHT, W, 3].
+    """
+    height, width, _ = picture.shape
+    font = ImageFont.load_default(size=TITLE_SIZE)
+    if font.getlength(title) > width:
+        while title and font.getlength(title + ELLIPSIS) > width:
+            title = title[:-1]
+        title += ELLIPSIS
+    sheet = Image.new("RGB", (width, height + TITLE_HEIGHT), BACKGROUND)
+    ImageDraw.Draw(sheet).text((width / 2, TITLE_HEIGHT / 2), title, fill=INK, font=font, anchor="mm")
+    sheet.paste(Image.fromarray(picture), (0, TITLE_HEIGHT))
     return np.asarray(sheet)
 
 

@@ -144,6 +144,20 @@ def redraw(pair: Pair, latent: StoredLatent, look: Look, upscaler: Upscaler | No
     return replace(portrait, person=as_found.person)
 
 
+def restyle(pair: Pair, conversion: Conversion, look: Look, upscaler: Upscaler | None) -> Conversion:
+    """Draw what a conversion has found in another style of the same generator; nothing is searched again.
+
+    Raises:
+        ParentMismatch: The style belongs to another generator.
+    """
+    news = {"style": pair.style, "models": dict(pair.model_ids)}
+    return replace(
+        conversion,
+        portrait=redraw(pair, conversion.latent, look, upscaler),
+        report=conversion.report | news,
+    )
+
+
 def _choose(
     pair: Pair, method: Method, results: Mapping[Role, InversionResult], target: Tensor
 ) -> tuple[Tensor, tuple[Tensor, ...] | None, float]:

@@ -15,7 +15,7 @@ from core.errors import InversionError, NigaoeError, UsageError
 from core.jobs import Method
 from core.registry import Registry
 from faces.align import AlignmentTemplate
-from model.conversion import ROLES, Conversion, Role, conclude, head_region, inversion_engine, searched
+from model.conversion import ROLES, Conversion, Role, conclude, head_region, inversion_engine, restyle, searched
 from model.inversion.engine import SlotEngine
 from model.inversion.request import Finished, InversionRequest, InversionResult, Progress
 from model.inversion.settings import InversionSettings
@@ -154,6 +154,16 @@ class Pipeline:
         for subject, finished in self._search(pair, last, order.settings, subjects):
             results = found.pop(subject, {})
             yield subject, self._conclude(pair, order, subject, results, last, finished)
+
+    def restyle(self, conversion: Conversion, style: str, look: Look) -> Conversion:
+        """Draw a finished conversion's latent in another style of the same generator.
+
+        Raises:
+            UnknownStyle: There is no such style.
+            CheckpointError: Its files cannot be used together.
+            ParentMismatch: It belongs to another generator.
+        """
+        return restyle(self.pair(style), conversion, look, self.upscaler)
 
     def _conclude(
         self,

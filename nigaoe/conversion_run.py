@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from model.inversion.request import Progress
 from model.inversion.settings import InversionSettings
 from model.pipeline import Order, Pipeline, Subject
 from model.pixels import to_rgb
-from model.portrait import Look
-from nigaoe.outputs import Extras, OutputNames, write_outputs
+from model.portrait import Look, Portrait
+from nigaoe.outputs import Extras, OutputNames, write_outputs, write_sheet
 from nigaoe.photos import FaceChoice, FramedFace, frame_faces
 
 ANIMATION_FRAMES = 48
@@ -27,7 +27,20 @@ ANIMATION_FRAMES = 48
 
 @dataclass(frozen=True, slots=True)
 class ConversionOrder:
-    """What the command line asked for."""
+    """What the command line asked for.
+
+    Attributes:
+        photos: Files to convert.
+        folder: Where results go.
+        style: Style to draw in.
+        method: Which generators are searched; with a sheet only the shared one can be: cross.
+        settings: Of every search.
+        look: How what was found is drawn.
+        seed: Seed of everything random.
+        faces: Which faces of a photo.
+        extras: What is written beside the picture.
+        sheet: What is found is drawn in several styles, and one sheet shows them all.
+    """
 
     photos: Sequence[Path]
     folder: Path
@@ -38,6 +51,20 @@ class ConversionOrder:
     seed: int
     faces: FaceChoice
     extras: Extras
+    sheet: "Sheet | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Several styles of one generator, side by side.
+
+    Attributes:
+        name: Takes the place of a style in the sheet's file name and in reports.
+        titles: Style to title, as they shall stand; the order's own style is one of them.
+    """
+
+    name: str
+    titles: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +108,7 @@ class ConversionRun:
         self.listener = listener
         self.failures: list[NigaoeError] = []
         self._detector = FaceDetector()
-        self._names = OutputNames(order.folder, order.style)
+        self._names = OutputNames()
         self._work: dict[Subject, _Work] = {}
 
     def run(self) -> list[NigaoeError]:
@@ -135,16 +162,36 @@ class ConversionRun:
 
     def _finish(self, work: _Work, conversion: Conversion) -> None:
         start = time.perf_counter()
-        stem = self._names.stem_for(work.face)
         try:
-            files = write_outputs(self.order.folder, stem, work.face, conversion, self.order.extras, work.frames)
+            sheet = self.order.sheet
+            files = self._write(work, conversion) if sheet is None else self._write_all(work, conversion, sheet)
         except NigaoeError as error:
             self._fail(work.face.source, error)
             return
         report = conversion_report(work.face, conversion, files)
+        if sheet is not None:
+            report["style"] = sheet.name
         report["seconds"]["write"] = time.perf_counter() - start
         report["seconds"] = {stage: round(seconds, 4) for stage, seconds in report["seconds"].items()}
         self.listener.report(report)
+
+    def _write(self, work: _Work, conversion: Conversion, *, with_latent: bool = True) -> dict[str, str]:
+        stem = self._names.stem_for(work.face, conversion.report["style"])
+        extras = replace(self.order.extras, latent=self.order.extras.latent and with_latent)
+        return write_outputs(self.order.folder, stem, work.face, conversion, extras, work.frames)
+
+    def _write_all(self, work: _Work, conversion: Conversion, sheet: Sheet) -> dict[str, str]:
+        """Draw and write every style of the sheet, the latent once, and the sheet itself."""
+        files: dict[str, str] = {}
+        drawings: list[tuple[str, Portrait]] = []
+        for style, title in sheet.titles.items():
+            is_own = style == self.order.style
+            drawn = conversion if is_own else self.pipeline.restyle(conversion, style, self.order.look)
+            written = self._write(work, drawn, with_latent=is_own)
+            files |= {kind if kind == "latent" else f"{kind}-{style}": path for kind, path in written.items()}
+            drawings.append((title, drawn.portrait))
+        stem = self._names.stem_for(work.face, sheet.name)
+        return write_sheet(self.order.folder, stem, work.face, drawings) | files
 
     def _fail(self, path: Path, error: NigaoeError) -> None:
         self.failures.append(error)

@@ -8,16 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UsageError
-from faces.align import paste_back
+from faces.align import crop_aligned, paste_back
 from faces.encoding import encode_animation, encode_png
-from faces.sheet import cross_fade, resized, side_by_side
+from faces.sheet import TITLE_HEIGHT, cross_fade, resized, side_by_side, titled
 from model.conversion import Conversion
 from model.pixels import to_rgb
+from model.portrait import Portrait
 from nigaoe.photos import FramedFace, read_file
 
 ANIMATION_FPS = 12
 FADE_FRAMES = 10
 HOLD_SECONDS = 2.0
+SHEET_SIDE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +34,13 @@ class Extras:
 
 @dataclass(slots=True)
 class OutputNames:
-    """Gives every face a name of its own, also where two folders hold a `photo.jpg`.
+    """Gives every drawing a name of its own, also where two folders hold a `photo.jpg`."""
 
-    Attributes:
-        folder: Where everything goes.
-        style: Part of every name.
-    """
-
-    folder: Path
-    style: str
     _taken: set[str] = field(default_factory=set)
 
-    def stem_for(self, face: FramedFace) -> str:
+    def stem_for(self, face: FramedFace, style: str) -> str:
         """Return a name without ending, never the same twice."""
-        base = face.source.stem + (f"-face{face.index + 1}" if face.index else "") + f"-{self.style}"
+        base = face.source.stem + (f"-face{face.index + 1}" if face.index else "") + f"-{style}"
         stem, number = base, 2
         while stem in self._taken:
             stem, number = f"{base}-{number}", number + 1
@@ -90,6 +85,29 @@ def write_outputs(
     if extras.latent:
         files["latent"] = (f"{stem}-latent.safetensors", conversion.latent.to_bytes())
     return {kind: str(_write(folder / name, data)) for kind, (name, data) in files.items()}
+
+
+def write_sheet(folder: Path, stem: str, face: FramedFace, drawings: Sequence[tuple[str, Portrait]]) -> dict[str, str]:
+    """Write one picture that shows a face in several styles: photo, person, and the drawings, each with its title.
+
+    Args:
+        folder: Made if it does not exist.
+        stem: Name without ending.
+        face: Whose sheet it is.
+        drawings: Title and portrait of each style, as they shall stand; at least one.
+
+    Returns:
+        Kind to path.
+
+    Raises:
+        UsageError: The folder cannot be written to.
+    """
+    photo = crop_aligned(read_file(face.source), face.alignment.for_resolution(SHEET_SIDE))
+    pictures = [("Photo", photo), ("Person", to_rgb(drawings[0][1].person))]
+    pictures += [(title, to_rgb(portrait.picture)) for title, portrait in drawings]
+    parts = [titled(resized(picture, SHEET_SIDE), title) for title, picture in pictures]
+    sheet = side_by_side(parts, height=SHEET_SIDE + TITLE_HEIGHT)
+    return {"sheet": str(_write(folder / f"{stem}.png", encode_png(sheet)))}
 
 
 def _comparison(face: FramedFace, conversion: Conversion, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

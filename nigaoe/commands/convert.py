@@ -23,7 +23,9 @@ def convert(
     photos: Annotated[list[str], typer.Argument(help="Photos, folders of photos, or glob patterns.", metavar="PHOTO")],
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("out"),
-    style: Annotated[str, typer.Option(help="Style to draw in; see `nigaoe styles`.")] = "anime",
+    style: Annotated[
+        str, typer.Option(help="Style to draw in; see `nigaoe styles`. all: every one, and a sheet that shows them.")
+    ] = "anime",
     method: Annotated[
         Method,
         typer.Option(help="cross: as a person, drawn in the style. direct: in the style. best: both, ranked."),
@@ -107,18 +109,23 @@ def _run(order: "ConversionOrder", device: str, *, as_json: bool) -> list[Nigaoe
     from core.registry import Registry
     from core.settings import load_settings
     from model.device import prepare_device
-    from model.pipeline import Order, Pipeline
+    from model.pipeline import Pipeline
     from nigaoe.conversion_run import ConversionRun
+    from nigaoe.style_sheets import orders_of
 
     if not order.photos:
         raise UsageError("There are no photos in what you named; name JPEG, PNG, WebP, AVIF or HEIC files or a folder.")
     settings = load_settings()
     pipeline = Pipeline(Registry.from_settings(settings), device=prepare_device(device, settings.torch_threads))
-    # A wrong style, damaged weights or a missing encoder end the command before any photo is opened.
-    pipeline.check(Order(order.style, order.method, order.settings))
     console = Console(stderr=True)
-    with _progress_bar(console) as bar:
-        return ConversionRun(order, pipeline, _Reporter(order, bar, as_json=as_json).listener()).run()
+    # A wrong style, damaged weights or a missing encoder end the command before any photo is opened.
+    orders, failures = orders_of(order, pipeline)
+    for error in failures:
+        console.print(f"[red]✗[/] {escape(error.message)} [dim]({error.code})[/]", highlight=False, soft_wrap=True)
+    for one in orders:
+        with _progress_bar(console) as bar:
+            failures += ConversionRun(one, pipeline, _Reporter(one, bar, as_json=as_json).listener()).run()
+    return failures
 
 
 def _progress_bar(console: Console) -> Progress:

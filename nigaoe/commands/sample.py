@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 def sample(
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="PNG file to write.")] = Path("out/sample.png"),
-    style: Annotated[str, typer.Option(help="Style to draw in; see `nigaoe styles`.")] = "anime",
+    style: Annotated[
+        str, typer.Option(help="Style to draw in; see `nigaoe styles`. all: every one of the first one's generator.")
+    ] = "anime",
     count: Annotated[int, typer.Option(min=1, max=1024, help="Faces, or steps of an interpolation.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the latents.")] = 0,
     truncation: Annotated[
@@ -36,7 +39,7 @@ def sample(
     columns: Annotated[int, typer.Option(min=1, max=64, help="Faces a row of the grid.")] = 8,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N, mps, or auto.")] = "auto",
 ) -> None:
-    """Draw people and, from the same latents, the same people in a style: rows in pairs."""
+    """Draw people and, from the same latents, the same people in a style, or in all of them: rows in turns."""
     from core.registry import Registry
     from core.settings import load_settings
     from faces.encoding import encode_png
@@ -46,14 +49,31 @@ def sample(
     settings = load_settings()
     place = prepare_device(device, settings.torch_threads)
     pipeline = Pipeline(Registry.from_settings(settings), device=place, upscale=upscale)
-    pair = pipeline.pair(style)
-    rows = _strips(pair, interpolate, count, seed) if interpolate else _rows(pair, count, seed, columns)
-    sheet = _sheet(pipeline, pair, rows, truncation, degree)
+    pairs = _pairs(pipeline, style)
+    rows = _strips(pairs[0], interpolate, count, seed) if interpolate else _rows(pairs[0], count, seed, columns)
+    sheet = _sheet(pipeline, pairs, rows, truncation, degree)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_bytes(encode_png(sheet))
     Console(stderr=True).print(
-        f"[green]✓[/] [bold]{output}[/]: {sheet.shape[1]} x {sheet.shape[0]} pixels", highlight=False
+        f"[green]✓[/] [bold]{output}[/]: {sheet.shape[1]} x {sheet.shape[0]} pixels; "
+        f"rows: people, {', '.join(pair.style for pair in pairs)}",
+        highlight=False,
     )
+
+
+def _pairs(pipeline: "Pipeline", style: str) -> "list[Pair]":
+    from core.errors import UnknownStyle
+    from nigaoe.style_sheets import ALL_STYLES, loadable
+
+    if style != ALL_STYLES:
+        return [pipeline.pair(style)]
+    for styles in pipeline.registry.usable_styles().values():
+        loaded, failures = loadable(pipeline, styles)
+        for error in failures:
+            Console(stderr=True).print(f"[red]✗[/] {escape(error.message)} [dim]({error.code})[/]", highlight=False)
+        if loaded:
+            return [pipeline.pair(one.name) for one in loaded]
+    raise UnknownStyle("No style can be drawn; see `nigaoe weights list`.")
 
 
 def _rows(pair: "Pair", count: int, seed: int, columns: int) -> "list[Tensor]":
@@ -75,7 +95,7 @@ def _strips(pair: "Pair", strips: int, count: int, seed: int) -> "list[Tensor]":
 
 
 def _sheet(
-    pipeline: "Pipeline", pair: "Pair", rows: "list[Tensor]", truncation: float, degree: float
+    pipeline: "Pipeline", pairs: "list[Pair]", rows: "list[Tensor]", truncation: float, degree: float
 ) -> "NDArray[np.uint8]":
     import numpy as np
 
@@ -87,9 +107,10 @@ def _sheet(
     look = Look(degree, truncation)
     pictures: list[NDArray[np.uint8]] = []
     for row in rows:
-        portraits = draw_portraits(pair, pair.g_ori.generator.mapping.broadcast(row), look, pipeline.upscaler)
-        people = [enlarge(portrait.person[None], pipeline.upscaler, "lanczos")[0] for portrait in portraits]
-        for tensors in (people, [portrait.picture for portrait in portraits]):
-            drawn = [to_rgb(tensor) for tensor in tensors]
-            pictures += drawn + [np.full_like(drawn[0], 255)] * (columns - len(drawn))
+        ws = pairs[0].g_ori.generator.mapping.broadcast(row)
+        drawn = [draw_portraits(pair, ws, look, pipeline.upscaler) for pair in pairs]
+        people = [enlarge(portrait.person[None], pipeline.upscaler, "lanczos")[0] for portrait in drawn[0]]
+        for tensors in (people, *([portrait.picture for portrait in portraits] for portraits in drawn)):
+            line = [to_rgb(tensor) for tensor in tensors]
+            pictures += line + [np.full_like(line[0], 255)] * (columns - len(line))
     return grid(pictures, columns=columns)

@@ -108,12 +108,14 @@ def check_name(name: str) -> None:
     """Refuse a name that no manifest can hold.
 
     Raises:
-        UsageError: It has other characters, or is too long.
+        UsageError: It has other characters, is too long, or has another meaning.
     """
     from pydantic import TypeAdapter, ValidationError
 
     from core.manifest import Name
 
+    if name == "all":
+        raise UsageError("`all` means every style, as in `--style all`; choose another name.")
     try:
         TypeAdapter(Name).validate_python(name)
     except ValidationError:

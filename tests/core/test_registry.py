@@ -54,6 +54,24 @@ def test_styles_stand_in_the_order_of_their_entries(user: Path) -> None:
     assert names == [*(style.name for style in Registry.load().styles()), "zebra", "ant", "middle"]
 
 
+def test_styles_of_one_generator_stand_together(user: Path) -> None:
+    """What one search serves; styles that cannot be drawn at all are left out."""
+    shutil.copy(BUNDLED_WEIGHTS / "g_ori.safetensors", user / "people.safetensors")
+    rows = {
+        "ink": StyleRow(file="mine.safetensors", parent="people"),
+        "mine": StyleRow(file="mine.safetensors", parent="g_ori"),
+        "gone": StyleRow(file="gone.safetensors", parent="g_ori"),
+        "orphan": StyleRow(file="mine.safetensors", parent="lost"),
+    }
+    _register(user, Manifest(generators={"people": GeneratorRow(file="people.safetensors")}, styles=rows))
+    families = Registry.load(user=user).usable_styles()
+    bundled = [style.name for style in Registry.load().styles()]
+    assert {parent: [style.name for style in styles] for parent, styles in families.items()} == {
+        "g_ori": [*bundled, "mine"],
+        "people": ["ink"],
+    }
+
+
 def test_a_style_says_how_its_drawings_are_enlarged(user: Path) -> None:
     """What the entry names, and what has always been where it names nothing."""
     rows = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.errors import UsageError
-from faces.sheet import cross_fade, grid, resized, side_by_side
+from faces.sheet import TITLE_HEIGHT, cross_fade, grid, resized, side_by_side, titled
 
 
 def flat(height: int, width: int, value: int) -> np.ndarray:
@@ -17,6 +17,17 @@ def test_a_row_has_one_height_and_keeps_proportions() -> None:
     assert sheet.shape == (50, 100 + 4 + 50, 3)
     assert (sheet[:, :100] == 10).all()
     assert (sheet[:, 100:104] == 255).all()
+
+
+def test_a_title_stands_above_its_picture() -> None:
+    """The picture stays as it is; a title that is too long ends early instead of being cut through."""
+    short, long = (titled(flat(40, 60, 7), title) for title in ("Ink", "A very long title indeed"))
+    for sheet in (short, long):
+        assert sheet.shape == (40 + TITLE_HEIGHT, 60, 3)
+        assert (sheet[TITLE_HEIGHT:] == 7).all()
+        assert (sheet[:TITLE_HEIGHT] < 128).any()
+        assert (sheet[:TITLE_HEIGHT, [0, -1]] == 255).all()
+    assert not np.array_equal(short, long)
 
 
 def test_a_grid_fills_rows_and_leaves_the_rest_white() -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.registry import Registry
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -21,6 +23,15 @@ def test_a_grid_shows_people_above_their_drawings(
         sheets.append(picture(tmp_path / name))
     assert sheets[0].shape == (4 * 66 - 2, 2 * 66 - 2, 3)
     assert np.array_equal(sheets[0], sheets[1])
+
+
+def test_all_styles_stand_below_the_people(nigaoe: Run, tmp_path: Path, picture: Callable[[Path], np.ndarray]) -> None:
+    """One row of people, then one of each installed style, in the order of `nigaoe styles`."""
+    result = nigaoe("sample", "-o", tmp_path / "all.png", "--style", "all", "--count", "2", "--columns", "2")
+    assert result.returncode == 0, result.stderr
+    styles = [style.name for style in Registry.load().styles()]
+    assert f"people, {', '.join(styles)}" in " ".join(result.stderr.split())
+    assert picture(tmp_path / "all.png").shape == ((1 + len(styles)) * 66 - 2, 2 * 66 - 2, 3)
 
 
 def test_a_strip_leads_from_one_face_to_another(

@@ -167,6 +167,7 @@ def test_an_encoder_stays_with_its_generator(data: Path, tmp_path: Path) -> None
         (["--name", "x", "--alignment", "wide"], "ZOOM,SHIFT_Y"),
         (["--name", "x", "--alignment", "-3,0"], "ZOOM,SHIFT_Y"),
         (["--name", "anime"], "taken"),
+        (["--name", "all"], "every style"),
         (["--name", "x", "--upscaler", "lanczos"], "--parent"),
     ],
 )
