@@ -49,6 +49,7 @@ UpscalerName = Literal[
     "realesr-animevideov3-2x",
     "realesr-animevideov3-soft",
     "realesrgan-x4plus-anime",
+    "realesrgan-x4plus-anime-soft",
     "lanczos",
 ]
 """How drawings of a style are enlarged, see `model.upscale`."""

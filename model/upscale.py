@@ -43,6 +43,7 @@ WAYS: Final[Mapping[UpscalerName, Way]] = {
     "realesr-animevideov3-2x": Way(COMPACT_FILE, halved=True),
     "realesr-animevideov3-soft": Way(COMPACT_FILE, share=0.35),
     "realesrgan-x4plus-anime": Way(LARGE_FILE),
+    "realesrgan-x4plus-anime-soft": Way(LARGE_FILE, share=0.5),
     "lanczos": Way(),
 }
 """By the names that a manifest may use."""

@@ -20,6 +20,7 @@ from core.errors import (
     UnknownGenerator,
     UsageError,
 )
+from core.manifest import DEFAULT_UPSCALER, UpscalerName
 from core.registry import Registry
 from faces.align import DEMO, FFHQ
 from faces.encoding import encode_png
@@ -45,9 +46,15 @@ def bring(folder: Path) -> Bring:
     """A function that imports a file under a name."""
 
     def import_one(
-        path: Path, name: str, *, parent: str | None = None, overwrite: bool = False, **said: Any
+        path: Path,
+        name: str,
+        *,
+        parent: str | None = None,
+        overwrite: bool = False,
+        upscaler: UpscalerName = DEFAULT_UPSCALER,
+        **said: Any,
     ) -> Imported:
-        request = ImportRequest(path, Description(name, **said), parent=parent, overwrite=overwrite)
+        request = ImportRequest(path, Description(name, **said), parent=parent, overwrite=overwrite, upscaler=upscaler)
         return import_weights(request, Registry.load(user=folder), folder)
 
     return import_one
@@ -167,13 +174,15 @@ def test_a_freezeg_pair_becomes_a_style(
     """The frozen tensors tell the freeze depth; the pair converts photos and its samples are shown by the API."""
     bring(rosinality_file(), "people", alignment=DEMO)
     child = child_of(tiny_checkpoint, trainable_blocks=1)
-    style = bring(rosinality_file(name="child.pt", generator=dict(child.generator)), "drawings", parent="people")
+    file = rosinality_file(name="child.pt", generator=dict(child.generator))
+    style = bring(file, "drawings", parent="people", upscaler="lanczos")
     assert style.is_style
     assert style.parentage is not None
     assert (style.parentage.trainable_blocks, style.parentage.is_frozen) == (1, True)
     assert (style.card.domain, style.card.alignment) == ("anime", DEMO)
     assert load_checkpoint(style.path).palette is not None
     registry = Registry.load(user=folder)
+    assert registry.style("drawings").upscaler == "lanczos"
     verify_entry(registry, registry.style("drawings"))
     samples = {path.name for path in (folder / "samples" / "drawings").iterdir()}
     assert samples == {f"{number}{part}.webp" for number in range(1, 5) for part in ("", ".before")}
