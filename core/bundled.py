@@ -10,3 +10,9 @@ EFFICIENTNET_LITE0 = BUNDLED_WEIGHTS / "efficientnet-lite0.safetensors"
 
 REALESR_ANIMEVIDEOV3 = BUNDLED_WEIGHTS / "realesr-animevideov3-x4.safetensors"
 """The fourfold anime upscaler (BSD-3-Clause)."""
+
+FACE_RECOGNITION = BUNDLED_WEIGHTS / "face-recognition.safetensors"
+"""Descriptors of faces, for measuring whether a person is kept (MIT; dlib's model CC0)."""
+
+AGE_GENDER = BUNDLED_WEIGHTS / "face-age-gender.safetensors"
+"""Age and sex that a face shows, for measuring fairness (MIT)."""

@@ -153,6 +153,8 @@ def test_a_toy_pair_from_pictures_alone(toy: Path) -> None:
     tables = json.loads(output)
     assert tables["generator"]["fd_effnet"] > 0
     assert tables["pair"]["retrieval.candidates"] == 4
+    assert -1 <= tables["person"]["identity, redrawn"] <= 1
+    assert 0 <= tables["person"]["sex kept"] <= 1
     assert report.read_text().count("data:image/png;base64,") == 3
 
 
