@@ -126,7 +126,8 @@ class _ResidualOfResiduals(nn.Module):
         self.rdb1, self.rdb2, self.rdb3 = _DenseBlock(), _DenseBlock(), _DenseBlock()
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + RESIDUAL_SCALE * self.rdb3(self.rdb2(self.rdb1(x)))
+        changed: Tensor = self.rdb3(self.rdb2(self.rdb1(x)))
+        return x + RESIDUAL_SCALE * changed
 
 
 class _DenseBlock(nn.Module):
@@ -144,7 +145,8 @@ class _DenseBlock(nn.Module):
         known = x
         for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
             known = torch.cat([known, _rectified(conv(known))], dim=1)
-        return x + RESIDUAL_SCALE * self.conv5(known)
+        changed: Tensor = self.conv5(known)
+        return x + RESIDUAL_SCALE * changed
 
 
 def _conv(channels_in: int, channels_out: int) -> nn.Conv2d:
