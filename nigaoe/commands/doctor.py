@@ -51,7 +51,15 @@ def doctor(
 ) -> None:
     """Look at this installation and say what would be missing or slow. Exit code 1 when something is wrong."""
     settings = load_settings()
-    checks: list[Callable[[Settings], Iterator[Finding]]] = [_python, _extras, _settings, _storage, _devices, _styles]
+    checks: list[Callable[[Settings], Iterator[Finding]]] = [
+        _python,
+        _extras,
+        _settings,
+        _storage,
+        _jobs,
+        _devices,
+        _styles,
+    ]
     if not quick and _has("torch"):
         checks.append(_speed)
     findings = [finding for check in checks for finding in check(settings)]
@@ -91,6 +99,27 @@ def _storage(settings: Settings) -> Iterator[Finding]:
     free = shutil.disk_usage(existing).free
     verdict: Verdict = "ok" if free >= MIN_FREE_BYTES else "problem"
     yield Finding(verdict, "data folder", f"{folder}, {free / 2**30:.1f} GiB free")
+
+
+def _jobs(settings: Settings) -> Iterator[Finding]:
+    """The shared job store, where there is one."""
+    if settings.redis_url is None:
+        return
+    from core.services import open_services
+
+    try:
+        with open_services(settings) as services:
+            count, some = services.store.queue().quarantined, services.store.quarantined(limit=5)
+    except NigaoeError as error:
+        yield Finding("problem", "job store", error.message)
+        return
+    if not count:
+        yield Finding("ok", "job store", "answers")
+        return
+    text = (
+        f"{count} jobs cannot be read by this version and are in quarantine; see docs/operations.md: {', '.join(some)}"
+    )
+    yield Finding("note", "job store", text)
 
 
 def _devices(settings: Settings) -> Iterator[Finding]:

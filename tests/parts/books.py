@@ -13,8 +13,8 @@ NAMESPACE = "{nigaoe}:"
 QUEUE = "nigaoe"
 STANDING = frozenset({"states", "workers", "agenda:retention", "tenant:public"})
 """What a service at rest has for itself: counts, the board of workers, when jobs are erased, and whose they are."""
-PASSING = ("worker:", "limits:")
-"""Beginnings of keys that expire by themselves within minutes: reports of workers, counted requests."""
+PASSING = ("worker:", "limits:", "turn:")
+"""Beginnings of keys that expire by themselves within minutes: reports of workers, counted requests, turns."""
 CLEAN_UP_SECONDS = 120.0
 
 
@@ -67,9 +67,15 @@ class Books:
 
     def stray_keys(self, job_ids: Collection[str]) -> set[str]:
         """Leases, places in the queue, erasures that are due, quotas, records and logs that should be gone."""
-        kept = STANDING | {f"{kind}:{job_id}" for kind in ("job", "events") for job_id in job_ids}
+        kept = STANDING | {f"{kind}:{job_id}" for kind in ("job", "events", "restyles") for job_id in job_ids}
         names = {name.removeprefix(NAMESPACE) for name in self._redis.scan_iter(f"{NAMESPACE}*")}
-        return {name for name in names - kept if not name.startswith(PASSING)}
+        return {name for name in names - kept if not name.startswith(PASSING) and not self._is_key_of(name, job_ids)}
+
+    def _is_key_of(self, name: str, job_ids: Collection[str]) -> bool:
+        """Whether this is the Idempotency-Key of one of the jobs; it lives as long as they do."""
+        if not name.startswith("idempotency:"):
+            return False
+        return not set(job_ids).isdisjoint((self._redis.hget(NAMESPACE + name, "jobs") or "").split())
 
     def waiting_messages(self) -> set[str]:
         """Queues with doorbells that nobody answers. (Those of a killed worker wait in `unacked` for their time.)"""

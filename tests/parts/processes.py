@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -43,12 +44,12 @@ def command_line(pid: int) -> list[str]:
 
 
 class Process:
-    """One `nigaoe` command as a process, with its log."""
+    """One `nigaoe` command, or another program in Python, as a process with its log."""
 
-    def __init__(self, settings: Settings, log: Path, *command: str) -> None:
+    def __init__(self, settings: Settings, log: Path, *command: str, program: Sequence[str] = ("-m", "nigaoe")) -> None:
         self._settings = settings
         self._log = log
-        self._command = [sys.executable, "-m", "nigaoe", *command]
+        self._command = [sys.executable, *program, *command]
         self.process: subprocess.Popen[bytes]
         self.start()
 
