@@ -9,10 +9,14 @@ import structlog
 
 from core.blob_store import BlobStore, folder_of, job_of
 from core.errors import StorageError
+from core.guarded_loop import UnexpectedErrors
 from core.job_store.contract import Erased, JobStore
 from core.jobs import Seconds
 
 _BATCH: Final = 500  # Folders asked about in one round trip.
+
+WHERE: Final = "retention"
+"""Where unexpected errors of erasing are counted."""
 
 _log = structlog.get_logger(__name__)
 
@@ -34,15 +38,24 @@ class Retention:
         blobs: Their pictures and latents.
         orphan_seconds: How old a folder without a job must be: uploads lie there before their job is submitted.
         clock: Unix seconds, to compare with the blobs' ages.
+        errors: Where unexpected errors are recorded; None: nobody asks for them.
     """
 
     def __init__(
-        self, store: JobStore, blobs: BlobStore, *, orphan_seconds: Seconds, clock: Callable[[], float] = time.time
+        self,
+        store: JobStore,
+        blobs: BlobStore,
+        *,
+        orphan_seconds: Seconds,
+        clock: Callable[[], float] = time.time,
+        errors: UnexpectedErrors | None = None,
     ) -> None:
         self._store = store
         self._blobs = blobs
         self._orphan_seconds = orphan_seconds
         self._clock = clock
+        self._errors = errors or UnexpectedErrors()
+        self._errors.declare(WHERE)
 
     def erase(self, job_id: str, *, tenant: str | None = None) -> bool:
         """Forget a job in any state, the restyles made of it, and all their blobs now; False if there was nothing.
@@ -125,6 +138,6 @@ class Retention:
             return erase(name)
         except StorageError as error:
             _log.warning("retention.postponed", code=error.code)
-        except Exception:  # noqa: BLE001 - what cannot be erased, for whatever reason, must not keep others from it.
-            _log.exception("retention.fault")
+        except Exception as error:  # noqa: BLE001 - what cannot be erased must not keep others from it; it is recorded.
+            self._errors.record(WHERE, error)
         return False

@@ -77,10 +77,10 @@ def connect(settings: Settings) -> Services:
         raise InvalidSettings("Set NIGAOE_REDIS_URL, or run `nigaoe serve`, which brings its own server.")
     url = settings.redis_url.get_secret_value()
     link = RedisLink(url, patience_seconds=settings.redis_patience_seconds)
-    store = LedgerJobStore(RedisJobTable(link), JobPolicy.from_settings(settings))
+    errors = UnexpectedErrors()
+    store = LedgerJobStore(RedisJobTable(link), JobPolicy.from_settings(settings), errors)
     signer = LinkSigner(load_signing_secret(settings))
     blobs = open_blob_store(settings, signer)
-    errors = UnexpectedErrors()
     return Services(
         settings=settings,
         store=store,
@@ -89,15 +89,15 @@ def connect(settings: Settings) -> Services:
         blobs=blobs,
         signer=signer,
         dispatcher=CeleryDispatcher(url, deadline_seconds=settings.job_deadline_seconds),
-        retention=Retention(store, blobs, orphan_seconds=settings.orphan_hours * 3600),
+        retention=Retention(store, blobs, orphan_seconds=settings.orphan_hours * 3600, errors=errors),
         errors=errors,
     )
 
 
 def connect_in_memory(settings: Settings) -> Services:
     """Services that live in this process's memory, with blobs in the folder that the settings name."""
-    table = MemoryJobTable()
-    store = LedgerJobStore(table, JobPolicy.from_settings(settings))
+    table, errors = MemoryJobTable(), UnexpectedErrors()
+    store = LedgerJobStore(table, JobPolicy.from_settings(settings), errors)
     signer = LinkSigner(load_signing_secret(settings))
     blobs = open_blob_store(settings, signer)
     return Services(
@@ -108,7 +108,8 @@ def connect_in_memory(settings: Settings) -> Services:
         blobs=blobs,
         signer=signer,
         dispatcher=MemoryDispatcher(),
-        retention=Retention(store, blobs, orphan_seconds=settings.orphan_hours * 3600),
+        retention=Retention(store, blobs, orphan_seconds=settings.orphan_hours * 3600, errors=errors),
+        errors=errors,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Final
 import structlog
 
 from core.errors import StoreUnavailable, UnknownJob, UnreadableJob
+from core.guarded_loop import UnexpectedErrors
 from core.job_store.lifecycle import JobPolicy
 from core.job_store.table import JobTable, Snapshot, Unreadable, write_of
 from core.jobs import Job, UnixTime
@@ -24,11 +25,13 @@ class Ledger:
     Args:
         table: Where the rows are.
         policy: The operator's choices.
+        errors: Where unexpected errors are recorded; None: nobody asks for them.
     """
 
-    def __init__(self, table: JobTable, policy: JobPolicy) -> None:
+    def __init__(self, table: JobTable, policy: JobPolicy, errors: UnexpectedErrors | None = None) -> None:
         self.table = table
         self.policy = policy
+        self.errors = errors or UnexpectedErrors()
 
     def read_jobs(self, job_ids: Sequence[str]) -> list[Job | None]:
         """Read rows in the order asked for. One that cannot be read goes into quarantine and is left out, as None.

@@ -6,7 +6,7 @@ from typing import Final
 import structlog
 from typing_extensions import override
 
-from core.errors import UnknownJob, UnreadableJob
+from core.errors import StorageError, UnknownJob, UnreadableJob
 from core.job_store.contract import Doorbell, Due, JobUpkeep, Repairs, WorkerBoard
 from core.job_store.ledger import Ledger
 from core.job_store.lifecycle import repaired
@@ -17,6 +17,9 @@ from core.worker_report import WorkerReport
 LONGEST_PAUSE: Final = 3600.0
 REPAIR_PAUSE: Final = 2.0
 """Should the reaper die between taking an entry and repairing its job, another takes the entry after this."""
+
+WHERE: Final = "repairs"
+"""Where unexpected errors of repairing a job are counted."""
 
 _log = structlog.get_logger(__name__)
 
@@ -30,12 +33,21 @@ class LedgerUpkeep(Ledger, JobUpkeep, WorkerBoard):
             job
             for agenda in (Agenda.LEASE, Agenda.DEADLINE)
             for due in self._take(agenda, limit, REPAIR_PAUSE)
-            if (job := self._repair(agenda, due.member)) is not None
+            if (job := self._repaired(agenda, due.member)) is not None
         ]
         return Repairs(
             requeued=tuple(job for job in repairs if job.state is JobState.QUEUED),
             ended=tuple(job for job in repairs if job.state.is_end),
         )
+
+    def _repaired(self, agenda: Agenda, job_id: str) -> Job | None:
+        try:
+            return self._repair(agenda, job_id)
+        except StorageError:
+            raise  # The store is away, for all of them.
+        except Exception as error:  # noqa: BLE001 - a job that cannot be repaired must not keep others from it.
+            self.errors.record(WHERE, error)
+            return None
 
     def _repair(self, agenda: Agenda, job_id: str) -> Job | None:
         before: list[Job] = []

@@ -9,7 +9,8 @@ import pytest
 from core.blob_store import CROP, LATENT, PHOTO, RESULT_PNG
 from core.errors import IdempotencyConflict, LeaseLost, QueueFull, QuotaExceeded, UnknownJob, UsageError
 from core.events import EventKind
-from core.job_store import AdmissionLimits, Claim, Doorbell, Idempotency, JobStore
+from core.job_store import AdmissionLimits, Claim, Doorbell, Idempotency, JobStore, upkeep
+from core.job_store.lifecycle import JobPolicy, repaired
 from core.jobs import Failure, Job, JobKind, JobOptions, JobReport, JobState, Outcome, Progress, new_job
 from core.worker_report import WorkerReport
 
@@ -162,6 +163,23 @@ def test_a_lost_device_costs_an_attempt_and_the_third_the_job(world: "World") ->
     assert (ended.state, ended.error.code, ended.losses) == (JobState.FAILED, "worker_lost", 3)
     assert store.hand_back(last, device_lost=True) == ended
     assert [due.member for due in store.due_erasures()] == [job.folder + "/"]
+
+
+def test_a_job_that_cannot_be_repaired_keeps_no_other(world: "World", monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unexpected exception in one job's repair is counted; the jobs of other lost workers go on."""
+    store = world.store(lease_seconds=0)
+    jobs = [submitted(store) for _ in range(3)]
+    for job in jobs:
+        claimed(store, job)
+
+    def faulty(job: Job, now: float, policy: JobPolicy) -> Job:
+        if job.id == jobs[1].id:
+            raise RuntimeError("not foreseen")
+        return repaired(job, now, policy)
+
+    monkeypatch.setattr(upkeep, "repaired", faulty)
+    assert {job.id for job in store.requeue_expired().requeued} == {jobs[0].id, jobs[2].id}
+    assert store.errors.counts == {"repairs": 1}
 
 
 def test_handing_back_after_a_lost_device_counts_once(store: JobStore) -> None:

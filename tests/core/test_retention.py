@@ -9,6 +9,7 @@ import pytest
 from core.blob_store import CROP, LATENT, PHOTO, RESULT_PNG, BlobStore
 from core.errors import BlobStoreUnavailable, LeaseLost, UnknownJob
 from core.folder_blob_store import FolderBlobStore
+from core.guarded_loop import UnexpectedErrors
 from core.job_store import JobStore
 from core.jobs import Job, JobKind, JobOptions, JobState, Outcome, new_job
 from core.retention import Retention, Sweep
@@ -73,7 +74,7 @@ def test_deleting_a_face_leaves_none_of_its_looks(world: "World", blobs: FolderB
 def test_what_cannot_be_erased_keeps_no_other(
     world: "World", blobs: FolderBlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An unexpected fault with one job's folder: it is logged and comes again, the others are forgotten now."""
+    """An unexpected fault with one job's folder: it is counted and comes again, the others are forgotten now."""
     store = world.store(retention_seconds=0, lease_seconds=0)
     jobs = [uploaded(store, blobs) for _ in range(3)]
     for job in jobs:
@@ -87,8 +88,10 @@ def test_what_cannot_be_erased_keeps_no_other(
         return erase(folder)
 
     monkeypatch.setattr(blobs, "delete_folder", faulty)
-    retention = Retention(store, blobs, orphan_seconds=3600)
+    errors = UnexpectedErrors()
+    retention = Retention(store, blobs, orphan_seconds=3600, errors=errors)
     retention.sweep()
+    assert errors.counts["retention"] > 0
     assert {key.split("/")[2] for key in keys_in(blobs)} == {jobs[1].id}
     monkeypatch.undo()
     retention.sweep()
