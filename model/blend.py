@@ -5,16 +5,18 @@ a fine-tuned generator stays close enough to its parent that every mixture of th
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 import torch
 
 from core.errors import UsageError
 from model.generator import Generator
 from model.pair import Pair
+from model.weak_cache import WeakCache
 
 Degree = float | Mapping[int, float]
 CACHED_BLENDS = 8
+
+_blends: WeakCache[Generator] = WeakCache(CACHED_BLENDS)
 
 
 def degrees_by_resolution(degree: Degree, resolutions: tuple[int, ...]) -> dict[int, float]:
@@ -38,7 +40,8 @@ def degrees_by_resolution(degree: Degree, resolutions: tuple[int, ...]) -> dict[
 def blend(pair: Pair, degree: Degree) -> Generator:
     """Return a generator between ``pair.g_ori`` (degree 0) and ``pair.g_fin`` (degree 1).
 
-    The ends are the pair's own generators, bit for bit. A few recent blends are kept.
+    The ends are the pair's own generators, bit for bit. A few recent blends are kept while both of their ends are
+    there.
 
     Raises:
         UsageError: See `degrees_by_resolution`.
@@ -49,32 +52,20 @@ def blend(pair: Pair, degree: Degree) -> Generator:
         return pair.g_fin.generator
     if values == {0.0}:
         return pair.g_ori.generator
-    return _blend(_Ends(pair), tuple(sorted(degrees.items())))
+    g_ori, g_fin = pair.g_ori.generator, pair.g_fin.generator
+    detail = tuple(sorted(degrees.items()))
+    return _blends.get((g_ori, g_fin), lambda: _blend(g_ori, g_fin, detail), detail)
 
 
-class _Ends:
-    """A pair as a cache key: equal when both generators are the same objects."""
-
-    def __init__(self, pair: Pair) -> None:
-        self.g_ori, self.g_fin = pair.g_ori.generator, pair.g_fin.generator
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Ends) and self.g_ori is other.g_ori and self.g_fin is other.g_fin
-
-    def __hash__(self) -> int:
-        return hash((id(self.g_ori), id(self.g_fin)))
-
-
-@lru_cache(maxsize=CACHED_BLENDS)
-def _blend(ends: _Ends, degrees: tuple[tuple[int, float], ...]) -> Generator:
+def _blend(g_ori: Generator, g_fin: Generator, degrees: tuple[tuple[int, float], ...]) -> Generator:
     by_prefix = {f"synthesis.blocks.b{resolution}.": degree for resolution, degree in degrees}
-    theirs = ends.g_fin.state_dict()
+    theirs = g_fin.state_dict()
     state = {
         name: torch.lerp(tensor, theirs[name], _degree_of(name, by_prefix))
-        for name, tensor in ends.g_ori.state_dict().items()
+        for name, tensor in g_ori.state_dict().items()
     }
-    device = next(ends.g_ori.parameters()).device
-    generator = Generator(ends.g_ori.architecture).to(device)
+    device = next(g_ori.parameters()).device
+    generator = Generator(g_ori.architecture).to(device)
     generator.load_state_dict(state)
     return generator.eval().requires_grad_(requires_grad=False)
 

@@ -7,7 +7,6 @@ styles, which stay; and as colours off the head are not asked for, a background 
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Final
 
 import torch
@@ -20,6 +19,7 @@ from model.frozen.synthesis import FrozenSynthesis
 from model.generator import Generator
 from model.inversion.adam import BatchedAdam, Pace
 from model.palette import SIDE, Palette
+from model.weak_cache import WeakCache
 
 FIRST_RESOLUTION: Final = 16
 """Blocks from here on may move: coarser ones say where things are."""
@@ -30,6 +30,8 @@ RATE: Final = 0.16
 """Adam's first rate in standard deviations along each axis of w; it falls to nothing along a line."""
 
 DECAYS: Final = (0.8, 0.95)
+
+_prepared: WeakCache[FrozenSynthesis] = WeakCache(4)
 
 
 @torch.enable_grad()
@@ -57,7 +59,8 @@ def carry_colours(
     Returns:
         # [N, num_ws, w_dim].
     """
-    synthesis, fixed = _frozen(generator), _last_before(generator.architecture, styles.start)
+    synthesis = _prepared.get((generator,), lambda: FrozenSynthesis(generator.synthesis))
+    fixed = _last_before(generator.architecture, styles.start)
     with torch.no_grad():
         begun = synthesis.up_to(fixed, ws, noise)
     offsets = BatchedAdam(torch.zeros_like(ws[:, styles.start : styles.stop]))
@@ -90,8 +93,3 @@ def _last_before(architecture: Architecture, style: int) -> int:
 def _moved(ws: Tensor, styles: range, offsets: Tensor, axes: Tensor) -> Tensor:
     moving = ws[:, styles.start : styles.stop] + rows_times(offsets, axes)
     return torch.cat([ws[:, : styles.start], moving, ws[:, styles.stop :]], dim=1)
-
-
-@lru_cache(maxsize=4)
-def _frozen(generator: Generator) -> FrozenSynthesis:
-    return FrozenSynthesis(generator.synthesis)

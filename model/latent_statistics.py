@@ -6,7 +6,6 @@ Mahalanobis distances (Zhu et al., "Improved StyleGAN Embedding", 2020, section 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Self
 
 import torch
@@ -16,8 +15,11 @@ from core.errors import CheckpointMismatch
 from model.architecture import Architecture
 from model.generator import Generator
 from model.generator import Mapping as MappingNetwork
+from model.weak_cache import WeakCache
 
 DEFAULT_SAMPLES = 10_000
+
+_axes: WeakCache[Tensor] = WeakCache(8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,10 +60,14 @@ class LatentStatistics:
         return cls(**{name: tensors[name].float() for name in shapes})
 
 
-@lru_cache(maxsize=8)
 def principal_axes(statistics: LatentStatistics) -> Tensor:
     """Return the axes along which w varies, each as long as its standard deviation, as rows. # [w_dim, w_dim]."""
-    variances, axes = torch.linalg.eigh(statistics.covariance.double())
+    covariance = statistics.covariance
+    return _axes.get((covariance,), lambda: _axes_of(covariance))
+
+
+def _axes_of(covariance: Tensor) -> Tensor:
+    variances, axes = torch.linalg.eigh(covariance.double())
     scaled: Tensor = axes * variances.clamp_min(0).sqrt()
     return scaled.t().float().contiguous()
 
