@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -94,7 +95,8 @@ class ChildProcess:
         """End it by force, and everything it started."""
         self._is_ending = True
         if self._process is not None and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # It ended by itself meanwhile.
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def has_ended(self) -> bool:

@@ -2,6 +2,7 @@
 
 The same code path as a deployment on many machines; only the supervisor is different. Children are on a leash, so
 that nothing is left behind even by ``kill -9`` of this process; jobs survive it in the journal and the blob folder.
+What nobody expected of one of them (it cannot be started for now, its answer is none) does not end the others.
 """
 
 import http
@@ -18,6 +19,7 @@ from typing import Final
 import structlog
 
 from core.errors import InvalidSettings, StoreUnavailable, UsageError
+from core.guarded_loop import UnexpectedErrors
 from core.settings import Settings
 from nigaoe.child_process import ChildProcess
 from nigaoe.embedded_redis import EmbeddedRedis
@@ -58,6 +60,7 @@ class ProcessTree:
     def __init__(self, settings: Settings, listening: socket.socket, tell: Callable[[str], None]) -> None:
         self._settings = settings
         self._tell = tell
+        self._errors = UnexpectedErrors()
         self._redis = None if settings.redis_url else EmbeddedRedis(settings.data_dir / "redis", leashed_valkey)
         url = settings.redis_url.get_secret_value() if settings.redis_url else None
         environment = child_environment(settings, url or (self._redis.url if self._redis else ""))
@@ -94,24 +97,38 @@ class ProcessTree:
         self._api.start()
 
     def _look(self) -> None:
-        if self._redis is not None and not self._redis.is_running:
-            _log.error("child.died", child="valkey")
-            try:
-                self._redis.start()
-            except StoreUnavailable as error:
-                _log.error("child.not_started", child="valkey", reason=error.message)
+        with self._errors.contained("valkey"):
+            self._keep_store()
+        with self._errors.contained("readiness"):
+            self._announce()
+        for child in (self._worker, self._api):
+            can_run = True
+            with self._errors.contained(child.name):
+                can_run = child.supervise()
+            if not can_run:
+                raise InvalidSettings(f"The {child.name} cannot run with these settings: its last lines say why.")
+
+    def _keep_store(self) -> None:
+        if self._redis is None or self._redis.is_running:
+            return
+        _log.error("child.died", child="valkey")
+        try:
+            self._redis.start()
+        except StoreUnavailable as error:
+            _log.error("child.not_started", child="valkey", reason=error.message)
+
+    def _announce(self) -> None:
         if not self._was_ready and is_ready(self._port, self._settings.host):
             self._was_ready = True
             self._tell("Ready.")
-        for child in (self._worker, self._api):
-            if not child.supervise():
-                raise InvalidSettings(f"The {child.name} cannot run with these settings: its last lines say why.")
 
     def _end(self, inbox: SignalInbox) -> None:
         """The worker first, while the API still answers those who wait; the store last."""
         self._tell("Ending: running jobs may finish; again (Ctrl-C) hands them back for the next start.")
-        patience = self._end_child(self._worker, self._settings.drain_seconds + WORKER_GRACE, inbox, Patience.FINISH)
-        self._end_child(self._api, API_GRACE, inbox, patience)
+        patience = Patience.FINISH
+        for child, seconds in ((self._worker, self._settings.drain_seconds + WORKER_GRACE), (self._api, API_GRACE)):
+            with self._errors.contained(child.name):
+                patience = self._end_child(child, seconds, inbox, patience)
         if self._redis is not None:
             self._redis.stop()
 
