@@ -2,19 +2,21 @@
 
 Too little memory halves the batch of one pass (slots stay, answers stay the same) and widens it again later. Any other
 exception cannot be blamed on one slot of a batch, so all of its orders run alone once more: the poisonous one fails
-then, its neighbours do not.
+then, its neighbours do not. What an error says about the device is told by `model.device_errors` everywhere.
 """
 
+from contextlib import suppress
 from typing import Final
 
 import structlog
 import torch
 
 from core.errors import InversionError
+from model.device_errors import DeviceTrouble, device_trouble
 from model.inversion.engine import SlotEngine
 from model.inversion.request import Ticket
 from model.pair import LoadedGenerator
-from worker.order import InversionOrder
+from worker.order import InversionOrder, answer, refuse
 
 CALM_STEPS: Final = 50
 """Steps without trouble after which a narrowed batch is doubled again; twice as many after every relapse."""
@@ -24,7 +26,17 @@ _log = structlog.get_logger(__name__)
 
 
 class DeviceLost(Exception):
-    """The device does not compute any more; only a fresh process gets it back."""
+    """The device does not compute any more; only a fresh process gets it back.
+
+    Args:
+        message: What happened.
+        computing: Whether it was lost while it computed for whoever gets this: then it may be his doing.
+    """
+
+    def __init__(self, message: str = "The device stopped working.", *, computing: bool = False) -> None:
+        """Remember both."""
+        super().__init__(message)
+        self.was_computing = computing
 
 
 class Bench:
@@ -68,13 +80,29 @@ class Bench:
         """Whose slots these are."""
         return list(self._orders.values())
 
-    def admit(self, order: InversionOrder) -> None:
-        """Give an order a slot; an order that does not fit fails alone."""
-        try:
-            self._orders[self._engine.admit(order.request)] = order
-        except Exception as error:  # noqa: BLE001 - whatever one order's data raise must not end the others' thread.
-            _log.exception("engine.refused")
-            order.future.set_exception(inversion_failure(error))
+    def admit(self, order: InversionOrder) -> bool:
+        """Give an order a slot; an order that does not fit fails alone.
+
+        Returns:
+            False: There is no memory for it beside those at work, however narrow their batch; it has to wait.
+
+        Raises:
+            DeviceLost: The device is gone for this process.
+        """
+        while True:
+            try:
+                self._orders[self._engine.admit(order.request)] = order
+            except Exception as error:
+                trouble = device_trouble(error)
+                if trouble is DeviceTrouble.LOST:
+                    raise DeviceLost from error
+                if trouble is DeviceTrouble.MEMORY and self.occupied:
+                    if self._narrow():
+                        continue
+                    return False
+                _log.exception("engine.refused")
+                refuse(order.future, inversion_failure(error))
+            return True
 
     def step(self) -> list[InversionOrder]:
         """Advance all slots by one step; orders that end get their result.
@@ -93,21 +121,27 @@ class Bench:
         for ended in finished:
             order = self._orders.pop(ended.ticket, None)
             if order is not None:
-                order.future.set_result(ended)
+                answer(order.future, ended)
         return []
 
+    def make_room(self) -> None:
+        """Give back what memory can be given back: somebody else on this device needs it."""
+        self._engine.release_recordings()
+        self._narrow()
+
     def _recover(self, error: Exception) -> list[InversionOrder]:
-        if is_out_of_memory(error) and self._narrow():
+        trouble = device_trouble(error)
+        if trouble is DeviceTrouble.LOST:
+            raise DeviceLost from error
+        if trouble is DeviceTrouble.MEMORY and self._narrow():
             self._let_go()
             return []
-        if isinstance(error, torch.AcceleratorError):
-            raise DeviceLost from error
         _log.exception("engine.step_failed", slots=self.occupied, exc_info=error)
         self.is_spoilt = True
         orders, self._orders = self.orders, {}
         if self.is_quarantine or len(orders) == 1:
             for order in orders:
-                order.future.set_exception(inversion_failure(error))
+                refuse(order.future, inversion_failure(error))
             return []
         for order in orders:
             order.is_suspect = True
@@ -116,9 +150,10 @@ class Bench:
     def _let_go(self) -> None:
         """Answer cancelled orders: a step that broke off may have retired them without a word."""
         for ticket, order in list(self._orders.items()):
-            if order.is_cancelled:
-                order.future.cancel()
-                del self._orders[ticket]
+            with suppress(Exception):  # What the question itself raises fails its slot at the next step.
+                if order.is_cancelled:
+                    order.future.cancel()
+                    del self._orders[ticket]
 
     def _narrow(self) -> bool:
         """Halve the batch of one pass; False: one sample alone is too much already."""
@@ -128,8 +163,7 @@ class Bench:
         self._engine.batch_limit = limit // 2
         self._calm, self._calm_needed = 0, min(2 * self._calm_needed, MOST_CALM_STEPS)
         _log.warning("engine.narrowed", batch_limit=limit // 2)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()  # Fragments of the batch that did not fit are of no use to the smaller one.
+        return_free_memory()  # Fragments of the batch that did not fit are of no use to the smaller one.
         return True
 
     def _grow_calm(self) -> None:
@@ -143,19 +177,27 @@ class Bench:
             _log.info("engine.widened", batch_limit=self._engine.batch_limit)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell a lack of memory, of the device or of the machine, from other errors."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    # The CPU's allocator has no class of its own.
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+def return_free_memory() -> None:
+    """Give what PyTorch keeps of a GPU's memory for later back to the GPU."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def inversion_failure(error: BaseException) -> InversionError:
     """Turn whatever ended an inversion into an error of the tree, with its cause."""
     if isinstance(error, InversionError):
         return error
-    words = "the device has too little memory for it" if is_out_of_memory(error) else "an unexpected fault, see the log"
+    is_memory = device_trouble(error) is DeviceTrouble.MEMORY
+    words = "the device has too little memory for it" if is_memory else "an unexpected fault, see the log"
     failure = InversionError(f"The likeness could not be found: {words}. Try another preset, or tell the operator.")
+    failure.__cause__ = error
+    return failure
+
+
+def memory_failure(error: BaseException) -> InversionError:
+    """Turn a lack of memory while a portrait was drawn or enlarged into an error of the tree, with its cause."""
+    failure = InversionError(
+        "The portrait could not be drawn: the device has too little memory for it. Try again, or tell the operator."
+    )
     failure.__cause__ = error
     return failure

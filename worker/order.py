@@ -2,13 +2,16 @@
 
 import itertools
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from core.jobs import UnixTime
 from model.inversion.request import Finished, InversionRequest
 from model.pair import LoadedGenerator
+
+T = TypeVar("T")
 
 _numbers = itertools.count()
 
@@ -36,7 +39,7 @@ class InversionOrder:
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether nobody wants it any more."""
+        """Whether nobody wants it any more; raises what the request's own question raises."""
         return self.request.cancelled is not None and self.request.cancelled()
 
     def __lt__(self, other: "InversionOrder") -> bool:
@@ -52,18 +55,25 @@ class Errand:
     """Something short that needs the device: drawing, loading.
 
     Attributes:
-        work: What to do in the device's thread.
+        work: What to do in the device's thread; it may be done again where memory ran out.
         is_urgent: Somebody watches the page and waits for it (a restyle).
+        may_take_long: Loading from a disk takes as long as it takes; anything else that does means a device that hangs.
         future: Gets what it returned or raised.
     """
 
     work: Callable[[], Any]
     is_urgent: bool = False
+    may_take_long: bool = False
     future: "Future[Any]" = field(default_factory=Future)
 
-    def run(self) -> None:
-        """Do it; what it raises goes to whoever asked."""
-        try:
-            self.future.set_result(self.work())
-        except BaseException as error:  # noqa: BLE001 - an errand's fault is its owner's and must not end the thread.
-            self.future.set_exception(error)
+
+def answer(future: "Future[T]", result: T) -> None:
+    """Hand a result over, unless whoever waited was answered already (its device was given up)."""
+    with suppress(InvalidStateError):
+        future.set_result(result)
+
+
+def refuse(future: "Future[Any]", error: BaseException) -> None:
+    """Hand an error over, unless whoever waited was answered already."""
+    with suppress(InvalidStateError):
+        future.set_exception(error)

@@ -82,6 +82,11 @@ class SlotEngine:
         if self._graphs is not None:
             self._graphs.restrict(self._largest_batch)
 
+    def release_recordings(self) -> None:
+        """Give back the memory that recordings of steps hold; they are made again when they are needed."""
+        if self._graphs is not None:
+            self._graphs.release()
+
     @property
     def occupied(self) -> int:
         """Number of slots at work."""
@@ -98,6 +103,7 @@ class SlotEngine:
         Raises:
             RuntimeError: No slot is free.
             ValueError: A tensor has the wrong shape, or the objective lacks a term that the settings ask for.
+            torch.OutOfMemoryError: There was no room for it. All slots are as they were, so it may be tried again.
         """
         if not self.free:
             raise RuntimeError("all slots are occupied; look at `free` before admitting")

@@ -142,8 +142,9 @@ class SlotTable:
 
     def _add_noise(self) -> None:
         copies = [fixed.expand(self.width, -1, -1, -1) for fixed in self._fixed_noise]
-        self.noise = [BatchedAdam(maps.clone()) for maps in copies]
-        self.best = Iterate(self.best.w_plus, self.best.image, [maps.clone() for maps in copies])
+        noise, best = [BatchedAdam(maps.clone()) for maps in copies], [maps.clone() for maps in copies]
+        # Both or none: where memory ran out in between, the table is as it was.
+        self.noise, self.best = noise, Iterate(self.best.w_plus, self.best.image, best)
 
     def _fill_noise(self, row: int, random: torch.Generator | None) -> None:
         shapes = [(maps.shape[-2], maps.shape[-1]) for maps in self._fixed_noise]

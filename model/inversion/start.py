@@ -11,6 +11,7 @@ import structlog
 import torch
 from torch import Tensor
 
+from model.device_errors import DeviceTrouble, device_trouble
 from model.encoder.network import Encoder
 from model.frozen.synthesis import FrozenSynthesis
 from model.inversion.objective import Objective, Target
@@ -124,6 +125,9 @@ class Starter:
         try:
             return _Recording(image, region, recorder.record(lambda: self._sight(encoder, image, region)))
         except RuntimeError as error:
+            recorder.forget()
+            if device_trouble(error) is DeviceTrouble.LOST:
+                raise
             _log.warning("start_graph.given_up", reason=str(error))
             return None
 

@@ -18,6 +18,7 @@ import structlog
 import torch
 from torch import Tensor
 
+from model.device_errors import DeviceTrouble, device_trouble
 from model.inversion.drawing import Drawn, StepInput
 from model.inversion.objective import Iterate
 
@@ -211,6 +212,7 @@ class StepGraphs:
 
         Raises:
             torch.OutOfMemoryError: There is too little memory; all recordings were let go, so that less may do.
+            RuntimeError: The device is lost, see `model.device_errors`.
         """
         recording = None if self._has_given_up else self._recording(drawing, given)
         return drawing(given) if recording is None else recording.draw(given)
@@ -237,8 +239,11 @@ class StepGraphs:
 
     def _take_back(self, error: RuntimeError) -> None:
         self.release()
-        if lack := _lack_of_memory(error):
-            raise lack
+        trouble = device_trouble(error)
+        if trouble is DeviceTrouble.LOST:
+            raise error
+        if trouble is DeviceTrouble.MEMORY:
+            raise torch.OutOfMemoryError(str(error)) from error
         self._has_given_up = True
         _log.warning("step_graphs.given_up", reason=str(error))
 
@@ -260,15 +265,3 @@ def _fill(places: StepInput, given: StepInput) -> None:
     rows = given.rows
     targets = [place[:rows] for place in places.columns]
     torch._foreach_copy_(targets, given.columns)  # All in one launch, as torch.optim copies.
-
-
-def _lack_of_memory(error: BaseException) -> torch.OutOfMemoryError | None:
-    """Return the lack of memory behind a failed capture; ending a capture that broke off may raise another error."""
-    behind: BaseException | None = error
-    while behind is not None:
-        if isinstance(behind, torch.OutOfMemoryError):
-            return behind
-        if isinstance(behind, torch.AcceleratorError) and "out of memory" in str(behind):
-            return torch.OutOfMemoryError(str(behind))
-        behind = behind.__cause__ or behind.__context__
-    return None

@@ -11,7 +11,7 @@ from model.inversion.engine import SlotEngine
 from model.inversion.request import InversionRequest
 from model.inversion.settings import InversionSettings
 from model.pair import LoadedGenerator
-from worker.bench import Bench, DeviceLost, is_out_of_memory
+from worker.bench import Bench, DeviceLost
 from worker.gallery import Gallery
 from worker.order import InversionOrder
 
@@ -133,6 +133,57 @@ def test_a_fault_makes_all_suspects_and_one_culprit(loaded: LoadedGenerator) -> 
         orders[0].future.result()
 
 
+def short_of_memory(bench: Bench, most: int) -> list[int]:
+    """Let the bench's engine admit only while so few faces are drawn at once; tell how many were, at every try."""
+    engine, tries = bench._engine, []
+    begin = engine._starter.begin
+
+    def begin_or_fail(request: InversionRequest) -> object:
+        tries.append(engine.batch_limit or engine.occupied)
+        if tries[-1] > most:
+            raise torch.OutOfMemoryError("no room for one more")
+        return begin(request)
+
+    engine._starter.begin = begin_or_fail
+    return tries
+
+
+def test_memory_that_is_short_at_admission_narrows_the_batch(loaded: LoadedGenerator) -> None:
+    """The newcomer does not fit beside four at once; beside one at a time it does, and nobody's answer suffers."""
+    bench = Bench(loaded, inversion_engine(loaded, 5))
+    orders = [order(loaded, seed) for seed in range(5)]
+    for each in orders[:4]:
+        assert bench.admit(each)
+    tries = short_of_memory(bench, 1)
+    assert bench.admit(orders[4])
+    assert (tries, bench.batch_limit, bench.occupied) == ([4, 2, 1], 1, 5)
+    while bench.occupied:
+        assert bench.step() == []
+    assert all(each.future.result().unwrap().steps == 4 for each in orders)
+
+
+def test_whoever_does_not_fit_beside_others_waits(loaded: LoadedGenerator) -> None:
+    """It is not failed for the memory that its neighbours need: when they have left, it has room."""
+    bench, only, newcomer = Bench(loaded, inversion_engine(loaded, 2)), order(loaded, 1), order(loaded, 2)
+    bench.admit(only)
+    short_of_memory(bench, 0)
+    assert not bench.admit(newcomer)
+    assert not newcomer.future.done()
+    while bench.occupied:
+        bench.step()
+    assert bench.admit(newcomer)
+    assert bench.occupied == 1
+
+
+def test_whoever_does_not_fit_alone_fails(loaded: LoadedGenerator) -> None:
+    """There is nobody to wait for; the message says what is short."""
+    bench, only = Bench(loaded, inversion_engine(loaded, 2)), order(loaded)
+    short_of_memory(bench, -1)
+    assert bench.admit(only)
+    with pytest.raises(InversionError, match="too little memory"):
+        only.future.result()
+
+
 def test_not_a_number_hurts_nobody_else(loaded: LoadedGenerator) -> None:
     """A target of nothing but NaN fails in its slot, its neighbour ends well."""
     good, bad = order(loaded, 1), order(loaded, 2)
@@ -162,11 +213,3 @@ def test_a_lost_device_is_not_for_the_bench_to_mend(loaded: LoadedGenerator) -> 
     bench.admit(order(loaded))
     with pytest.raises(DeviceLost):
         bench.step()
-
-
-def test_memory_has_many_names() -> None:
-    """The GPU, Python and the CPU's allocator each say it in their own way."""
-    assert is_out_of_memory(torch.OutOfMemoryError())
-    assert is_out_of_memory(MemoryError())
-    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate ..."))
-    assert not is_out_of_memory(RuntimeError("shape mismatch"))

@@ -173,26 +173,230 @@ def test_a_generator_that_cannot_be_set_up_fails_its_orders_only(metrics: Metric
     engine.close()
 
 
-def test_a_dead_device_frees_all_who_wait(metrics: Metrics, loaded: LoadedGenerator) -> None:
-    """Nobody hangs on a thread that has ended, and nobody is let in any more."""
+LOST = torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
-    def build(_generator: LoadedGenerator, _width: int) -> Any:
-        raise torch.AcceleratorError("unspecified launch failure")
 
-    engine = Engine(2, build, metrics)
-    waiting = engine.invert(order(loaded))
+class Ended:
+    """What is told of the device's end."""
+
+    def __init__(self) -> None:
+        self.engine: Engine | None = None
+        self.was_refused: list[bool] = []
+
+    def __call__(self) -> None:
+        assert self.engine is not None
+        self.was_refused.append(any(order.future.done() for order in self.engine._line))
+
+
+def computing(error: BaseException | None) -> bool:
+    assert isinstance(error, DeviceLost)
+    return error.was_computing
+
+
+def broken_at(place: str, patch: pytest.MonkeyPatch) -> Callable[[LoadedGenerator, int], Any]:
+    """Slots whose device dies at a place; an errand dies by itself."""
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise LOST
+
+    def build(generator: LoadedGenerator, width: int) -> Any:
+        if place == "building":
+            fail()
+        slots = inversion_engine(generator, width)
+        if place == "admission":
+            patch.setattr(slots._starter, "begin", fail)
+        if place == "step":
+            patch.setattr(slots, "_synthesis", fail)
+        return slots
+
+    return build
+
+
+@pytest.mark.parametrize("place", ["building", "admission", "step"])
+def test_a_dead_device_frees_all_who_wait(
+    place: str, metrics: Metrics, loaded: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it shows. Those it computed for hear that, those that waited hear that they did; nobody is let in."""
+    ended = Ended()
+    engine = Engine(1, broken_at(place, monkeypatch), metrics, on_end=ended)
+    ended.engine = engine
+    first, second = (engine.invert(order(loaded, age=age)) for age in (1.0, 0.0))
     engine.start()
-    with pytest.raises(DeviceLost):
-        waiting.result(60)
+    assert (computing(first.exception(60)), computing(second.exception(60))) == (True, False)
     assert engine.failure is not None
+    assert ended.was_refused == [False]  # The gate was closed before anybody could come back.
     with pytest.raises(DeviceLost):
         engine.do(lambda: None)
+    engine.close()
+
+
+def test_a_device_that_dies_in_an_errand_is_dead_for_all(
+    metrics: Metrics, loaded: LoadedGenerator, in_thread: Callable[..., threading.Thread], until: Until
+) -> None:
+    """A drawing or an enlargement met it: no job after it may fail one by one for nothing, as long as there are any."""
+    engine = Engine(2, inversion_engine, metrics)
+    engine.start()
+    blocker = Blocker(engine, loaded)
+    assert blocker.is_in.wait(60)
+    is_free, told = threading.Event(), []
+
+    def draw() -> None:
+        assert is_free.wait(60)
+        raise LOST
+
+    def ask(work: Callable[[], object]) -> None:
+        try:
+            engine.do(work)
+        except DeviceLost as lost:
+            told.append(lost.was_computing)
+
+    in_thread(ask, draw)
+    until(lambda: engine._running is not None and not engine._errands)
+    in_thread(ask, lambda: None)
+    until(lambda: len(engine._errands) == 1)
+    is_free.set()
+    assert computing(blocker.future.exception(60))
+    until(lambda: len(told) == 2)
+    assert sorted(told) == [False, True]
+    assert isinstance(engine.failure, DeviceLost)
+
+
+def test_a_device_that_hangs_can_be_given_up(metrics: Metrics, loaded: LoadedGenerator) -> None:
+    """A step that never ends shows as the same activity; from another thread all are told, and nobody waits for it."""
+    is_over, is_in = threading.Event(), threading.Event()
+
+    def build(generator: LoadedGenerator, width: int) -> Any:
+        slots = inversion_engine(generator, width)
+        step = slots.step
+
+        def hang() -> Any:
+            is_in.set()
+            assert is_over.wait(60)
+            return step()
+
+        slots.step = hang  # type: ignore[method-assign]
+        return slots
+
+    engine = Engine(1, build, metrics)
+    engine.start()
+    stuck, waiting = (engine.invert(order(loaded, age=age)) for age in (1.0, 0.0))
+    assert is_in.wait(60)
+    assert engine.activity is not None
+    assert engine.activity == engine.activity
+    engine.abandon(RuntimeError("It hangs."))
+    assert (computing(stuck.exception(60)), computing(waiting.exception(60))) == (True, False)
+    engine.close()
+    is_over.set()  # Should it come back after all, nobody is told twice, and the thread ends.
+    engine._thread.join(60)
+    assert not engine._thread.is_alive
+
+
+def test_what_may_take_long_is_not_watched(engine: Engine) -> None:
+    """Loading weights from a slow disk is no device that hangs; drawing that takes as long is."""
+    assert engine.do(lambda: engine.activity, may_take_long=True) is None
+    assert engine.do(lambda: engine.activity) is not None
+    assert engine.activity is None
+
+
+def test_an_errand_that_lacks_memory_is_done_in_the_room_of_others(engine: Engine, loaded: LoadedGenerator) -> None:
+    """Two searches are at work; one drawing does not fit beside them: their batch is narrowed, and it is done again."""
+    blockers = [Blocker(engine, loaded) for _ in range(2)]
+    assert all(blocker.is_in.wait(60) for blocker in blockers)
+    limits: list[int | None] = []
+
+    def draw() -> str:
+        limits.append(next(iter(engine._benches.values())).batch_limit)
+        if len(limits) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return "drawn"
+
+    assert engine.do(draw) == "drawn"
+    assert limits == [None, 1]
+
+    def draw_too_much() -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    with pytest.raises(InversionError, match="too little memory"):
+        engine.do(draw_too_much)
+    assert not any(blocker.future.done() for blocker in blockers)
+    for blocker in blockers:
+        blocker.is_over.set()
+
+
+def test_a_generator_for_which_there_is_no_memory_waits_for_room(metrics: Metrics, gallery: Gallery) -> None:
+    """Its slots cannot be set up beside a search of another generator; when that has left, they are."""
+    pair, tries = gallery.pair("anime"), []
+
+    def build(generator: LoadedGenerator, width: int) -> Any:
+        if generator is pair.g_fin:
+            tries.append(engine.occupied)
+            if engine.occupied:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+        return inversion_engine(generator, width)
+
+    engine = Engine(2, build, metrics)
+    engine.start()
+    blocker = Blocker(engine, pair.g_ori)
+    assert blocker.is_in.wait(60)
+    later = engine.invert(order(pair.g_fin))
+    while len(tries) < 2:  # Once more after room was made, and then not at every step.
+        engine.do(lambda: None)
+    blocker.is_over.set()
+    assert later.result(60).unwrap().steps == 5
+    assert tries == [1, 1, 0]
+    engine.close()
+
+
+def test_a_question_that_raises_is_its_owners(engine: Engine, loaded: LoadedGenerator) -> None:
+    """Whether an order was cancelled cannot be told: it fails while it waits, and the searches go on."""
+    blockers = [Blocker(engine, loaded) for _ in range(2)]
+    assert all(blocker.is_in.wait(60) for blocker in blockers)
+    with pytest.raises(InversionError):
+        engine.invert(order(loaded, cancelled=lambda: bool(1 // 0))).result(60)
+    assert not any(blocker.future.done() for blocker in blockers)
+    for blocker in blockers:
+        blocker.is_over.set()
+
+
+def test_a_fault_of_the_loop_itself_is_survived(
+    metrics: Metrics, loaded: LoadedGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug between two steps: the slots are as they were, and the loop begins again; whoever counts may raise, too."""
+    engine, faults = Engine(2, inversion_engine, metrics), [ValueError("a bug"), KeyError("another")]
+    admit = engine._admit
+
+    def faulty_admit() -> None:
+        if faults:
+            raise faults.pop()
+        admit()
+
+    def observe(*_: object) -> None:
+        raise ValueError("a bug in a counter")
+
+    monkeypatch.setattr(engine, "_admit", faulty_admit)
+    monkeypatch.setattr(metrics, "observe_step", observe)
+    future = engine.invert(order(loaded))
+    engine.start()
+    assert future.result(60).unwrap().steps == 5
+    assert engine._errors.counts == {"device": 2, "metrics": 5}
+    engine.close()
+
+
+def test_replaced_generators_are_let_go(engine: Engine, gallery: Gallery, until: Until) -> None:
+    """While a search runs in one it stays; when the search has ended, its slots go, and with them its memory."""
+    pair = gallery.pair("anime")
+    blocker = Blocker(engine, pair.g_fin)
+    assert blocker.is_in.wait(60)
+    engine.do(lambda: engine.keep_only([pair.g_ori]))
+    assert [bench.loaded for bench in engine._benches.values()] == [pair.g_fin]
+    blocker.is_over.set()
+    until(lambda: not engine._benches)
 
 
 def test_idle_costs_nothing(engine: Engine) -> None:
     """Without work the thread sleeps: an idle second takes less than a hundredth of the CPU's time."""
     engine.do(lambda: None)
-    thread = next(t for t in threading.enumerate() if t.name == "device" and t.is_alive() and t is engine._thread)
+    thread = next(t for t in threading.enumerate() if t.name == "device" and t.ident == engine._thread.ident)
     clock = time.pthread_getcpuclockid(thread.ident or 0) if hasattr(time, "pthread_getcpuclockid") else None
     if clock is None:
         pytest.skip(f"{os.uname().sysname} cannot tell a thread's CPU time")
