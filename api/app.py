@@ -13,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
 from api.errors import install_handlers
+from api.exposure import announcement
 from api.facilities import Facilities, build_facilities
 from api.middleware.authentication import Authentication
 from api.middleware.body_guard import BodyGuard
@@ -23,7 +24,7 @@ from api.middleware.request_metrics import RequestMetrics
 from api.middleware.security_headers import SecurityHeaders
 from api.openapi import DESCRIPTION, TAGS, describe
 from api.page_files import page_routes
-from api.routes import batches, blobs, convert, events, faces, health, jobs, restyle, results, styles
+from api.routes import batches, blobs, convert, events, faces, health, jobs, restyle, results, shared, styles
 from core.guarded_loop import guarded_task
 from core.services import Services
 from core.settings import Settings
@@ -35,6 +36,7 @@ ROUTERS: Final = (
     events.router,
     results.router,
     restyle.router,
+    shared.router,
     batches.router,
     styles.router,
     blobs.router,
@@ -58,6 +60,8 @@ def create_app(settings: Settings, services: Services) -> FastAPI:
         InvalidManifest: The registry of styles cannot be read.
     """
     facilities = build_facilities(settings, services)
+    if notice := announcement(settings):
+        log.warning("api.public_without_keys", notice=notice)
     app = FastAPI(
         title="Nigaoe",
         version=health.VERSION,
@@ -87,7 +91,7 @@ def _middleware(facilities: Facilities) -> list[Middleware]:
         Middleware(RequestMetrics, meters=facilities.meters),
         Middleware(SecurityHeaders),
         Middleware(ErrorBorder),
-        Middleware(Authentication, keys=facilities.keys, settings=settings),
+        Middleware(Authentication, keys=facilities.keys, visitors=facilities.visitors, settings=settings),
         Middleware(RateLimit, limits=facilities.limits),
         Middleware(BodyGuard, max_bytes=settings.max_request_bytes, seconds=settings.body_timeout_seconds),
     ]

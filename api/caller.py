@@ -23,14 +23,19 @@ class Caller:
         return cls(key.tenant, f"key:{key.id}", key)
 
     @classmethod
-    def without_key(cls, scope: Scope) -> "Caller":
-        """Anyone, where no keys are asked for; all of them are one tenant, each address has its own limits."""
-        return cls(ANONYMOUS, f"address:{client_network(scope)}")
+    def without_key(cls, scope: Scope, tenant: str = ANONYMOUS) -> "Caller":
+        """Anyone, where no keys are asked for: a visitor's tenant, or one for all; each address has its own limits."""
+        return cls(tenant, f"address:{client_network(scope)}")
+
+
+def client_host(scope: Scope) -> str:
+    """The client's address as the server (or a trusted proxy) says; empty if nobody does."""
+    return str(scope["client"][0]) if scope.get("client") else ""
 
 
 def client_network(scope: Scope) -> str:
     """The client's IPv4 address, or its IPv6 network: one subscriber has a whole /64 to call from."""
-    host = scope["client"][0] if scope.get("client") else ""
+    host = client_host(scope)
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

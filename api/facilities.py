@@ -13,7 +13,9 @@ from api.outbound import Outbound
 from api.rate_limits import RateLimits
 from api.readiness import Readiness
 from api.restyles import Restyles
+from api.sharing import ShareSigner
 from api.style_catalogue import StyleCatalogue
+from api.visitors import VisitorCookies
 from api.webhook_sender import WebhookSender
 from core.services import Services
 from core.settings import Settings
@@ -27,6 +29,8 @@ class Facilities:
     settings: Settings
     services: Services
     keys: KeyRing | None
+    visitors: VisitorCookies
+    shares: ShareSigner
     limits: RateLimits
     styles: StyleCatalogue
     faces: FaceFinder
@@ -57,6 +61,8 @@ def build_facilities(settings: Settings, services: Services) -> Facilities:
         settings=settings,
         services=services,
         keys=KeyRing(settings.api_keys_file) if settings.api_keys_file else None,
+        visitors=VisitorCookies(secret, settings),
+        shares=ShareSigner(secret),
         limits=limits,
         styles=styles,
         faces=faces,

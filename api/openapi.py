@@ -29,6 +29,7 @@ TAGS: Final = [
     {"name": "convert", "description": "Ordering portraits."},
     {"name": "jobs", "description": "Following and deleting jobs."},
     {"name": "results", "description": "Fetching pictures."},
+    {"name": "sharing", "description": "Showing a drawing to others."},
     {"name": "styles", "description": "What there is to choose from."},
     {"name": "operation", "description": "Running the service."},
 ]

@@ -19,6 +19,8 @@ What it accepts is in `api.request_schemas`. The routes:
                                  ``/pasted``, ``/latent``. ``?download=true``: saved as a file.
                                  409 ``no_result`` unless succeeded; 404 ``no_such_result`` if not made.
 ``POST   /jobs/{id}/restyle``    JSON `RestyleRequest` -> 202 (200 with ``Prefer: wait``) `JobView` of a new job.
+``POST   /jobs/{id}/share``      `ShareView`: an address that shows the drawing to others and lets them do nothing.
+``GET    /shared/{id}``          ``?signature=`` -> `SharedJobView`; also ``/result.png`` and ``/result.webp``.
 ``DELETE /jobs/{id}``            204, always and idempotent: cancels, erases everything.
 ``GET    /batches/{id}``         `BatchView`.
 ``GET    /styles``               `StylesView`; ``GET /styles/{name}/samples/{file}``: its pictures.
@@ -180,6 +182,42 @@ class JobPageView(_View):
     jobs: list[JobView]
     next_cursor: str | None = Field(description="Pass it as `cursor` for the next page; null: this was the last.")
     links: PageLinks
+
+
+class ShareView(_View):
+    """Where a shared drawing is shown."""
+
+    url: str = Field(description="Address of the page for whoever shall see the drawing.")
+    expires_at: datetime = Field(description="When the drawing is erased, and the address with it.")
+
+
+class SharedLook(_View):
+    """How a shared drawing was drawn."""
+
+    style: str
+    degree: float
+    truncation: float
+    colours: float
+
+
+class SharedLinks(_View):
+    """Addresses that belong to a shared drawing, with the signature in them; null for what was not made."""
+
+    self: str
+    result: str | None
+    result_png: str | None
+    result_webp: str | None
+
+
+class SharedJobView(_View):
+    """A drawing as it is shown to people who have its link: nothing of the photo."""
+
+    id: str
+    kind: JobKind
+    options: SharedLook
+    created_at: datetime
+    expires_at: datetime
+    links: SharedLinks
 
 
 class BatchLinks(_View):

@@ -431,6 +431,14 @@ class CrossOrigin(RequestError):
     title = "Other web sites may not call this"
 
 
+class AnonymousRefused(RequestError):
+    """Neither an API key nor the page's cookie came with a call to a public address that asks for no keys."""
+
+    code = "anonymous_refused"
+    status = 403
+    title = "Calls without an API key are refused here"
+
+
 class UnknownAddress(RequestError):
     """No route has this path."""
 

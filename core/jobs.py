@@ -26,7 +26,7 @@ DEFAULT_COLOURS: Final = 1.0
 """A drawing in other colours than the person's is of somebody else: skin and hair are what people look for first."""
 
 ANONYMOUS: Final = "public"
-"""The tenant of callers without an API key."""
+"""The tenant of callers with neither an API key nor the page's cookie."""
 
 UnixTime = Annotated[float, Field(ge=0, le=253_402_300_799)]
 """Until the end of the year 9999; what lies beyond cannot be shown as a date."""

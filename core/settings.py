@@ -114,7 +114,12 @@ class Web(_Section):
     max_side: int = Field(12_000, ge=64, le=100_000, description="Longer side of a photo in pixels.")
     body_timeout_seconds: float = Field(60.0, ge=1, le=3600, description="Seconds until a request has arrived whole.")
     api_keys_file: Path | None = Field(
-        None, description="File of hashed API keys; unset: everyone may call, as one tenant (embedded use)."
+        None, description="File of hashed API keys; unset: visitors of the page have a tenant each, others see below."
+    )
+    anonymous_api: bool = Field(
+        default=False,
+        description="Whether calls without a key and without the page's cookie are served on a public address, too, "
+        "all of them as one tenant; on a loopback address they always are.",
     )
     rate_limit: str = Field("120/minute", description="Requests for one key or address, in the `limits` notation.")
     convert_rate_limit: str = Field("30/minute", description="Photos for one key or address, in the same notation.")

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
-from api.dependencies import Base, CallerDep, JobId, SettingsDep, Tools
+from api.dependencies import Base, CallerDep, JobId, ServicesDep, SettingsDep, Tools
 from api.problem_responses import problems
 from core import errors
 from core.blob_store import ANIMATION, COMPARE, LATENT, PASTED, RESULT_PNG, RESULT_WEBP
@@ -45,37 +45,33 @@ _RESPONSES = {
 
 
 class Links:
-    """Makes links for one caller's request.
+    """Makes links to the pictures of jobs that the request may see.
 
     Args:
-        caller: Whose jobs.
         tools: Where they are, and what makes those that are missing yet.
         settings: How long a link lives.
         base: Put before links to this API.
     """
 
-    def __init__(self, caller: CallerDep, tools: Tools, settings: SettingsDep, base: Base) -> None:
-        self._caller = caller
+    def __init__(self, tools: Tools, settings: SettingsDep, base: Base) -> None:
         self._services = tools.services
         self._darkroom = tools.darkroom
         self._seconds = settings.link_seconds
         self._base = base
 
-    async def to(self, job_id: str, *blobs: str, download: bool) -> RedirectResponse:
+    async def to(self, job: Job, *blobs: str, download: bool) -> RedirectResponse:
         """Redirect to the first of these blobs that the job has.
 
         Raises:
-            UnknownJob: The caller has no such job.
             NoResult: It has not succeeded.
             NoSuchResult: It has none of these blobs.
             StorageFull: It could not be kept when it was made.
         """
-        job, name = await run_in_threadpool(self._find, job_id, blobs)
+        name = await run_in_threadpool(self._find, job, blobs)
         await self._darkroom.provide(job, name)
         return await run_in_threadpool(self._redirect, job, name, download)
 
-    def _find(self, job_id: str, blobs: tuple[str, ...]) -> tuple[Job, str]:
-        job = self._services.store.get(job_id, tenant=self._caller.tenant)
+    def _find(self, job: Job, blobs: tuple[str, ...]) -> str:
         if job.state is not JobState.SUCCEEDED:
             raise NoResult(
                 f"The job is {job.state}; only a job that has succeeded has a result.", state=job.state.value
@@ -83,7 +79,7 @@ class Links:
         name = next((name for name in blobs if name in job.blobs), None)
         if name is None or self._is_gone(job, name):
             raise NoSuchResult("This job has no such picture; its links show what it has.")
-        return job, name
+        return name
 
     def _redirect(self, job: Job, name: str, download: bool) -> RedirectResponse:  # noqa: FBT001 - a thread's arguments are positional.
         file_name = f"nigaoe-{job.id[:8]}-{name}" if download else None
@@ -99,22 +95,30 @@ class Links:
 LinksDep = Annotated[Links, Depends(Links)]
 
 
+async def _own(job_id: JobId, caller: CallerDep, services: ServicesDep) -> Job:
+    return await run_in_threadpool(services.store.get, job_id, tenant=caller.tenant)
+
+
+OwnJob = Annotated[Job, Depends(_own)]
+"""The caller's job of the path."""
+
+
 @router.get("/result", status_code=307, response_class=RedirectResponse, summary="The result", responses=_RESPONSES)
 async def show_result(
-    job_id: JobId, links: LinksDep, accept: Annotated[str, Header()] = "", *, download: Download = False
+    job: OwnJob, links: LinksDep, accept: Annotated[str, Header()] = "", *, download: Download = False
 ) -> RedirectResponse:
     """The anime portrait: as WebP for clients that name `image/webp` and not `image/png` in `Accept`, else as PNG."""
     prefers_webp = "image/webp" in accept and "image/png" not in accept
     order = (RESULT_WEBP, RESULT_PNG) if prefers_webp else (RESULT_PNG, RESULT_WEBP)
-    redirect = await links.to(job_id, *order, download=download)
+    redirect = await links.to(job, *order, download=download)
     redirect.headers["Vary"] = "Accept"
     return redirect
 
 
 def _add_route(path: str, blob: str, summary: str) -> None:
-    async def show(job_id: JobId, links: LinksDep, *, download: Download = False) -> RedirectResponse:
+    async def show(job: OwnJob, links: LinksDep, *, download: Download = False) -> RedirectResponse:
         """Only jobs that have succeeded have it; their `links` say which pictures there are."""
-        return await links.to(job_id, blob, download=download)
+        return await links.to(job, blob, download=download)
 
     router.add_api_route(
         f"/{path}",

@@ -92,7 +92,7 @@ def revoke(key_id: Annotated[str, typer.Argument(help="See `nigaoe keys list`.")
 
 @app.command("webhook-secret")
 def show_webhook_secret(
-    tenant: Annotated[str, typer.Argument(help="Whose webhooks; without API keys everyone is `public`.")] = ANONYMOUS,
+    tenant: Annotated[str, typer.Argument(help="Whose webhooks; calls without an API key are `public`.")] = ANONYMOUS,
 ) -> None:
     """Show the secret that a tenant checks webhooks with (Standard Webhooks)."""
     if not re.fullmatch(TENANT_PATTERN, tenant):

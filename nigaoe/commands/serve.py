@@ -17,6 +17,7 @@ def serve(
     data_dir: Annotated[Path | None, typer.Option(help="Folder for jobs and pictures. [NIGAOE_DATA_DIR]")] = None,
 ) -> None:
     """Start the upload page, the REST API and a worker, with a store of their own; Ctrl-C ends them all."""
+    from api.exposure import announcement
     from core.telemetry import configure_logging
     from nigaoe.api_server import listen
     from nigaoe.serve import ProcessTree
@@ -27,6 +28,8 @@ def serve(
     console = Console(stderr=True, highlight=False)
     if unknown := unknown_variables():
         console.print(f"[yellow]There are no such settings: {', '.join(unknown)}.[/]")
+    if notice := announcement(settings):
+        console.print(f"[yellow]{notice}[/]", soft_wrap=True)
     try:
         listening = listen(settings.host, settings.port)
     except OSError as error:

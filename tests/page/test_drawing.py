@@ -75,7 +75,7 @@ def test_stopping_erases(visitor: Any, studio: Any) -> None:
         visitor.page.get_by_role("button", name="Stop and erase").click()
     assert erased.value.status == 204
     expect(visitor.page.get_by_role("heading", name="Your face, drawn as anime.")).to_be_visible()
-    assert claim.job_id not in {job.id for job in studio.services.store.list_jobs("public").jobs}
+    assert claim.job_id not in {job.id for job in studio.painter.ordered()}
     expect(visitor.page.locator("#history-count")).to_be_hidden()
 
 
@@ -120,4 +120,4 @@ def test_a_photo_waits_out_a_lost_connection(visitor: Any, studio: Any) -> None:
     visitor.at("drawing")
     studio.painter.next_job()
     expect(visitor.page.locator("#banner")).to_be_hidden()
-    assert len(studio.services.store.list_jobs("public").jobs) == 1
+    assert len(studio.painter.ordered()) == 1

@@ -63,7 +63,7 @@ def test_another_degree_is_drawn_once(visitor: Any, studio: Any, portrait: Job) 
     visitor.sees_colour("img[slot=second]", BLUE)
     visitor.page.keyboard.press("ArrowLeft")
     visitor.sees_colour("img[slot=second]", GREEN)
-    assert len(studio.services.store.list_jobs("public").jobs) == 2
+    assert len(studio.painter.ordered()) == 2
 
 
 @pytest.mark.usefixtures("portrait")
@@ -95,7 +95,7 @@ def test_only_the_last_of_fast_changes_is_asked_for(visitor: Any, studio: Any) -
     assert claim.job.options.degree == 0.6
     studio.painter.finish(claim, "green")
     visitor.sees_colour("img[slot=second]", GREEN)
-    assert len(studio.services.store.list_jobs("public").jobs) == 2
+    assert len(studio.painter.ordered()) == 2
 
 
 @pytest.mark.usefixtures("portrait")
@@ -164,14 +164,14 @@ def test_deleting_takes_two_presses_and_leaves_nothing(visitor: Any, studio: Any
     button = visitor.page.locator("#delete")
     place = button.bounding_box()
     visitor.page.get_by_role("button", name="Delete", exact=True).click()
-    assert len(studio.services.store.list_jobs("public").jobs) == 2
+    assert len(studio.painter.ordered()) == 2
     armed = button.bounding_box()
     assert place is not None
     assert armed is not None
     assert (armed["x"], armed["y"]) == (place["x"], place["y"])  # Nothing else slips under the pointer.
     visitor.page.get_by_role("button", name="Really delete?").click()
     expect(visitor.page.get_by_role("button", name="Choose a photo")).to_be_focused()
-    assert studio.services.store.list_jobs("public").jobs == ()
+    assert studio.painter.ordered() == []
     assert visitor.page.evaluate("localStorage.getItem('nigaoe.prints')") == "[]"
 
 

@@ -104,7 +104,7 @@ def test_prints_hang_in_this_browser(visitor: Any, studio: Any) -> None:
     ]
     visitor.page.get_by_role("button", name="Delete print 1").click()
     expect(visitor.page.locator("#history-empty")).to_be_visible()
-    assert studio.services.store.list_jobs("public").jobs == ()
+    assert studio.painter.ordered() == []
 
 
 def test_a_print_that_is_being_drawn_has_its_place(visitor: Any, studio: Any) -> None:

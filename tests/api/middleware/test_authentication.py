@@ -22,6 +22,9 @@ OPEN = {
     "/styles",
     "/styles/{style}/samples/{name}",
     "/blobs/{key:path}",
+    "/shared/{job_id}",
+    "/shared/{job_id}/result.png",
+    "/shared/{job_id}/result.webp",
 }
 """Everything that anyone may see."""
 
@@ -96,7 +99,7 @@ def test_other_sites_cannot_use_a_visitors_browser(
     special_api: Callable[..., "Api"], headers: dict[str, str], status: int
 ) -> None:
     """Where no keys are asked for, a page elsewhere could post to localhost."""
-    client = special_api(public_url="https://nigaoe.example/").client()
+    client = special_api(public_url="https://nigaoe.example/", anonymous_api=True).client()
     assert client.post("/convert", headers=headers).status_code == status
 
 
@@ -129,11 +132,11 @@ def test_a_damaged_file_of_keys_lets_nobody_in(special_api: Callable[..., "Api"]
 )
 def test_a_strange_name_for_this_machine_is_refused(special_api: Callable[..., "Api"], host: str, status: int) -> None:
     """DNS rebinding would make another site's pages the own ones, and everyone's jobs theirs."""
-    client = special_api(public_url="https://nigaoe.example/").client()
+    client = special_api(public_url="https://nigaoe.example/", anonymous_api=True).client()
     assert client.get("/jobs", headers={"Host": host}).status_code == status
 
 
 def test_a_service_for_others_has_the_name_that_they_gave_it(special_api: Callable[..., "Api"]) -> None:
     """Bound to a network, or asking for keys, it cannot know its names."""
-    client = special_api(host="0.0.0.0").client()
+    client = special_api(host="0.0.0.0", anonymous_api=True).client()
     assert client.get("/jobs", headers={"Host": "nigaoe.company.example"}).status_code == 200
