@@ -75,13 +75,21 @@ class Intake:
             pause = retry_after(queue)
             raise QueueFull(f"Too many jobs are waiting: try again in {pause:.0f} seconds.", retry_after=pause)
 
-    def submit(self, order: Order, jobs: Sequence[Job], contents: Mapping[str, bytes]) -> Submission:
+    def submit(
+        self,
+        order: Order,
+        jobs: Sequence[Job],
+        contents: Mapping[str, bytes],
+        *,
+        deduplication_key: str | None = None,
+    ) -> Submission:
         """Store jobs, all or none, and ring for them.
 
         Args:
             order: Who orders.
             jobs: New jobs.
             contents: Their blobs by key.
+            deduplication_key: Names what a single job makes (`core.job_store.JobDesk.submit`).
 
         Raises:
             IdempotencyConflict: The key came with another order before.
@@ -94,7 +102,10 @@ class Intake:
             for key, content in contents.items():
                 self._services.blobs.put(key, content)
             submission = self._services.store.submit(
-                jobs, idempotency=order.idempotency, limits=self._admission(order.caller)
+                jobs,
+                idempotency=order.idempotency,
+                limits=self._admission(order.caller),
+                deduplication_key=deduplication_key,
             )
         finally:
             if submission is None or submission.replayed:

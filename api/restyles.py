@@ -1,6 +1,10 @@
-"""Ordering restyles: another look of a face whose latent was found before, without finding it again."""
+"""Ordering restyles: another look of a face whose latent was found before, without finding it again.
 
-from typing import Final
+One look of one face is one drawing: ordering it again, or twice at once, gives the job that is there.
+"""
+
+import json
+from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
 
@@ -8,9 +12,9 @@ from api.intake import Intake, Order
 from api.request_schemas import RestyleRequest
 from api.style_catalogue import StyleCatalogue
 from core.blob_store import CROP, LATENT, job_of
-from core.errors import NoResult, NoSuchResult, ParentMismatch
+from core.errors import NoResult, NoSuchResult, ParentMismatch, UnknownJob
 from core.job_store import Submission
-from core.jobs import Job, JobKind, JobOptions, JobState, new_job
+from core.jobs import Job, JobKind, JobOptions, JobState, Method, new_job
 from core.services import Services
 
 URGENT: Final = 9
@@ -32,7 +36,7 @@ class Restyles:
         self._styles = styles
 
     async def order(self, order: Order, parent_id: str, changes: RestyleRequest) -> Submission:
-        """Order another look.
+        """Order another look; one that is there, or under way, is returned as it is (``replayed``).
 
         Raises:
             UnknownJob: The caller has no such job.
@@ -51,10 +55,24 @@ class Restyles:
         latent = self._latent_of(parent)
         options = _changed(parent.options, changes)
         self._check_style(parent.options.style, options.style)
-        job = new_job(options, tenant=tenant, kind=JobKind.RESTYLE, parent_id=job_of(latent), faces=parent.faces)
+        root_id = job_of(latent)
+        if order.idempotency is None and (root := self._root_of_look(root_id, tenant, options)) is not None:
+            return Submission((root,), replayed=True)
+        job = new_job(options, tenant=tenant, kind=JobKind.RESTYLE, parent_id=root_id, faces=parent.faces)
         # The blobs stay where they are: erasing the parent erases the face, whatever was drawn of it.
         shared = {name: key for name, key in parent.blobs.items() if name in (LATENT, CROP)}
-        return self._intake.submit(order, [job.model_copy(update={"blobs": shared})], {})
+        return self._intake.submit(
+            order, [job.model_copy(update={"blobs": shared})], {}, deduplication_key=_name_of(root_id, options)
+        )
+
+    def _root_of_look(self, root_id: str, tenant: str, options: JobOptions) -> Job | None:
+        """The conversion itself, if it was drawn like this. The method `best` has chosen a look by itself."""
+        try:
+            root = self._services.store.get(root_id, tenant=tenant)
+        except UnknownJob:
+            return None
+        is_same = _look_of(root.options) == _look_of(options) and root.options.method is not Method.BEST
+        return root if is_same and options.webhook_url is None else None
 
     def _latent_of(self, parent: Job) -> str:
         if parent.state is not JobState.SUCCEEDED:
@@ -70,6 +88,15 @@ class Restyles:
         registry = self._styles.registry()
         if old != new and registry.style(new).parent != registry.style(old).parent:
             raise ParentMismatch(f"The style `{new}` draws other latents; convert the photo again with it.")
+
+
+def _look_of(options: JobOptions) -> dict[str, Any]:
+    return options.model_dump(mode="json", include={"style", "degree", "truncation", "colours", "seed"})
+
+
+def _name_of(root_id: str, options: JobOptions) -> str:
+    """What is made. Somebody else's call is part of it: who is there already would never make it."""
+    return json.dumps(["restyle", root_id, _look_of(options), options.webhook_url], sort_keys=True)
 
 
 def _changed(options: JobOptions, changes: RestyleRequest) -> JobOptions:

@@ -50,7 +50,9 @@ class Submission:
     """What a submission came to."""
 
     jobs: tuple[Job, ...]
-    replayed: bool = False  # The Idempotency-Key was known: these are the jobs of the first time.
+    replayed: bool = (
+        False  # The Idempotency-Key or the deduplication key was known: these are the jobs of the first time.
+    )
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,12 @@ class JobDesk(Protocol):
         """The store's clock."""
 
     def submit(
-        self, jobs: Sequence[Job], *, idempotency: Idempotency | None = None, limits: AdmissionLimits | None = None
+        self,
+        jobs: Sequence[Job],
+        *,
+        idempotency: Idempotency | None = None,
+        limits: AdmissionLimits | None = None,
+        deduplication_key: str | None = None,
     ) -> Submission:
         """Store new jobs (from `core.jobs.new_job`, one tenant) as queued: all of them or none.
 
@@ -139,6 +146,10 @@ class JobDesk(Protocol):
         should that fail, the reaper rings it later, so an accepted job is never lost.
 
         An Idempotency-Key lives as long as any of its jobs. Admission limits are checked in the same atomic step.
+
+        A deduplication key names what one job makes, for its tenant. While a job of this key waits, runs or has
+        succeeded, it is returned (``replayed``) instead of a second one; the Idempotency-Key then belongs to it, too.
+        One that ended otherwise does not count.
 
         Raises:
             UnknownJob: The job whose latent a restyle decodes was deleted meanwhile.

@@ -26,10 +26,17 @@ class LedgerDesk(Ledger, JobDesk):
 
     @override
     def submit(
-        self, jobs: Sequence[Job], *, idempotency: Idempotency | None = None, limits: AdmissionLimits | None = None
+        self,
+        jobs: Sequence[Job],
+        *,
+        idempotency: Idempotency | None = None,
+        limits: AdmissionLimits | None = None,
+        deduplication_key: str | None = None,
     ) -> Submission:
         if not jobs:
             raise UsageError("A submission needs at least one job.")
+        if deduplication_key is not None and len(jobs) > 1:
+            raise UsageError("A deduplication key names one job.")
         now = self.table.now()
         stamped = [submitted(job, now, self.policy) for job in jobs]
         inserted = self.table.insert(
@@ -37,6 +44,7 @@ class LedgerDesk(Ledger, JobDesk):
                 writes=tuple(write_of(None, job, self.policy, now) for job in stamped),
                 idempotency_key=_hashed(idempotency.key) if idempotency else None,
                 body_hash=idempotency.body_hash if idempotency else "",
+                deduplication_key=_hashed(deduplication_key) if deduplication_key else None,
                 limits=limits or AdmissionLimits(),
             )
         )

@@ -72,6 +72,7 @@ class MemoryJobTable(JobTable):
         self._keys: dict[tuple[str, str], _Idempotency] = {}
         self._restyles: defaultdict[str, set[str]] = defaultdict(set)
         self._turns: dict[str, UnixTime] = {}
+        self._same: dict[tuple[str, str], str] = {}  # Deduplication keys.
         self._reports: dict[str, tuple[UnixTime, WorkerReport]] = {}
         self._events: dict[str, tuple[UnixTime, list[Event]]] = {}
         self._watched: dict[str, UnixTime] = {}
@@ -118,9 +119,9 @@ class MemoryJobTable(JobTable):
                 self._put(write, revision=1)
                 if write.job.parent_id is not None:
                     self._restyles[write.job.parent_id].add(write.job.id)
-            if insertion.idempotency_key:
-                key = (insertion.writes[0].job.tenant, insertion.idempotency_key)
-                self._keys[key] = _Idempotency(insertion.body_hash, ids)
+            self._bind(insertion, ids)
+            if insertion.deduplication_key:
+                self._same[insertion.writes[0].job.tenant, insertion.deduplication_key] = ids[0]
         self._announce(insertion.writes)
         return Inserted(Verdict.STORED, ids)
 
@@ -135,6 +136,11 @@ class MemoryJobTable(JobTable):
         parents = [write.job.parent_id for write in insertion.writes if write.job.parent_id is not None]
         if not self._rows.keys() >= set(parents):
             return Inserted(Verdict.NO_PARENT)
+        known_id = self._same.get((first.tenant, insertion.deduplication_key or ""), "")
+        same = self._rows.get(known_id)
+        if same and same.state in (JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED):
+            self._bind(insertion, (known_id,))
+            return Inserted(Verdict.REPLAYED, (known_id,))
         queue = self.queue()
         if limits.max_queued is not None and queue.queued + count > limits.max_queued:
             return Inserted(Verdict.FULL)
@@ -143,6 +149,11 @@ class MemoryJobTable(JobTable):
         if limits.max_active is not None and self.active(first.tenant) + count > limits.max_active:
             return Inserted(Verdict.QUOTA)
         return None
+
+    def _bind(self, insertion: Insertion, ids: tuple[str, ...]) -> None:
+        if insertion.idempotency_key:
+            key = (insertion.writes[0].job.tenant, insertion.idempotency_key)
+            self._keys[key] = _Idempotency(insertion.body_hash, ids)
 
     @override
     def swap(self, old: Snapshot, write: Write) -> bool:
@@ -225,6 +236,7 @@ class MemoryJobTable(JobTable):
             self._leave(job_id)
             self._schedule_erasures(erasures)
             self._keys = {key: known for key, known in self._keys.items() if not self._rows.keys().isdisjoint(known[1])}
+            self._same = {key: known for key, known in self._same.items() if known != job_id}
         self.announce(job_id)
         return True
 

@@ -104,6 +104,7 @@ class RedisJobTable(JobTable):
             uuid.uuid4().hex,
             insertion.idempotency_key or "",
             insertion.body_hash,
+            insertion.deduplication_key or "",
             *("" if limit is None else limit for limit in (limits.max_queued, limits.max_queue_age, limits.max_active)),
             json.dumps([_plan(write) for write in insertion.writes]),
         )

@@ -89,13 +89,14 @@ class Insertion:
     idempotency_key: str | None  # Hashed.
     body_hash: str
     limits: AdmissionLimits
+    deduplication_key: str | None = None  # Hashed; only of a single row.
 
 
 class Verdict(StrEnum):
     """What became of an insertion."""
 
     STORED = "stored"
-    REPLAYED = "replayed"  # The Idempotency-Key is known with the same body.
+    REPLAYED = "replayed"  # The Idempotency-Key is known with the same body, or the deduplication key is.
     CONFLICT = "conflict"  # The Idempotency-Key is known with another body.
     FULL = "full"  # Too many jobs wait, or too long.
     QUOTA = "quota"

@@ -62,7 +62,12 @@ def test_it_ends_when_the_last_drawing_must_be_erased(settings: Settings) -> Non
 
 @pytest.mark.parametrize(
     "change",
-    [lambda text: text[:-1] + ("A" if text[-1] != "A" else "Q"), lambda text: text[4:], lambda text: text + "ÿ!", str.lower],
+    [
+        lambda text: text[:-1] + ("A" if text[-1] != "A" else "Q"),
+        lambda text: text[4:],
+        lambda text: text + "ÿ!",
+        str.lower,
+    ],
 )
 def test_a_changed_cookie_is_worth_nothing(settings: Settings, change: Callable[[str], str]) -> None:
     """Nobody makes himself somebody else."""

@@ -9,7 +9,7 @@ import pytest
 from core.blob_store import CROP, LATENT, PHOTO, RESULT_PNG
 from core.errors import IdempotencyConflict, LeaseLost, QueueFull, QuotaExceeded, UnknownJob, UsageError
 from core.events import EventKind
-from core.job_store import AdmissionLimits, Claim, Doorbell, Idempotency, JobStore, upkeep
+from core.job_store import AdmissionLimits, Claim, Doorbell, Idempotency, JobStore, Submission, upkeep
 from core.job_store.lifecycle import JobPolicy, repaired
 from core.jobs import Failure, Job, JobKind, JobOptions, JobReport, JobState, Outcome, Progress, new_job
 from core.worker_report import WorkerReport
@@ -347,6 +347,53 @@ def test_a_race_with_one_key_makes_one_job(store: JobStore) -> None:
     with ThreadPoolExecutor(10) as pool:
         assert len(set(pool.map(send, range(10)))) == 1
     assert store.queue().queued == 1
+
+
+def test_one_name_is_one_job_until_it_fails(store: JobStore) -> None:
+    """While it waits, runs, or has succeeded it is returned; failed, it is made anew."""
+
+    def submit(tenant: str = "public") -> Submission:
+        return store.submit([new_job(JobOptions(), tenant=tenant)], deduplication_key="look")
+
+    first = submit().jobs[0]
+    assert submit() == Submission((store.get(first.id),), replayed=True)
+    assert not submit("bob").replayed
+    claim = claimed(store, first)
+    assert submit().jobs[0].id == first.id
+    store.fail(claim, BROKEN)
+    second = submit().jobs[0]
+    assert second.id != first.id
+    store.succeed(claimed(store, second), Outcome(blobs={}))
+    store.delete(first.id)
+    assert submit().jobs[0].id == second.id
+    store.delete(second.id)
+    assert submit().jobs[0].id not in (first.id, second.id)
+
+
+def test_a_race_for_one_name_makes_one_job(store: JobStore) -> None:
+    """Ten at once get the same one."""
+    start = threading.Barrier(10)
+
+    def send(_: int) -> str:
+        start.wait()
+        return store.submit([new_job(JobOptions())], deduplication_key="look").jobs[0].id
+
+    with ThreadPoolExecutor(10) as pool:
+        assert len(set(pool.map(send, range(10)))) == 1
+    assert store.queue().queued == 1
+
+
+def test_an_idempotency_key_belongs_to_the_job_that_was_there(store: JobStore) -> None:
+    """Each of several keys is known afterwards, conflicts, and goes with the job."""
+    job = store.submit([new_job(JobOptions())], deduplication_key="look").jobs[0]
+    for name in ("one", "two"):
+        key = Idempotency(name, "body")
+        assert store.submit([new_job(JobOptions())], idempotency=key, deduplication_key="look").jobs[0].id == job.id
+        assert store.submit([new_job(JobOptions())], idempotency=key).jobs[0].id == job.id
+        with pytest.raises(IdempotencyConflict):
+            store.submit([new_job(JobOptions())], idempotency=Idempotency(name, "other"), deduplication_key="look")
+    store.delete(job.id)
+    assert not store.submit([new_job(JobOptions())], idempotency=Idempotency("two", "other")).replayed
 
 
 def test_submitting_the_same_jobs_again_changes_nothing(store: JobStore) -> None:

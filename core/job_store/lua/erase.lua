@@ -4,7 +4,7 @@
 
 local id, revision = ARGV[1], ARGV[2]
 local key = P .. 'job:' .. id
-local row = redis.call('HMGET', key, 'revision', 'state', 'tenant', 'mark', 'idempotency', 'parent')
+local row = redis.call('HMGET', key, 'revision', 'state', 'tenant', 'mark', 'idempotency', 'parent', 'same')
 
 if not row[1] then
     return 1
@@ -30,15 +30,18 @@ if ARGV[4] ~= '' then
 end
 add_erasures(cjson.decode(ARGV[3]))
 
--- The Idempotency-Key goes with the last of its jobs.
-if row[5] then
+-- An Idempotency-Key goes with the last of its jobs, a deduplication key with the job that it names.
+for idempotency in string.gmatch(row[5] or '', '%S+') do
     local is_needed = false
-    for other in string.gmatch(redis.call('HGET', row[5], 'jobs') or '', '%S+') do
+    for other in string.gmatch(redis.call('HGET', idempotency, 'jobs') or '', '%S+') do
         is_needed = is_needed or redis.call('EXISTS', P .. 'job:' .. other) == 1
     end
     if not is_needed then
-        redis.call('DEL', row[5])
+        redis.call('DEL', idempotency)
     end
+end
+if row[7] and redis.call('GET', row[7]) == id then
+    redis.call('DEL', row[7])
 end
 redis.call('PUBLISH', P .. 'changes', id)
 return 1

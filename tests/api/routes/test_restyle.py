@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from core.blob_store import LATENT
-from core.jobs import ANONYMOUS, Job, JobKind, JobOptions, Outcome, new_job
+from core.jobs import ANONYMOUS, Failure, Job, JobKind, JobOptions, Outcome, new_job
 
 if TYPE_CHECKING:
     from conftest import Api
@@ -131,7 +131,7 @@ def test_deleting_a_face_deletes_its_looks(open_api: "Api") -> None:
     parent, client = converted(open_api), open_api.client()
     looks: list[str] = []
     for origin in (parent.id, "last"):
-        answer = client.post(f"/jobs/{looks[-1] if origin == 'last' else origin}/restyle", json={"degree": 0.5})
+        answer = client.post(f"/jobs/{looks[-1] if origin == 'last' else origin}/restyle", json={"degree": 0.5 - len(looks) / 10})
         looks.append(answer.json()["id"])
         claim = open_api.worker.claim(looks[-1])
         open_api.services.store.succeed(claim, Outcome(blobs={LATENT: parent.blobs[LATENT]}))
@@ -139,3 +139,53 @@ def test_deleting_a_face_deletes_its_looks(open_api: "Api") -> None:
     assert [client.get(f"/jobs/{job_id}").status_code for job_id in (parent.id, *looks)] == [404] * 3
     assert client.get("/jobs").json()["jobs"] == []
     assert list(open_api.services.blobs.list_blobs()) == []
+
+
+def test_the_same_look_is_the_same_drawing(open_api: "Api") -> None:
+    """Whether it waits or is done, however it is asked for, with or without a key; and it is in the list of jobs."""
+    parent, client = converted(open_api), open_api.client()
+
+    def restyle(job_id: str, headers: dict[str, str] | None = None, **changes: Any) -> dict[str, Any]:
+        return client.post(f"/jobs/{job_id}/restyle", json=changes, headers=headers).raise_for_status().json()
+
+    first = restyle(parent.id, degree=0.3)
+    assert restyle(parent.id, degree=0.3, style="anime", priority=3)["id"] == first["id"]
+    open_api.services.store.succeed(open_api.worker.claim(first["id"]), Outcome(blobs={}))
+    assert restyle(parent.id, degree=0.3)["state"] == "succeeded"
+    assert restyle(first["id"], degree=0.3)["id"] == first["id"]
+    assert restyle(parent.id, {"Idempotency-Key": "slider"}, degree=0.3)["id"] == first["id"]
+    assert restyle(parent.id, degree=0.4)["id"] != first["id"]
+    assert restyle(parent.id, degree=0.3, webhook_url="https://example.org/")["id"] != first["id"]
+    listed = client.get("/jobs").json()["jobs"]
+    assert first["id"] in {job["id"] for job in listed}
+    assert len(listed) == 4
+
+
+def test_the_look_of_the_original_is_the_original(open_api: "Api") -> None:
+    """Also asked of another look; not where the method chose the look by itself."""
+    parent, client = converted(open_api, degree=0.8), open_api.client()
+    child = client.post(f"/jobs/{parent.id}/restyle", json={"degree": 0.5}).json()
+    open_api.services.store.succeed(open_api.worker.claim(child["id"]), Outcome(blobs={}))
+    for job_id in (parent.id, child["id"]):
+        assert client.post(f"/jobs/{job_id}/restyle", json={"degree": 0.8}).json()["id"] == parent.id
+    best = converted(open_api, method="best")
+    assert client.post(f"/jobs/{best.id}/restyle", json={}).json()["kind"] == "restyle"
+
+
+def test_a_look_that_failed_is_drawn_again(open_api: "Api") -> None:
+    """A failure is no drawing."""
+    parent, client = converted(open_api), open_api.client()
+    first = client.post(f"/jobs/{parent.id}/restyle", json={"degree": 0.5}).json()
+    open_api.services.store.fail(open_api.worker.claim(first["id"]), Failure(code="internal", message="It broke."))
+    assert client.post(f"/jobs/{parent.id}/restyle", json={"degree": 0.5}).json()["id"] != first["id"]
+
+
+def test_the_same_look_ordered_many_times_at_once_is_drawn_once(open_api: "Api") -> None:
+    """Ten orders, one job, one doorbell."""
+    parent, client = converted(open_api), open_api.client()
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: client.post(f"/jobs/{parent.id}/restyle", json={"degree": 0.5}), range(10)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert sum("Idempotency-Replayed" in answer.headers for answer in answers) == 9
+    assert open_api.services.store.queue().queued == 1
