@@ -8,6 +8,7 @@ from api.darkroom import Darkroom
 from api.face_finder import FaceFinder
 from api.face_tokens import FaceTokens
 from api.intake import Intake
+from api.kept_photos import KeptPhotos
 from api.meters import Meters
 from api.outbound import Outbound
 from api.rate_limits import RateLimits
@@ -35,6 +36,7 @@ class Facilities:
     styles: StyleCatalogue
     faces: FaceFinder
     outbound: Outbound
+    kept: KeptPhotos
     conversions: Conversions
     restyles: Restyles
     darkroom: Darkroom
@@ -67,6 +69,7 @@ def build_facilities(settings: Settings, services: Services) -> Facilities:
         styles=styles,
         faces=faces,
         outbound=outbound,
+        kept=KeptPhotos(services, secret),
         conversions=Conversions(intake, styles, faces, limits),
         restyles=Restyles(intake, services, styles),
         darkroom=Darkroom(services),

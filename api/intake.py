@@ -145,15 +145,17 @@ class Intake:
         log.info("job.accepted", job_id=job.id, kind=job.kind.value, style=job.options.style)
 
 
-def order_of(caller: Caller, key: str | None, what: str, fields: Mapping[str, Any], photos: Sequence[bytes]) -> Order:
+def order_of(
+    caller: Caller, key: str | None, what: str, fields: Mapping[str, Any], photo_digests: Sequence[bytes]
+) -> Order:
     """Recognise an order by its Idempotency-Key and its meaning.
 
     Args:
         caller: Who orders.
         key: The header, if it came.
         what: What is ordered.
-        fields: JSON-ready options as the caller sent them.
-        photos: The files.
+        fields: JSON-ready options.
+        photo_digests: SHA-256 of each photo.
 
     Raises:
         InvalidRequest: The key is empty, too long, or has unprintable characters.
@@ -163,6 +165,6 @@ def order_of(caller: Caller, key: str | None, what: str, fields: Mapping[str, An
     if not key.strip() or len(key) > MAX_KEY_LENGTH or not key.isprintable():
         raise InvalidRequest(f"An Idempotency-Key has 1 to {MAX_KEY_LENGTH} printable characters, such as a UUID.")
     digest = hashlib.sha256(json.dumps([what, fields], sort_keys=True).encode())
-    for photo in photos:
-        digest.update(hashlib.sha256(photo).digest())
+    for photo_digest in photo_digests:
+        digest.update(photo_digest)
     return Order(caller, Idempotency(key, digest.hexdigest()))

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from api.request_schemas import ConvertByUrl, PhotoAddress
+from api.request_schemas import ConvertByToken, ConvertByUrl, FacesByUrl
 from api.schemas import PreviewEvent, Problem, ProgressView, StateEvent
 from api.upload_schema import REF_TEMPLATE
 
@@ -37,7 +37,8 @@ TAGS: Final = [
 _MORE_MODELS: Final[tuple[type[BaseModel], ...]] = (
     Problem,
     ConvertByUrl,
-    PhotoAddress,
+    ConvertByToken,
+    FacesByUrl,
     StateEvent,
     ProgressView,
     PreviewEvent,

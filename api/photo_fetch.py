@@ -1,11 +1,17 @@
-"""The photos of a request: those that came with it, or the one at an address that came instead."""
+"""The photos of a request: those that came with it, the one at an address, or the one that was kept."""
 
-from typing import TypeVar
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 
+from api.caller import Caller
 from api.facilities import Facilities
-from api.request_schemas import PhotoAddress
+from api.kept_photos import KeptPhoto
+from api.request_schemas import ConvertByToken, PhotoAddress
 from api.uploads import Upload
 from core.errors import ForbiddenAddress
 
@@ -13,9 +19,19 @@ Options = TypeVar("Options", bound=BaseModel)
 ByUrl = TypeVar("ByUrl", bound=PhotoAddress)
 
 
+@dataclass(frozen=True)
+class Received(Generic[Options]):
+    """Photos with checked options."""
+
+    photos: tuple[bytes, ...]
+    options: Options
+    digests: tuple[bytes, ...] = ()  # SHA-256 of each photo that the client had; none of one that we fetched.
+    kept: KeptPhoto | None = None  # Where the photo lay.
+
+
 async def photos_of(
     upload: Upload, form: type[Options], by_url: type[ByUrl], tools: Facilities
-) -> tuple[tuple[bytes, ...], Options | ByUrl]:
+) -> Received[Options] | Received[ByUrl]:
     """Check a request's fields and fetch its photo if it is elsewhere.
 
     Args:
@@ -31,12 +47,32 @@ async def photos_of(
         ImageTooLarge: What it answers is too large.
     """
     if upload.photos:
-        return upload.photos, upload.options(form)
-    options = upload.options(by_url)
+        options = upload.options(form)
+        return Received(upload.photos, options, await run_in_threadpool(_digests, upload.photos))
+    by_address = upload.options(by_url)
     settings = tools.settings
     if not settings.allow_photo_url:
         raise ForbiddenAddress("This service fetches no photos by itself: send the photo as a file.")
     photo = await tools.outbound.get(
-        options.photo_url, max_bytes=settings.max_upload_bytes, seconds=settings.photo_url_timeout_seconds
+        by_address.photo_url, max_bytes=settings.max_upload_bytes, seconds=settings.photo_url_timeout_seconds
     )
-    return (photo,), options
+    return Received((photo,), by_address)
+
+
+async def kept_photo_of(upload: Upload, caller: Caller, tools: Facilities) -> Received[ConvertByToken]:
+    """Check a request that names a kept photo, and take that.
+
+    Raises:
+        InvalidRequest: The fields are wrong.
+        InvalidPhotoToken: The token is damaged, or another tenant's.
+        PhotoGone: The photo was erased.
+        BlobStoreUnavailable: It cannot be read now.
+    """
+    options = upload.options(ConvertByToken)
+    kept = tools.kept.find(caller.tenant, options.photo_token)
+    return Received((await run_in_threadpool(tools.kept.read, kept),), options, (kept.digest,), kept)
+
+
+def _digests(photos: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Off the event loop: some tens of megabytes take as many milliseconds."""
+    return tuple(hashlib.sha256(photo).digest() for photo in photos)

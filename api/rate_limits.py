@@ -3,11 +3,12 @@
 While Redis is away the requests pass uncounted: the job store says 503 by itself then, and reading stays possible.
 """
 
+import math
 import time
 from typing import Any, Final
 
 import structlog
-from limits import RateLimitItem, parse
+from limits import RateLimitItem, RateLimitItemPerSecond, parse
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
@@ -20,6 +21,9 @@ from core.errors import InvalidSettings, RateLimited
 from core.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+MAX_KEPT_PHOTOS: Final = 16
+"""Of one caller at a time."""
 
 _ANSWER_SECONDS: Final = 1.0
 
@@ -37,6 +41,8 @@ class RateLimits:
     def __init__(self, settings: Settings) -> None:
         self._requests = parse_limit(settings.rate_limit)
         self._photos = parse_limit(settings.convert_rate_limit)
+        self._kept = RateLimitItemPerSecond(MAX_KEPT_PHOTOS, max(1, math.ceil(settings.keep_photo_seconds)))
+        self._keeps_photos = settings.keep_photo_seconds > 0
         self._pool = _pool(settings)
         self._limiter = SlidingWindowCounterRateLimiter(_storage(self._pool))
 
@@ -62,6 +68,15 @@ class RateLimits:
         """
         own = caller.key.convert_rate_limit if caller.key else None
         await self._hit("photos", parse_limit(own) if own else self._photos, caller, count)
+
+    async def may_keep_photo(self, caller: Caller) -> bool:
+        """Whether one more photo of this caller may be kept; many would fill the disk."""
+        if not self._keeps_photos:
+            return False
+        try:
+            return await self._limiter.hit(self._kept, "kept", caller.identity)
+        except StorageError:
+            return False  # The photo is sent again with the order.
 
     async def _hit(self, what: str, limit: RateLimitItem, caller: Caller, cost: int) -> None:
         try:

@@ -59,8 +59,22 @@ class ConvertByUrl(ConvertOptions, PhotoAddress):
     """A conversion of a photo that the server fetches by itself, where the operator allows it."""
 
 
-class NoOptions(_Request):
-    """A form with nothing beside its photo."""
+class ConvertByToken(ConvertOptions):
+    """A conversion of a photo that ``POST /faces`` kept."""
+
+    photo_token: str = Field(min_length=1, max_length=256, description="From `POST /faces` with `keep`.")
+
+
+class FacesOptions(_Request):
+    """What is asked for beside the faces."""
+
+    keep: bool = Field(
+        default=False, description="Also keep the photo for some minutes, so that `POST /convert` needs only its token."
+    )
+
+
+class FacesByUrl(FacesOptions, PhotoAddress):
+    """A photo that the server fetches by itself, where the operator allows it."""
 
 
 class RestyleRequest(_Request):

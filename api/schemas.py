@@ -89,6 +89,12 @@ class FacesView(_View):
     width: int = Field(description="Width of the upright photo in pixels.")
     height: int
     faces: list[ChoosableFace]
+    photo_token: str | None = Field(
+        None, description="Pass it to `POST /convert` instead of the photo; null unless the photo was kept."
+    )
+    photo_expires_at: datetime | None = Field(
+        None, description="When a kept photo is erased at the latest; a job that is made from it ends it sooner."
+    )
 
 
 class ProgressView(_View):

@@ -1,4 +1,4 @@
-"""Reading ``POST /convert`` and ``POST /faces``: a form with files, or JSON with an address, into photos and fields.
+"""Reading ``POST /convert`` and ``POST /faces``: a form with files, a picture, or JSON, into photos and fields.
 
 FastAPI would choose one of both and spool a file of any size first; here a photo is refused as soon as it is too large.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import FormData, QueryParams, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from typing_extensions import override
@@ -45,20 +45,51 @@ class Upload:
 
 
 async def read_upload(request: Request, settings: Settings) -> Upload:
-    """Read a request's body, whichever of the two kinds it is.
+    """Read a request's body, whichever of the three kinds it is, and the options in its query.
 
     Raises:
-        UnsupportedMediaType: It is neither.
+        UnsupportedMediaType: It is none.
         MalformedRequest: It is not what its header says.
         InvalidRequest: It has no photo, or too many.
         ImageTooLarge: A photo has too many bytes.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        return await _read_form(request, settings)
-    if kind == "application/json":
-        return Upload(fields=await _read_json(request))
-    raise UnsupportedMediaType("Send multipart/form-data with the field `photo`, or application/json with `photo_url`.")
+        upload = await _read_form(request, settings)
+    elif kind == "application/json":
+        upload = Upload(fields=await _read_json(request))
+    elif kind.startswith("image/"):
+        upload = Upload((await _read_picture(request, settings.max_upload_bytes),))
+    else:
+        raise UnsupportedMediaType(
+            "Send multipart/form-data with the field `photo`, the picture itself as image/jpeg or another image type, "
+            "or application/json with `photo_url` or `photo_token`."
+        )
+    return Upload(upload.photos, _joined(upload.fields, request.query_params))
+
+
+def _joined(fields: dict[str, Any], query: QueryParams) -> dict[str, Any]:
+    joined = dict(fields)
+    for name, value in query.multi_items():
+        if name in joined:
+            raise InvalidRequest(f"The option `{name[:64]}` may be given once, in the query or in the body.")
+        joined[name] = value
+    return joined
+
+
+async def _read_picture(request: Request, max_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
+    return bytes(body)
+
+
+def _too_large(max_bytes: int) -> ImageTooLarge:
+    return ImageTooLarge(
+        f"A photo may have at most {max_bytes / 2**20:.0f} MiB; please send a smaller one.", max_bytes=max_bytes
+    )
 
 
 class _PhotoParser(MultiPartParser):
@@ -85,10 +116,7 @@ class _PhotoParser(MultiPartParser):
         super().on_part_data(data, start, end)
         self._photo_bytes += end - start
         if self._photo_bytes > self._max_photo_bytes:
-            raise ImageTooLarge(
-                f"A photo may have at most {self._max_photo_bytes / 2**20:.0f} MiB; please send a smaller one.",
-                max_bytes=self._max_photo_bytes,
-            )
+            raise _too_large(self._max_photo_bytes)
 
 
 async def _read_form(request: Request, settings: Settings) -> Upload:

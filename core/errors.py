@@ -519,6 +519,22 @@ class InvalidFaceToken(RequestError):
     title = "The face token is not valid"
 
 
+class InvalidPhotoToken(RequestError):
+    """The token of a kept photo is damaged or belongs to somebody else."""
+
+    code = "invalid_photo_token"
+    status = 422
+    title = "The photo token is not valid"
+
+
+class PhotoGone(RequestError):
+    """A kept photo was erased: its time is over, or a job was made from it."""
+
+    code = "photo_gone"
+    status = 410
+    title = "The photo is no longer kept"
+
+
 class OutboundError(NigaoeError):
     """An address that a client gave does not answer as it should."""
 

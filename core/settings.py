@@ -112,6 +112,12 @@ class Web(_Section):
     max_photos_per_request: int = Field(8, ge=1, le=1000, description="Photos in one request.")
     max_pixels: int = Field(50_000_000, ge=10_000, le=1_000_000_000, description="Width times height of a photo.")
     max_side: int = Field(12_000, ge=64, le=100_000, description="Longer side of a photo in pixels.")
+    keep_photo_seconds: float = Field(
+        900.0,
+        ge=0,
+        le=3600,
+        description="Seconds that POST /faces keeps a photo for POST /convert where the client asks for it; 0: never.",
+    )
     body_timeout_seconds: float = Field(60.0, ge=1, le=3600, description="Seconds until a request has arrived whole.")
     api_keys_file: Path | None = Field(
         None, description="File of hashed API keys; unset: visitors of the page have a tenant each, others see below."

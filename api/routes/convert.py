@@ -3,12 +3,13 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from api.dependencies import CallerDep, IdempotencyKey, PreferredWait, ServicesDep, Tools, Views
 from api.intake import order_of
-from api.photo_fetch import photos_of
+from api.photo_fetch import Received, kept_photo_of, photos_of
 from api.problem_responses import problems
-from api.request_schemas import ConvertByUrl, ConvertOptions
+from api.request_schemas import ConvertByToken, ConvertByUrl, ConvertOptions
 from api.routes.answers import answer_order
 from api.schemas import BatchView, JobView
 from api.upload_schema import upload_body
@@ -37,6 +38,8 @@ _LOCATION: dict[str, Any] = {"Location": {"description": "The job or batch.", "s
             errors.FaceIndexOutOfRange,
             errors.MultipleFaces,
             errors.InvalidFaceToken,
+            errors.InvalidPhotoToken,
+            errors.PhotoGone,
             errors.UnknownStyle,
             errors.UnknownJob,
             errors.IdempotencyConflict,
@@ -49,7 +52,7 @@ _LOCATION: dict[str, Any] = {"Location": {"description": "The job or batch.", "s
             guarded=True,
         ),
     },
-    openapi_extra=upload_body(ConvertOptions, ConvertByUrl, several=True),
+    openapi_extra=upload_body(ConvertOptions, ConvertByUrl, ConvertByToken, several=True),
 )
 async def convert(
     request: Request,
@@ -63,10 +66,18 @@ async def convert(
 ) -> JobView | BatchView:
     """Turn each photo's face into an anime portrait of the same person.
 
-    Faces are looked for at once; the portraits are drawn by a worker.
+    Faces are looked for at once; the portraits are drawn by a worker. The photo comes as a form's file, as the body
+    itself (`image/*`), from an address, or by the token of one that `POST /faces` kept. Options may stand in the query.
     """
     upload = await read_upload(request, tools.settings)
-    order = order_of(caller, idempotency_key, "convert", upload.fields, upload.photos)
-    photos, options = await photos_of(upload, ConvertOptions, ConvertByUrl, tools)
-    submission = await tools.conversions.order(order, photos, options)
+    received: Received[Any]
+    if "photo_token" in upload.fields and not upload.photos:
+        received = await kept_photo_of(upload, caller, tools)
+    else:
+        received = await photos_of(upload, ConvertOptions, ConvertByUrl, tools)
+    fields = received.options.model_dump(mode="json", exclude={"photo_token"})
+    order = order_of(caller, idempotency_key, "convert", fields, received.digests)
+    submission = await tools.conversions.order(order, received.photos, received.options)
+    if received.kept is not None:
+        await run_in_threadpool(tools.kept.erase, received.kept)
     return await answer_order(submission, services, views, response, wait)

@@ -1,11 +1,12 @@
 """``POST /faces``: which faces are in a photo, so that a client can let its user choose."""
 
 from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
 
 from api.dependencies import CallerDep, Tools
 from api.photo_fetch import photos_of
 from api.problem_responses import problems
-from api.request_schemas import NoOptions, PhotoAddress
+from api.request_schemas import FacesByUrl, FacesOptions
 from api.schemas import FacesView
 from api.upload_schema import upload_body
 from api.uploads import read_upload
@@ -26,18 +27,26 @@ router = APIRouter(tags=["convert"])
         errors.OutboundError,
         errors.ForbiddenAddress,
         errors.QueueFull,
+        errors.BlobStoreUnavailable,
+        errors.StorageFull,
         guarded=True,
     ),
-    openapi_extra=upload_body(None, PhotoAddress, several=False),
+    openapi_extra=upload_body(FacesOptions, FacesByUrl, several=False),
 )
 async def find_faces(request: Request, caller: CallerDep, tools: Tools) -> FacesView:
     """List the faces of a photo, largest first, each with a token for `POST /convert`.
 
-    Nothing is stored. A photo without faces gives an empty list.
+    Nothing is stored unless `keep` asks for it; then `photo_token` takes the photo's place in `POST /convert`. A photo
+    without faces gives an empty list and is not kept; nor is one of a caller who keeps many already.
     """
     upload = await read_upload(request, tools.settings)
-    photos, _ = await photos_of(upload, NoOptions, PhotoAddress, tools)
-    if len(photos) != 1:
+    received = await photos_of(upload, FacesOptions, FacesByUrl, tools)
+    if len(received.photos) != 1:
         raise InvalidRequest("Send one photo at a time.")
     await tools.limits.count_photos(caller, 1)
-    return await tools.faces.find(photos[0])
+    view = await tools.faces.find(received.photos[0])
+    if not (received.options.keep and view.faces and await tools.limits.may_keep_photo(caller)):
+        return view
+    kept = await run_in_threadpool(tools.kept.keep, caller.tenant, received.photos[0])
+    token = tools.kept.token_of(kept)
+    return view.model_copy(update={"photo_token": token, "photo_expires_at": kept.expires_at})

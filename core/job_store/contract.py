@@ -50,9 +50,7 @@ class Submission:
     """What a submission came to."""
 
     jobs: tuple[Job, ...]
-    replayed: bool = (
-        False  # The Idempotency-Key or the deduplication key was known: these are the jobs of the first time.
-    )
+    replayed: bool = False  # The Idempotency-Key or deduplication key was known: the jobs of the first time.
 
 
 @dataclass(frozen=True)
@@ -310,6 +308,12 @@ class JobUpkeep(Protocol):
 
     def due_erasures(self, limit: int = 100) -> list[Due]:
         """Blob keys, or folders (ending in ``/``), to erase now; they come again until settled."""
+
+    def schedule_erasure(self, member: str, seconds: Seconds) -> None:
+        """Have a blob key, or a folder (ending in ``/``), erased when so long has passed, whatever happens until then.
+
+        Schedule first and store afterwards, so that nothing is forgotten if this process ends in between.
+        """
 
     def settle_erasure(self, member: str) -> None:
         """An erasure is done."""

@@ -282,6 +282,11 @@ class MemoryJobTable(JobTable):
             return [Due(member, self._tries[agenda, member]) for _, member in due]
 
     @override
+    def schedule(self, agenda: Agenda, member: str, due: UnixTime) -> None:
+        with self._lock:
+            self._agendas[agenda][member] = due
+
+    @override
     def settle(self, agenda: Agenda, member: str) -> None:
         with self._lock:
             self._agendas[agenda].pop(member, None)

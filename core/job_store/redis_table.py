@@ -150,6 +150,10 @@ class RedisJobTable(JobTable):
         return [Due(member, int(tries)) for member, tries in zip(answer[::2], answer[1::2], strict=True)]
 
     @override
+    def schedule(self, agenda: Agenda, member: str, due: UnixTime) -> None:
+        self._link.call(lambda client: client.zadd(self._link.key("agenda", agenda), {member: due}))
+
+    @override
     def settle(self, agenda: Agenda, member: str) -> None:
         self._link.together(
             lambda pipeline: pipeline.zrem(self._link.key("agenda", agenda), member).hdel(

@@ -155,6 +155,9 @@ class JobTable(Protocol):
     def take_due(self, agenda: Agenda, *, limit: int, pause: Seconds, max_pause: Seconds) -> list[Due]:
         """Take due entries; until it is settled, each comes again after ``pause``, twice that, up to ``max_pause``."""
 
+    def schedule(self, agenda: Agenda, member: str, due: UnixTime) -> None:
+        """Put an entry on an agenda, or move it to another time."""
+
     def settle(self, agenda: Agenda, member: str) -> None:
         """Remove an entry."""
 

@@ -83,6 +83,10 @@ class LedgerUpkeep(Ledger, JobUpkeep, WorkerBoard):
         return self._take(Agenda.ERASURE, limit, self.policy.lease_seconds)
 
     @override
+    def schedule_erasure(self, member: str, seconds: Seconds) -> None:
+        self.table.schedule(Agenda.ERASURE, member, self.table.now() + seconds)
+
+    @override
     def settle_erasure(self, member: str) -> None:
         self.table.settle(Agenda.ERASURE, member)
 

@@ -32,7 +32,8 @@ def upload(body: bytes, content_type: str, pieces: int = 1) -> Upload:
     async def receive() -> Any:
         return messages.pop(0)
 
-    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", content_type.encode("latin-1"))]}
+    headers = [(b"content-type", content_type.encode("latin-1"))]
+    scope = {"type": "http", "method": "POST", "headers": headers, "query_string": b""}
     return asyncio.run(read_upload(Request(scope, receive), SETTINGS))
 
 

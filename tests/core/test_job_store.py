@@ -667,3 +667,13 @@ def test_a_claim_survives_contention(store: JobStore) -> None:
         versions = list(pool.map(beat, range(40)))
     assert len(set(versions)) == 40
     assert len(store.get(job.id).timings) == 40
+
+
+def test_an_erasure_comes_at_its_time_and_can_be_settled_before(store: JobStore) -> None:
+    """Scheduling it again moves it."""
+    store.schedule_erasure("a/", 0)
+    store.schedule_erasure("b/", 3600)
+    store.schedule_erasure("c/", 3600)
+    store.schedule_erasure("c/", 0)
+    store.settle_erasure("a/")
+    assert [due.member for due in store.due_erasures()] == ["c/"]

@@ -228,3 +228,41 @@ def test_photos_are_not_fetched_otherwise(client: httpx.Client) -> None:
     """Nor from where they must not be."""
     answer = client.post("/convert", json={"photo_url": "https://example.org/me.jpg"})
     assert (answer.status_code, answer.json()["code"]) == (422, "forbidden_address")
+
+
+def test_a_picture_may_be_the_body_itself(client: httpx.Client, photo: bytes) -> None:
+    """With the options in the query, as `curl --data-binary` sends it."""
+    headers = {"Content-Type": "image/jpeg"}
+    job = client.post("/convert?style=anime&degree=0.5", content=photo, headers=headers).raise_for_status().json()
+    assert job["options"]["degree"] == 0.5
+    assert len(client.post("/faces", content=photo, headers=headers).json()["faces"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [("degree=2", "invalid_request"), ("colour=red", "invalid_request"), ("seed=1&seed=2", "invalid_request")],
+)
+def test_options_in_the_query_are_checked(client: httpx.Client, photo: bytes, query: str, code: str) -> None:
+    """Like those of a form."""
+    answer = client.post(f"/convert?{query}", content=photo, headers={"Content-Type": "image/png"})
+    assert answer.json()["code"] == code
+
+
+def test_an_option_is_given_once(client: httpx.Client, photo: bytes) -> None:
+    """In the query or in the form."""
+    answer = client.post("/convert?degree=0.5", files={"photo": photo}, data={"degree": "0.6"})
+    assert answer.json()["code"] == "invalid_request"
+    assert client.post("/convert?degree=0.5", files={"photo": photo}).json()["options"]["degree"] == 0.5
+
+
+@pytest.mark.parametrize(("body", "code"), [(b"", "empty_image"), (b"no picture", "unsupported_format")])
+def test_a_body_that_is_no_picture_is_refused(client: httpx.Client, body: bytes, code: str) -> None:
+    """By its content, whatever its type says."""
+    assert client.post("/convert", content=body, headers={"Content-Type": "image/png"}).json()["code"] == code
+
+
+def test_a_picture_as_the_body_may_not_be_larger_than_a_photo(special_api: Callable[..., "Api"]) -> None:
+    """It is refused while it arrives."""
+    client = special_api(max_upload_bytes=2000).client()
+    answer = client.post("/convert", content=b"x" * 3000, headers={"Content-Type": "image/png"})
+    assert (answer.status_code, answer.json()["code"]) == (413, "image_too_large")
