@@ -93,7 +93,12 @@ def _middleware(facilities: Facilities) -> list[Middleware]:
         Middleware(ErrorBorder),
         Middleware(Authentication, keys=facilities.keys, visitors=facilities.visitors, settings=settings),
         Middleware(RateLimit, limits=facilities.limits),
-        Middleware(BodyGuard, max_bytes=settings.max_request_bytes, seconds=settings.body_timeout_seconds),
+        Middleware(
+            BodyGuard,
+            max_bytes=settings.max_request_bytes,
+            seconds=settings.body_timeout_seconds,
+            uploads=facilities.uploads,
+        ),
     ]
 
 

@@ -16,6 +16,7 @@ from api.readiness import Readiness
 from api.restyles import Restyles
 from api.sharing import ShareSigner
 from api.style_catalogue import StyleCatalogue
+from api.uploads_in_flight import UploadsInFlight
 from api.visitors import VisitorCookies
 from api.webhook_sender import WebhookSender
 from core.services import Services
@@ -33,6 +34,7 @@ class Facilities:
     visitors: VisitorCookies
     shares: ShareSigner
     limits: RateLimits
+    uploads: UploadsInFlight
     styles: StyleCatalogue
     faces: FaceFinder
     outbound: Outbound
@@ -55,7 +57,8 @@ def build_facilities(settings: Settings, services: Services) -> Facilities:
     secret = load_signing_secret(settings)
     limits = RateLimits(settings)
     styles = StyleCatalogue(settings)
-    meters = Meters(services.store, services.errors)
+    uploads = UploadsInFlight(settings.max_upload_bytes_in_flight)
+    meters = Meters(services.store, services.errors, uploads)
     faces = FaceFinder(settings, FaceTokens(secret), meters)
     outbound = Outbound(allow_loopback=settings.webhook_allow_loopback)
     intake = Intake(services, outbound, meters)
@@ -66,6 +69,7 @@ def build_facilities(settings: Settings, services: Services) -> Facilities:
         visitors=VisitorCookies(secret, settings),
         shares=ShareSigner(secret),
         limits=limits,
+        uploads=uploads,
         styles=styles,
         faces=faces,
         outbound=outbound,

@@ -10,6 +10,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from api.uploads_in_flight import UploadsInFlight
 from core.error_collector import ErrorCollector
 from core.guarded_loop import UnexpectedErrors
 from core.job_store import JobStore
@@ -27,9 +28,10 @@ class Meters:
     Args:
         store: Asked for the queue at every scrape.
         errors: Of this process.
+        uploads: Asked for the bytes in flight.
     """
 
-    def __init__(self, store: JobStore, errors: UnexpectedErrors) -> None:
+    def __init__(self, store: JobStore, errors: UnexpectedErrors, uploads: UploadsInFlight) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
@@ -46,6 +48,10 @@ class Meters:
             registry=self._registry,
         )
         self.in_progress = Gauge("nigaoe_http_requests_in_progress", "Requests under way.", registry=self._registry)
+        upload_bytes = Gauge(
+            "nigaoe_upload_bytes_in_flight", "Bytes of uploads that this process holds.", registry=self._registry
+        )
+        upload_bytes.set_function(lambda: uploads.bytes)
         self.event_streams = Gauge("nigaoe_event_streams", "Clients that follow events.", registry=self._registry)
         self.prepare_seconds = Histogram(
             "nigaoe_prepare_seconds",

@@ -13,6 +13,7 @@ from api.facilities import Facilities
 from api.kept_photos import KeptPhoto
 from api.request_schemas import ConvertByToken, PhotoAddress
 from api.uploads import Upload
+from api.uploads_in_flight import UploadShare
 from core.errors import ForbiddenAddress
 
 Options = TypeVar("Options", bound=BaseModel)
@@ -30,7 +31,7 @@ class Received(Generic[Options]):
 
 
 async def photos_of(
-    upload: Upload, form: type[Options], by_url: type[ByUrl], tools: Facilities
+    upload: Upload, form: type[Options], by_url: type[ByUrl], tools: Facilities, share: UploadShare
 ) -> Received[Options] | Received[ByUrl]:
     """Check a request's fields and fetch its photo if it is elsewhere.
 
@@ -39,9 +40,11 @@ async def photos_of(
         form: What the fields beside a photo must be.
         by_url: What JSON must be.
         tools: What the application has.
+        share: Where a photo from elsewhere is counted.
 
     Raises:
         InvalidRequest: The fields are wrong.
+        UploadsFull: There is no room for one more photo now.
         ForbiddenAddress: The address is not public, or this service fetches nothing.
         OutboundError: It does not answer.
         ImageTooLarge: What it answers is too large.
@@ -53,24 +56,32 @@ async def photos_of(
     settings = tools.settings
     if not settings.allow_photo_url:
         raise ForbiddenAddress("This service fetches no photos by itself: send the photo as a file.")
+    share.resize(settings.max_upload_bytes)
     photo = await tools.outbound.get(
         by_address.photo_url, max_bytes=settings.max_upload_bytes, seconds=settings.photo_url_timeout_seconds
     )
+    share.resize(len(photo))
     return Received((photo,), by_address)
 
 
-async def kept_photo_of(upload: Upload, caller: Caller, tools: Facilities) -> Received[ConvertByToken]:
+async def kept_photo_of(
+    upload: Upload, caller: Caller, tools: Facilities, share: UploadShare
+) -> Received[ConvertByToken]:
     """Check a request that names a kept photo, and take that.
 
     Raises:
         InvalidRequest: The fields are wrong.
         InvalidPhotoToken: The token is damaged, or another tenant's.
         PhotoGone: The photo was erased.
+        UploadsFull: There is no room for one more photo now.
         BlobStoreUnavailable: It cannot be read now.
     """
     options = upload.options(ConvertByToken)
     kept = tools.kept.find(caller.tenant, options.photo_token)
-    return Received((await run_in_threadpool(tools.kept.read, kept),), options, (kept.digest,), kept)
+    share.resize(tools.settings.max_upload_bytes)
+    photo = await run_in_threadpool(tools.kept.read, kept)
+    share.resize(len(photo))
+    return Received((photo,), options, (kept.digest,), kept)
 
 
 def _digests(photos: Sequence[bytes]) -> tuple[bytes, ...]:

@@ -471,6 +471,14 @@ class RequestTooLarge(RequestError):
     title = "The request is too large"
 
 
+class UploadsFull(RequestError):
+    """So many bytes of uploads are on their way that one more body does not fit now."""
+
+    code = "uploads_full"
+    status = 503
+    title = "Too many photos are on their way"
+
+
 class UnsupportedMediaType(RequestError):
     """The body is of a kind that this address does not take."""
 

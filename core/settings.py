@@ -109,6 +109,12 @@ class Web(_Section):
         20 * 2**20, ge=1024, le=2**30, description="Bytes of one photo; more are refused while they arrive."
     )
     max_request_bytes: int = Field(64 * 2**20, ge=1024, le=2**31, description="Bytes of one whole request.")
+    max_upload_bytes_in_flight: int = Field(
+        512 * 2**20,
+        ge=1024,
+        le=2**40,
+        description="Bytes of all uploads that one API process holds at a time; more get 503.",
+    )
     max_photos_per_request: int = Field(8, ge=1, le=1000, description="Photos in one request.")
     max_pixels: int = Field(50_000_000, ge=10_000, le=1_000_000_000, description="Width times height of a photo.")
     max_side: int = Field(12_000, ge=64, le=100_000, description="Longer side of a photo in pixels.")
@@ -212,6 +218,8 @@ class Settings(Storage, Jobs, Web, Webhooks, Worker, Telemetry):
             raise ValueError("lease_seconds must be at least twice heartbeat_seconds, or live workers count as lost")
         if self.max_request_bytes < self.max_upload_bytes:
             raise ValueError("max_request_bytes must not be smaller than max_upload_bytes")
+        if self.max_upload_bytes_in_flight < self.max_request_bytes:
+            raise ValueError("max_upload_bytes_in_flight must not be smaller than max_request_bytes")
         return self
 
     @property

@@ -1,4 +1,4 @@
-"""A request's body may be only so large and take only so long, and both are checked while it arrives.
+"""A body may be only so large and take only so long, and all together may be only so many bytes; checked on arrival.
 
 Servers have no time limit of their own for a body: a client that sends a byte now and then would keep a connection,
 and what has arrived, for ever.
@@ -9,6 +9,7 @@ import asyncio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.uploads_in_flight import SMALL, UploadShare, UploadsInFlight
 from core.errors import RequestTimeout, RequestTooLarge
 
 
@@ -19,12 +20,14 @@ class BodyGuard:
         app: What comes behind.
         max_bytes: Bytes of one body.
         seconds: From the request's head until its body is there in full.
+        uploads: Counts the bytes of all bodies.
     """
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int, seconds: float) -> None:
+    def __init__(self, app: ASGIApp, *, max_bytes: int, seconds: float, uploads: UploadsInFlight) -> None:
         self.app = app
         self.max_bytes = max_bytes
         self.seconds = seconds
+        self.uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection.
@@ -32,6 +35,7 @@ class BodyGuard:
         Raises:
             RequestTooLarge: The body is larger than ``max_bytes``, by its own word or while it arrives.
             RequestTimeout: It was not there in time.
+            UploadsFull: It is too large beside all others that are on their way now.
         """
         if scope["type"] != "http":
             await self.app(scope, receive, send)
@@ -39,7 +43,14 @@ class BodyGuard:
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced) > self.max_bytes:
             raise self.too_large()
-        await self.app(scope, _Meter(receive, self).receive, send)
+        if announced.isdecimal() and int(announced) > SMALL:
+            self.uploads.check(int(announced))  # Before it has travelled in vain.
+        share = UploadShare(self.uploads)
+        scope.setdefault("state", {})["upload_share"] = share
+        try:
+            await self.app(scope, _Meter(receive, self, share).receive, send)
+        finally:
+            share.release()
 
     def too_large(self) -> RequestTooLarge:
         """The error that says how large a body may be."""
@@ -52,7 +63,8 @@ class BodyGuard:
 class _Meter:
     """One request's count and clock."""
 
-    def __init__(self, receive: Receive, guard: BodyGuard) -> None:
+    def __init__(self, receive: Receive, guard: BodyGuard, share: UploadShare) -> None:
+        self._share = share
         self._receive = receive
         self._guard = guard
         self._bytes = 0
@@ -73,4 +85,5 @@ class _Meter:
         self._complete = not message.get("more_body", False)
         if self._bytes > self._guard.max_bytes:
             raise self._guard.too_large()
+        self._share.resize(self._bytes)
         return message

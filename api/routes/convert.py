@@ -5,7 +5,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from api.caller import Caller
 from api.dependencies import CallerDep, IdempotencyKey, PreferredWait, ServicesDep, Tools, Views
+from api.facilities import Facilities
 from api.intake import order_of
 from api.photo_fetch import Received, kept_photo_of, photos_of
 from api.problem_responses import problems
@@ -14,7 +16,9 @@ from api.routes.answers import answer_order
 from api.schemas import BatchView, JobView
 from api.upload_schema import upload_body
 from api.uploads import read_upload
+from api.uploads_in_flight import upload_share_of
 from core import errors
+from core.job_store import Submission
 
 router = APIRouter(tags=["convert"])
 
@@ -46,6 +50,7 @@ _LOCATION: dict[str, Any] = {"Location": {"description": "The job or batch.", "s
             errors.OutboundError,
             errors.ForbiddenAddress,
             errors.QueueFull,
+            errors.UploadsFull,
             errors.QuotaExceeded,
             errors.BlobStoreUnavailable,
             errors.StorageFull,
@@ -69,15 +74,21 @@ async def convert(
     Faces are looked for at once; the portraits are drawn by a worker. The photo comes as a form's file, as the body
     itself (`image/*`), from an address, or by the token of one that `POST /faces` kept. Options may stand in the query.
     """
-    upload = await read_upload(request, tools.settings)
+    submission = await _order(request, caller, tools, idempotency_key)
+    upload_share_of(request.scope).release()  # The photos are gone; the caller may wait a minute for the job.
+    return await answer_order(submission, services, views, response, wait)
+
+
+async def _order(request: Request, caller: Caller, tools: Facilities, idempotency_key: str | None) -> Submission:
+    upload, share = await read_upload(request, tools.settings), upload_share_of(request.scope)
     received: Received[Any]
     if "photo_token" in upload.fields and not upload.photos:
-        received = await kept_photo_of(upload, caller, tools)
+        received = await kept_photo_of(upload, caller, tools, share)
     else:
-        received = await photos_of(upload, ConvertOptions, ConvertByUrl, tools)
+        received = await photos_of(upload, ConvertOptions, ConvertByUrl, tools, share)
     fields = received.options.model_dump(mode="json", exclude={"photo_token"})
     order = order_of(caller, idempotency_key, "convert", fields, received.digests)
     submission = await tools.conversions.order(order, received.photos, received.options)
     if received.kept is not None:
         await run_in_threadpool(tools.kept.erase, received.kept)
-    return await answer_order(submission, services, views, response, wait)
+    return submission

@@ -10,6 +10,7 @@ from api.request_schemas import FacesByUrl, FacesOptions
 from api.schemas import FacesView
 from api.upload_schema import upload_body
 from api.uploads import read_upload
+from api.uploads_in_flight import upload_share_of
 from core import errors
 from core.errors import InvalidRequest
 
@@ -27,6 +28,7 @@ router = APIRouter(tags=["convert"])
         errors.OutboundError,
         errors.ForbiddenAddress,
         errors.QueueFull,
+        errors.UploadsFull,
         errors.BlobStoreUnavailable,
         errors.StorageFull,
         guarded=True,
@@ -40,7 +42,7 @@ async def find_faces(request: Request, caller: CallerDep, tools: Tools) -> Faces
     without faces gives an empty list and is not kept; nor is one of a caller who keeps many already.
     """
     upload = await read_upload(request, tools.settings)
-    received = await photos_of(upload, FacesOptions, FacesByUrl, tools)
+    received = await photos_of(upload, FacesOptions, FacesByUrl, tools, upload_share_of(request.scope))
     if len(received.photos) != 1:
         raise InvalidRequest("Send one photo at a time.")
     await tools.limits.count_photos(caller, 1)

@@ -1,8 +1,10 @@
 """Calls to addresses that clients gave reach the public internet and nothing else."""
 
 import asyncio
+import gzip
 import ipaddress
 import socket
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -160,3 +162,32 @@ def test_a_closed_door_is_no_answer() -> None:
     for url in (f"http://127.0.0.1:{port}/", "http://does-not-exist.invalid/"):
         with pytest.raises(OutboundError):
             asyncio.run(Outbound(allow_loopback=True).get(url, max_bytes=10, seconds=20))
+
+
+def packed(size: int) -> bytes:
+    """So many zeros as a few bytes of gzip."""
+    return gzip.compress(b"\0" * size)
+
+
+def test_a_compressed_body_is_limited_while_it_is_unpacked(site: "Site") -> None:
+    """A bomb of 64 kB that unpacks to 64 MiB costs no more memory than the limit allows."""
+    site.pages["/bomb"] = (200, {"Content-Encoding": "gzip"}, packed(64 * 2**20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageTooLarge):
+            get(site, "/bomb", max_bytes=2**20)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**20 + 3 * 2**20  # The limit, and what a call takes by itself.
+
+
+def test_a_body_that_came_compressed_unasked_is_unpacked(site: "Site") -> None:
+    """Some servers do not listen to `Accept-Encoding: identity`."""
+    site.pages["/gzip"] = (200, {"Content-Encoding": "gzip"}, packed(100))
+    site.pages["/cut"] = (200, {"Content-Encoding": "gzip"}, packed(100)[:-12])
+    site.pages["/br"] = (200, {"Content-Encoding": "br"}, b"whatever")
+    assert get(site, "/gzip") == b"\0" * 100
+    for path in ("/cut", "/br"):
+        with pytest.raises(OutboundError, match="compressed"):
+            get(site, path)

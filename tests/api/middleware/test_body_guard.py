@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -116,3 +117,51 @@ def _until_readable(connection: socket.socket, pause: float) -> Iterator[None]:
                 return
     finally:
         connection.settimeout(60)
+
+
+@pytest.fixture
+def crowded_api(special_api: Callable[..., "Api"]) -> "Api":
+    """A service that holds one large upload at a time."""
+    return special_api(
+        max_upload_bytes=2**20, max_request_bytes=2**20, max_upload_bytes_in_flight=2**20, body_timeout_seconds=60
+    )
+
+
+def held(api: "Api") -> int:
+    return int(api.facilities.uploads.bytes)
+
+
+def test_all_uploads_together_have_a_limit(crowded_api: "Api", eventually: Callable[..., object]) -> None:
+    """503 with `Retry-After` before a byte has travelled in vain, or as soon as it is too much; small bodies pass."""
+    client = crowded_api.client()
+    with socket.create_connection(_address(crowded_api), timeout=60) as first:
+        first.sendall(HEAD + b"Content-Length: 900000\r\n\r\n" + PART + b"x" * 700_000)
+        eventually(lambda: held(crowded_api) > 700_000)
+        refused = client.post("/convert", files={"photo": b"x" * 400_000})
+        assert (refused.status_code, refused.json()["code"]) == (503, "uploads_full")
+        assert int(refused.headers["Retry-After"]) > 0
+        with socket.create_connection(_address(crowded_api), timeout=60) as second:
+            second.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+            _send_until_answered(second, PART + b"x" * 60_000 + b"\r\n")
+            assert second.recv(65536).startswith(b"HTTP/1.1 503")
+        assert client.post("/convert", files={"photo": b"x" * 1000}).json()["code"] == "unsupported_format"
+        assert "nigaoe_upload_bytes_in_flight 7" in client.get("/metrics").text
+    eventually(lambda: held(crowded_api) == 0)  # The first one hung up.
+    assert client.post("/convert", files={"photo": b"x" * 400_000}).json()["code"] == "unsupported_format"
+    assert held(crowded_api) == 0
+
+
+def test_who_waits_for_a_job_holds_no_photo(
+    crowded_api: "Api", photo: bytes, eventually: Callable[..., object]
+) -> None:
+    """The upload is over when the job is queued, however long the answer takes."""
+    body = photo + b"\0" * (600_000 - len(photo))  # Behind a JPEG's end may stand anything.
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(
+            crowded_api.client().post, "/convert", files={"photo": body}, headers={"Prefer": "wait=60"}
+        )
+        doorbell = crowded_api.services.dispatcher.rung.get(timeout=60)  # type: ignore[attr-defined]  # The memory twin's.
+        eventually(lambda: held(crowded_api) == 0)
+        assert not waiting.done()
+        crowded_api.worker.do(doorbell.job_id)
+        assert waiting.result().status_code == 200

@@ -1,9 +1,12 @@
 """Ordering portraits over HTTP."""
 
+import hashlib
+import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -266,3 +269,20 @@ def test_a_picture_as_the_body_may_not_be_larger_than_a_photo(special_api: Calla
     client = special_api(max_upload_bytes=2000).client()
     answer = client.post("/convert", content=b"x" * 3000, headers={"Content-Type": "image/png"})
     assert (answer.status_code, answer.json()["code"]) == (413, "image_too_large")
+
+
+def test_photos_are_hashed_beside_the_event_loop(
+    client: httpx.Client, convert: Convert, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some tens of megabytes would hold up everybody for as many milliseconds."""
+    threads: list[str] = []
+
+    def sha256(data: bytes = b"") -> Any:
+        threads.append(threading.current_thread().name)
+        return hashlib.sha256(data)
+
+    monkeypatch.setattr("api.photo_fetch.hashlib", SimpleNamespace(sha256=sha256))
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
+    assert convert(client, headers=headers).status_code == 202
+    assert len(threads) == 1
+    assert "uvicorn" not in threads[0]  # Where the event loop runs.
