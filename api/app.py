@@ -23,8 +23,8 @@ from api.middleware.request_id import RequestId
 from api.middleware.request_metrics import RequestMetrics
 from api.middleware.security_headers import SecurityHeaders
 from api.openapi import DESCRIPTION, TAGS, describe
-from api.page_files import page_routes
-from api.routes import batches, blobs, convert, events, faces, health, jobs, restyle, results, shared, styles
+from api.page_files import page_routes, reference_routes
+from api.routes import batches, blobs, convert, events, faces, health, jobs, restyle, results, shared, styles, webhooks
 from core.guarded_loop import guarded_task
 from core.services import Services
 from core.settings import Settings
@@ -38,6 +38,7 @@ ROUTERS: Final = (
     restyle.router,
     shared.router,
     batches.router,
+    webhooks.router,
     styles.router,
     blobs.router,
     health.router,
@@ -67,7 +68,7 @@ def create_app(settings: Settings, services: Services) -> FastAPI:
         version=health.VERSION,
         description=DESCRIPTION,
         openapi_tags=TAGS,
-        docs_url=None,  # Their pages load scripts from elsewhere; any viewer can be pointed at /openapi.json.
+        docs_url=None,  # FastAPI's pages load scripts from elsewhere; ours is `reference_routes`.
         redoc_url=None,
         lifespan=_lifespan(facilities),
         middleware=_middleware(facilities),
@@ -76,10 +77,10 @@ def create_app(settings: Settings, services: Services) -> FastAPI:
     app.state.facilities = facilities
     for router in ROUTERS:
         app.include_router(router)
-    page = page_routes(settings) if settings.page else []
+    page = [*reference_routes(), *(page_routes(settings) if settings.page else [])]
     app.router.routes.extend(page)
     install_handlers(app, [*(route for router in ROUTERS for route in router.routes), *page])
-    describe(app)
+    describe(app, settings)
     return app
 
 

@@ -33,6 +33,10 @@ class Conversions:
         self._faces = faces
         self._limits = limits
 
+    def check_webhook(self, url: str | None) -> None:
+        """Refuse an address that could never be called (`api.intake.Intake.check_webhook`)."""
+        self._intake.check_webhook(url)
+
     async def order(self, order: Order, photos: Sequence[bytes], options: ConvertOptions) -> Submission:
         """Order a conversion of each photo with the same options: all of them, or none.
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what FastAPI derives, with our problem document in place of its own errors.
+"""The OpenAPI document: what FastAPI derives, with our problem document, webhooks and examples.
 
 ``python -m api.openapi`` writes ``openapi.json``; a test compares the file with what the application says.
 """
@@ -14,9 +14,11 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api.openapi_examples import SCHEMA_EXAMPLES
 from api.request_schemas import ConvertByToken, ConvertByUrl, FacesByUrl
-from api.schemas import PreviewEvent, Problem, ProgressView, StateEvent
+from api.schemas import PreviewEvent, Problem, ProgressView, StateEvent, WebhookEvent, WebhookTestEvent
 from api.upload_schema import REF_TEMPLATE
+from core.settings import Settings
 
 DESCRIPTION: Final = """\
 Photos of people in, anime portraits of the same people out.
@@ -31,6 +33,7 @@ TAGS: Final = [
     {"name": "results", "description": "Fetching pictures."},
     {"name": "sharing", "description": "Showing a drawing to others."},
     {"name": "styles", "description": "What there is to choose from."},
+    {"name": "webhooks", "description": "Being called when a job has ended."},
     {"name": "operation", "description": "Running the service."},
 ]
 
@@ -42,23 +45,33 @@ _MORE_MODELS: Final[tuple[type[BaseModel], ...]] = (
     StateEvent,
     ProgressView,
     PreviewEvent,
+    WebhookEvent,
+    WebhookTestEvent,
 )
 _FASTAPI_ERRORS: Final = ("HTTPValidationError", "ValidationError")
 
 
-def describe(app: FastAPI) -> None:
+_EVENT_HEADERS: Final = {
+    "webhook-id": "Stays the same when the event is sent again.",
+    "webhook-timestamp": "Of this try, in Unix seconds.",
+    "webhook-signature": "`v1,` and the HMAC-SHA-256 in base64, after the Standard Webhooks specification.",
+}
+
+
+def describe(app: FastAPI, settings: Settings) -> None:
     """Let the application answer ``/openapi.json`` with the finished document."""
     derive = app.openapi
+    address = (settings.public_url or "").rstrip("/") or "/"
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _finished(derive())
+            app.openapi_schema = _finished(derive(), address)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document.
 
 
-def _finished(document: dict[str, Any]) -> dict[str, Any]:
+def _finished(document: dict[str, Any], address: str) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     for name in _FASTAPI_ERRORS:
         schemas.pop(name, None)
@@ -72,12 +85,39 @@ def _finished(document: dict[str, Any]) -> dict[str, Any]:
         _, more = models_json_schema([(model, mode) for model in _MORE_MODELS], ref_template=REF_TEMPLATE)
         for name, schema in more["$defs"].items():
             schemas.setdefault(name, schema)
+    for name, example in SCHEMA_EXAMPLES.items():
+        schemas[name]["examples"] = [example]
+    document["servers"] = [{"url": address, "description": "This service."}]
+    document["webhooks"] = {"job.ended": {"post": _webhook()}}
     document["components"]["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, where the operator asks for one."},
         "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     }
     document["security"] = [{}, {"bearer": []}, {"header": []}]
     return document
+
+
+def _webhook() -> dict[str, Any]:
+    """What a client's own address must answer to."""
+    headers = [
+        {"name": name, "in": "header", "required": True, "schema": {"type": "string"}, "description": description}
+        for name, description in _EVENT_HEADERS.items()
+    ]
+    kinds = [{"$ref": REF_TEMPLATE.format(model=kind.__name__)} for kind in (WebhookEvent, WebhookTestEvent)]
+    return {
+        "summary": "A job has ended",
+        "description": "Sent to the `webhook_url` of an order when its job has ended, and by `POST /webhooks/test`. "
+        "Anything but 2xx is tried again with doubling pauses.",
+        "operationId": "job_ended",
+        "tags": ["webhooks"],
+        "security": [],
+        "parameters": headers,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": {"oneOf": kinds}}}},
+        "responses": {
+            "2XX": {"description": "Taken; it is not sent again."},
+            "410": {"description": "Never again: no further try for this event."},
+        },
+    }
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +137,6 @@ def document_of_defaults() -> dict[str, Any]:
     """The document of an application with default settings."""
     from api.app import create_app
     from core.services import connect_in_memory
-    from core.settings import Settings
 
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data_dir=Path(folder), _env_file=None)

@@ -7,6 +7,7 @@ followed, no proxies of the environment are used, no connection is kept for anot
 
 import asyncio
 import ipaddress
+import re
 import socket
 import ssl
 import zlib
@@ -23,6 +24,15 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 _ANY_ZLIB_HEADER: Final = zlib.MAX_WBITS | 32  # gzip's or zlib's own.
 
 USER_AGENT: Final = "Nigaoe/1"
+
+URI_CHARACTER: Final = r"([A-Za-z0-9._~:/?@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"
+"""What may stand behind an address's host (RFC 3986)."""
+_URI: Final = re.compile(rf"[a-z]+://[A-Za-z0-9._~:@\[\]%-]*([/?]{URI_CHARACTER}*)?(#{URI_CHARACTER}*)?")
+
+LOOPBACK_REFUSED: Final = (
+    "The address is this service's own machine. To develop there, start the service with "
+    "NIGAOE_WEBHOOK_ALLOW_LOOPBACK=true, which also allows plain http to it; else give a public https address."
+)
 
 _BLOCKED_NETWORKS: Final = tuple(
     ipaddress.ip_network(network)
@@ -71,12 +81,17 @@ class Outbound:
         Raises:
             ForbiddenAddress: It is not https, has a user name in it, or names an address that is not public.
         """
+        if not _URI.fullmatch(url):
+            raise ForbiddenAddress("This is no address; give one like https://example.org/path, in ASCII.")
         try:
             parsed = httpx.URL(url)
             literal = _literal(parsed.host)
         except (httpx.InvalidURL, UnicodeError) as error:
             raise ForbiddenAddress("This is no address; give one like https://example.org/path.") from error
         schemes = ("https", "http") if self._allow_loopback else ("https",)
+        is_local = parsed.host == "localhost" or (literal is not None and literal.is_loopback)
+        if is_local and parsed.scheme in ("http", "https") and not self._allow_loopback:
+            raise ForbiddenAddress(LOOPBACK_REFUSED)
         if parsed.scheme not in schemes or not parsed.host or parsed.userinfo:
             raise ForbiddenAddress("Give an https address without a user name in it.")
         if literal is not None:
@@ -155,8 +170,12 @@ class Outbound:
     def _judge(self, address: IPAddress, target: httpx.URL) -> None:
         if self._allow_loopback and address.is_loopback:
             return
-        if target.scheme != "https" or not is_public(address):
-            raise ForbiddenAddress("The address must be public and https.")
+        if address.is_loopback:
+            raise ForbiddenAddress(LOOPBACK_REFUSED)
+        if target.scheme != "https":
+            raise ForbiddenAddress("Plain http leads to this machine only; give an https address.")
+        if not is_public(address):
+            raise ForbiddenAddress("The address is not public; addresses of private networks are never called.")
 
 
 async def _body_of(response: httpx.Response, max_bytes: int) -> bytes:

@@ -1,49 +1,32 @@
-"""The upload page: static files with a strict policy of what they may load."""
+"""The upload page and the API's reference: static files with a strict policy of what they may load."""
 
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from starlette.responses import Response
 from starlette.routing import Route
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
-from typing_extensions import override
 
+from api.static_tree import StaticTree
 from core.settings import Settings
 
 FOLDER: Final = Path(__file__).parent / "page"
-
-
-class PageFiles(StaticFiles):
-    """Serves ``api/page``.
-
-    Args:
-        settings: Where pictures may come from besides this address.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(directory=FOLDER, html=True)
-        self._policy = content_policy(settings)
-
-    @override
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        response.headers["Content-Security-Policy"] = self._policy
-        response.headers["Cache-Control"] = "no-cache"  # Ask each time whether it changed; the tag makes that cheap.
-        return response
+REFERENCE: Final = Path(__file__).parent / "reference"
+REFERENCE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Swagger UI brings its icons as data."""
 
 
 def page_routes(settings: Settings) -> list[Route]:
-    """One route for each file and folder of the page.
+    """The upload page: its document, and its files."""
+    page = StaticTree(FOLDER, document="/", policy=content_policy(settings))
+    return [*page.routes("page"), *page.plain_routes("page")]
 
-    So it answers for nothing else: a mount at ``/`` would hide which methods the API's own paths have.
-    """
-    files = PageFiles(settings)
-    paths = ["/"] + [
-        f"/{entry.name}" + ("/{path:path}" if entry.is_dir() else "") for entry in sorted(FOLDER.iterdir())
-    ]
-    return [Route(path, files, methods=["GET"], name="page", include_in_schema=False) for path in paths]
+
+def reference_routes() -> list[Route]:
+    """The browsable reference of the API at ``/docs``."""
+    return StaticTree(REFERENCE, document="/docs", policy=REFERENCE_POLICY).routes("reference")
 
 
 def content_policy(settings: Settings) -> str:

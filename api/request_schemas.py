@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.outbound import URI_CHARACTER
 from core.jobs import DEFAULT_COLOURS, DEFAULT_TRUNCATION, Method, Preset, UnitInterval
 
 MAX_WAIT_SECONDS: Final = 60.0
@@ -12,7 +13,10 @@ MAX_WAIT_SECONDS: Final = 60.0
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Priority = Annotated[int, Field(ge=0, le=9, description="Higher runs sooner; equal priorities run by age.")]
 StyleName = Annotated[str, Field(min_length=1, max_length=64, description="Name of an installed style.")]
-_HTTPS: Final = r"^https://([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}(:[1-9][0-9]{0,3})?([/?#][!-~]*)?$"
+_HTTPS: Final = (
+    r"^https://([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}(:[1-9][0-9]{0,3})?"
+    rf"([/?]{URI_CHARACTER}*)?(#{URI_CHARACTER}*)?$"
+)
 # Described, not checked, here: `api.outbound` judges addresses, and development allows more.
 Address = Annotated[str, Field(max_length=2048, json_schema_extra={"format": "uri", "pattern": _HTTPS})]
 FaceChoice = Annotated[str, Field(min_length=1, max_length=2048)] | Annotated[int, Field(ge=0)]
@@ -75,6 +79,12 @@ class FacesOptions(_Request):
 
 class FacesByUrl(FacesOptions, PhotoAddress):
     """A photo that the server fetches by itself, where the operator allows it."""
+
+
+class WebhookTestRequest(_Request):
+    """Where a test event is sent."""
+
+    url: Address = Field(description="https address, as `webhook_url` of an order would be.")
 
 
 class RestyleRequest(_Request):

@@ -23,6 +23,7 @@ What it accepts is in `api.request_schemas`. The routes:
 ``GET    /shared/{id}``          ``?signature=`` -> `SharedJobView`; also ``/result.png`` and ``/result.webp``.
 ``DELETE /jobs/{id}``            204, always and idempotent: cancels, erases everything.
 ``GET    /batches/{id}``         `BatchView`.
+``POST   /webhooks/test``        JSON `WebhookTestRequest` -> `WebhookTestView`.
 ``GET    /styles``               `StylesView`; ``GET /styles/{name}/samples/{file}``: its pictures.
 ``GET    /livez /readyz``        `LiveView`; `ReadyView` (503 with the same body while not ready).
 ``GET    /metrics /version``     Prometheus text; `VersionView`.
@@ -258,6 +259,34 @@ class PreviewEvent(_View):
     step: int
     content_type: str
     image: str = Field(description="The picture in base64.")
+
+
+class WebhookEvent(_View):
+    """What a webhook gets when a job has ended."""
+
+    type: Literal["job.succeeded", "job.failed", "job.cancelled", "job.expired"] = Field(
+        description="`job.` and the state."
+    )
+    timestamp: datetime = Field(description="When the job ended.")
+    data: JobView
+
+
+class WebhookTestEvent(_View):
+    """What `POST /webhooks/test` sends."""
+
+    type: Literal["test"] = "test"
+    timestamp: datetime
+    data: dict[str, str]
+
+
+class WebhookTestView(_View):
+    """How an address took a test event."""
+
+    delivered: bool = Field(description="Whether it answered 2xx: only then is a webhook delivered.")
+    status: int | None = Field(description="What it answered; null if there was no answer.")
+    message_id: str = Field(description="The header `webhook-id` that was sent.")
+    seconds: Seconds = Field(description="How long it took.")
+    detail: str = Field(description="A sentence that tells what to do.")
 
 
 class StyleSample(_View):

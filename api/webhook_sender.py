@@ -6,19 +6,23 @@ later and later; a dead address holds up neither a job nor the other deliveries.
 
 import asyncio
 import json
+import time
+import uuid
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
 import httpx
 import structlog
+from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from api.job_views import JobViews
 from api.meters import Meters
 from api.outbound import Outbound
+from api.schemas import WebhookEvent, WebhookTestEvent, WebhookTestView
 from api.webhook_signing import signed_headers, webhook_secret
-from core.errors import NigaoeError, OutboundError
+from core.errors import ForbiddenAddress, NigaoeError, OutboundError
 from core.guarded_loop import UnexpectedErrors, contained_task
 from core.job_store import JobStore
 from core.jobs import Job
@@ -119,30 +123,52 @@ class WebhookSender:
             self._errors.record(DELIVERY, error)
             return "failed"
 
+    async def test(self, url: str, tenant: str) -> WebhookTestView:
+        """Send a signed test event to an address, once, and tell how it was taken.
+
+        Raises:
+            ForbiddenAddress: The address is not public https.
+        """
+        message = WebhookTestEvent(timestamp=datetime.now(UTC), data={"message": "A test of your webhook by Nigaoe."})
+        message_id, began = f"msg_{uuid.uuid4()}", time.monotonic()
+        status, detail = None, "It works: the address took the event."
+        try:
+            status = await self._post(url, tenant, message_id, _text(message))
+        except ForbiddenAddress:
+            raise
+        except OutboundError as error:
+            detail = error.message
+        delivered = status is not None and httpx.codes.is_success(status)
+        if status is not None and not delivered:
+            detail = f"The address answered {status}; answer with any 2xx when the signature is right."
+        seconds = round(time.monotonic() - began, 3)
+        return WebhookTestView(
+            delivered=delivered, status=status, message_id=message_id, seconds=seconds, detail=detail
+        )
+
     async def _send(self, job: Job) -> str:
         body = await run_in_threadpool(self._body, job)
-        headers = signed_headers(
-            webhook_secret(self._secret, job.tenant),
-            message_id=f"msg_{job.id}",
-            sent_at=datetime.now(UTC),
-            body=body,
-        )
         try:
-            status = await self._outbound.post(
-                job.options.webhook_url or "", body.encode(), headers, seconds=self._settings.webhook_timeout_seconds
-            )
-        except OutboundError:
+            status = await self._post(job.options.webhook_url or "", job.tenant, f"msg_{job.id}", body)
+        except OutboundError as error:
+            log.warning("webhook.not_delivered", job_id=job.id, code=error.code, reason=error.message)
             return "failed"
         if status == httpx.codes.GONE:  # "Never again", says the specification.
             return "given_up"
         return "delivered" if httpx.codes.is_success(status) else "failed"
 
+    async def _post(self, url: str, tenant: str, message_id: str, body: str) -> int:
+        """Send a signed body and return the answer's status."""
+        secret = webhook_secret(self._secret, tenant)
+        headers = signed_headers(secret, message_id=message_id, sent_at=datetime.now(UTC), body=body)
+        return await self._outbound.post(url, body.encode(), headers, seconds=self._settings.webhook_timeout_seconds)
+
     def _body(self, job: Job) -> str:
         view = JobViews(self._store, (self._settings.public_url or "").rstrip("/")).one(job)
         ended_at = view.ended_at or view.created_at
-        message = {
-            "type": f"job.{job.state.value}",
-            "timestamp": ended_at.isoformat(),
-            "data": view.model_dump(mode="json"),
-        }
-        return json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+        event = {"type": f"job.{job.state.value}", "timestamp": ended_at, "data": view}
+        return _text(WebhookEvent.model_validate(event))
+
+
+def _text(message: BaseModel) -> str:
+    return json.dumps(message.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":"))

@@ -13,7 +13,7 @@ from api.visitors import Visitor, VisitorCookies
 from core.errors import AnonymousRefused, CrossOrigin, Unauthorized
 from core.settings import Settings
 
-GUARDED: Final = ("/convert", "/faces", "/jobs", "/batches")
+GUARDED: Final = ("/convert", "/faces", "/jobs", "/batches", "/webhooks")
 """Paths, and all below them, that belong to a caller. Everything else shows nothing of anyone, or is signed."""
 PAGE: Final = ("/", "/index.html")
 

@@ -1,13 +1,19 @@
 """What the API says about itself."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 
+from api.app import create_app
 from api.openapi import document_of_defaults
+from api.openapi_examples import SCHEMA_EXAMPLES
 from core.errors import error_tree
+from core.services import connect_in_memory
+from core.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +63,29 @@ def test_every_operation_is_described(document: dict[str, Any]) -> None:
 def test_a_running_service_says_the_same(client: httpx.Client, document: dict[str, Any]) -> None:
     """Settings do not change the interface."""
     assert client.get("/openapi.json").json() == document
+
+
+def test_webhooks_are_described_with_both_events(document: dict[str, Any]) -> None:
+    """Under OpenAPI 3.1's own name for them, so that clients' servers can be generated."""
+    call = document["webhooks"]["job.ended"]["post"]
+    assert {header["name"] for header in call["parameters"]} == {
+        "webhook-id",
+        "webhook-timestamp",
+        "webhook-signature",
+    }
+    bodies = call["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
+    assert [body["$ref"].rpartition("/")[2] for body in bodies] == ["WebhookEvent", "WebhookTestEvent"]
+
+
+def test_the_document_says_where_the_service_is(tmp_path: Path) -> None:
+    """At its public address, if it has one."""
+    settings = Settings(data_dir=tmp_path, public_url="https://nigaoe.example/", _env_file=None)  # type: ignore[call-arg]  # pydantic-settings' own argument.
+    assert create_app(settings, connect_in_memory(settings)).openapi()["servers"][0]["url"] == "https://nigaoe.example"
+    assert document_of_defaults()["servers"][0]["url"] == "/"
+
+
+@pytest.mark.parametrize("name", SCHEMA_EXAMPLES)
+def test_every_example_is_one(document: dict[str, Any], name: str) -> None:
+    """By the schema that it stands beside."""
+    schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+    Draft202012Validator(schema).validate(SCHEMA_EXAMPLES[name])

@@ -76,6 +76,9 @@ def test_everything_else_is_not(address: str) -> None:
         "file:///etc/passwd",
         "not an address",
         "https://exa\x00mple.org/",
+        "https://example.org/`",
+        "https://example.org/%zz",
+        "https://exämple.org/",
         "",
     ],
 )

@@ -27,6 +27,7 @@ def api(special_api: Callable[..., "Api"]) -> "Api":
         webhook_tries=3,
         signing_secret=SECRET,
         public_url="https://nigaoe.example/",
+        anonymous_api=True,
     )
 
 

@@ -131,7 +131,9 @@ def test_deleting_a_face_deletes_its_looks(open_api: "Api") -> None:
     parent, client = converted(open_api), open_api.client()
     looks: list[str] = []
     for origin in (parent.id, "last"):
-        answer = client.post(f"/jobs/{looks[-1] if origin == 'last' else origin}/restyle", json={"degree": 0.5 - len(looks) / 10})
+        answer = client.post(
+            f"/jobs/{looks[-1] if origin == 'last' else origin}/restyle", json={"degree": 0.5 - len(looks) / 10}
+        )
         looks.append(answer.json()["id"])
         claim = open_api.worker.claim(looks[-1])
         open_api.services.store.succeed(claim, Outcome(blobs={LATENT: parent.blobs[LATENT]}))
