@@ -25,7 +25,7 @@ BATCH = 16
 def descriptors(pictures: Pictures, template: AlignmentTemplate, device: str = "cpu") -> Tensor:
     """Describe who aligned faces are. # [N, 3, R, R] bytes -> [N, 128]."""
     network = shared_face_recognition(device)
-    parts = [face_chips(to_unit_range(part), template, face_recognition.SIDE) for part in pictures.split(BATCH)]
+    parts = [face_chips(to_unit_range(part), template, face_recognition.SIDE) for part in torch.split(pictures, BATCH)]
     return torch.cat([network(part.to(device)).cpu() for part in parts])
 
 
@@ -33,7 +33,7 @@ def descriptors(pictures: Pictures, template: AlignmentTemplate, device: str = "
 def appearance(pictures: Pictures, template: AlignmentTemplate, device: str = "cpu") -> Appearance:
     """Say how old and of which sex aligned faces look. # [N, 3, R, R] bytes."""
     network = shared_age_sex(device)
-    parts = [face_chips(to_unit_range(part), template, age_sex.SIDE) for part in pictures.split(BATCH)]
+    parts = [face_chips(to_unit_range(part), template, age_sex.SIDE) for part in torch.split(pictures, BATCH)]
     seen = [network(part.to(device)) for part in parts]
     return Appearance(torch.cat([one.age for one in seen]).cpu(), torch.cat([one.male for one in seen]).cpu())
 

@@ -77,7 +77,7 @@ def _pair_tables(
     measured = measure_pair(g_ori, g_fin, style_pictures, convert, count=faces).flat()
     people, _ = draw_truth(g_ori, g_fin, faces)
     with torch.no_grad():
-        redrawn = torch.cat([to_bytes(g_ori.draw_image(part)) for part in search(people).split(16)])
+        redrawn = torch.cat([to_bytes(g_ori.draw_image(part)) for part in torch.split(search(people), 16)])
     person = means(person_measures(people, redrawn, convert(people), pair.g_ori.card.alignment))
     return {"pair": measured, "person": person}
 
