@@ -51,11 +51,8 @@ class Readiness:
         return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
 
     async def _look(self) -> ReadyView:
-        job_store, blob_store, workers, quarantined = await asyncio.gather(
-            self._ask(self._services.store.check),
-            self._ask(self._services.blobs.check),
-            self._count(lambda: sum(worker.ready for worker in self._services.store.workers())),
-            self._count(lambda: self._services.store.queue().quarantined),
+        job_store, blob_store, (workers, quarantined) = await asyncio.gather(
+            self._ask(self._services.store.check), self._ask(self._services.blobs.check), self._counted()
         )
         checks = {
             "job_store": job_store,
@@ -66,10 +63,14 @@ class Readiness:
         is_ready = all(check == OK for check in checks.values())
         return ReadyView(ready=is_ready, checks=checks, workers=workers, quarantined=quarantined)
 
-    async def _count(self, counting: Callable[[], int]) -> int:
-        """Count something; 0 while the store does not answer."""
-        found = [0]
-        await self._ask(lambda: found.append(counting()))
+    async def _counted(self) -> tuple[int, int]:
+        """How many workers are ready, and how many records are in quarantine; 0 while the store does not answer."""
+        store, found = self._services.store, [(0, 0)]
+
+        def count() -> None:
+            found.append((sum(worker.ready for worker in store.workers()), store.queue().quarantined))
+
+        await self._ask(count)
         return found[-1]
 
     async def _ask(self, check: Callable[[], object]) -> str:

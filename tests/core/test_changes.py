@@ -130,7 +130,8 @@ def test_events_are_followed_to_the_end(world: "World") -> None:
             return await follower
 
     kinds = asyncio.run(asyncio.wait_for(story(), LONG / 2))
-    assert kinds == [EventKind.STATE, EventKind.STATE, EventKind.PROGRESS, EventKind.PREVIEW, EventKind.STATE]
+    told = ["state", "state", "progress", "preview", "progress", "state"]
+    assert kinds == [EventKind(kind) for kind in told]
 
 
 def test_a_follower_resumes_where_it_was(world: "World") -> None:
@@ -140,10 +141,10 @@ def test_a_follower_resumes_where_it_was(world: "World") -> None:
         store = world.store()
         job = submitted(store)
         store.cancel(job.id)
-        first, last = world.events.read(job.id)
+        first, *rest = world.events.read(job.id)
         async with world.feed() as feed:
             events = [event async for event in follow_events(store, world.events, feed, job.id, after=first.id)]
-        assert events == [last]
+        assert events == rest
 
     asyncio.run(asyncio.wait_for(story(), LONG / 2))
 
