@@ -15,9 +15,9 @@ from core.blob_store import ANIMATION, COMPARE, CROP, FRAMES, PERSON, RESULT_PNG
 from core.errors import NoSuchResult, UnknownBlob, UnknownJob
 from core.jobs import Job
 from core.services import Services
-from faces.encoding import encode_png, encode_webp
-from faces.film import encode_film, frames_of
+from faces.film import frames_of
 from faces.images import ImageLimits, read_photo
+from faces.result_encoder import COMPOSITE, ResultEncoder
 from faces.sheet import Picture, side_by_side
 
 WEBP_QUALITY: Final = 90
@@ -30,10 +30,12 @@ class Darkroom:
 
     Args:
         services: Where jobs and their blobs are.
+        results: Writes the files.
     """
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, results: ResultEncoder) -> None:
         self._services = services
+        self._results = results
         # One at a time: this process's cores are there for uploads. Whoever waits for a turn holds no thread: those are
         # there for everyone, health checks included.
         self._turns = anyio.CapacityLimiter(1)
@@ -81,16 +83,16 @@ class Darkroom:
             raise
 
     def _webp(self, job: Job) -> bytes:
-        return encode_webp(self._look(job, RESULT_PNG), WEBP_QUALITY)
+        return self._results.webp(self._look(job, RESULT_PNG), WEBP_QUALITY)
 
     def _comparison(self, job: Job) -> bytes:
         picture = self._look(job, RESULT_PNG)
         row = [*self._photo(job), self._look(job, PERSON), picture]
-        return encode_png(side_by_side(row, height=picture.shape[0]))
+        return self._results.png(side_by_side(row, height=picture.shape[0]), COMPOSITE)
 
     def _film(self, job: Job) -> bytes:
         frames = frames_of(self._look(job, FRAMES))
-        return encode_film(frames, self._look(job, PERSON), self._look(job, RESULT_PNG))
+        return self._results.film(frames, self._look(job, PERSON), self._look(job, RESULT_PNG))
 
     def _photo(self, job: Job) -> list[Picture]:
         """The aligned photo; a restyle's is its parent's and goes with it."""

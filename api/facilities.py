@@ -22,6 +22,7 @@ from api.webhook_sender import WebhookSender
 from core.services import Services
 from core.settings import Settings
 from core.signing_secret import load_signing_secret
+from faces.result_encoder import ResultEncoder
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def build_facilities(settings: Settings, services: Services) -> Facilities:
     """Put everything together; nothing is connected or loaded yet.
 
     Raises:
-        InvalidSettings: A rate limit cannot be read, or the signing secret cannot be made.
+        InvalidSettings: A rate limit cannot be read, the signing secret cannot be made, or the certificate cannot sign.
         InvalidManifest: The registry cannot be read.
     """
     secret = load_signing_secret(settings)
@@ -76,7 +77,7 @@ def build_facilities(settings: Settings, services: Services) -> Facilities:
         kept=KeptPhotos(services, secret),
         conversions=Conversions(intake, styles, faces, limits),
         restyles=Restyles(intake, services, styles),
-        darkroom=Darkroom(services),
+        darkroom=Darkroom(services, ResultEncoder.from_settings(settings)),
         readiness=Readiness(services, faces),
         meters=meters,
         webhooks=WebhookSender(services.store, outbound, settings, secret, meters, services.errors),

@@ -194,6 +194,20 @@ class Worker(_Section):
     )
 
 
+class Provenance(_Section):
+    """How results say who made them. That a machine did stands in every result, whatever is set here."""
+
+    c2pa_certificate: Path | None = Field(
+        None,
+        description="PEM chain of a certificate for C2PA claim signing, its own first: results get signed Content "
+        "Credentials; needs the extra `c2pa`. Unset: results are marked, not signed.",
+    )
+    c2pa_key: Path | None = Field(None, description="PEM private key of that certificate, readable by its owner only.")
+    c2pa_timestamp_url: str | None = Field(
+        None, description="Address of an RFC 3161 service that says when a result was signed; unset: nobody says."
+    )
+
+
 class Telemetry(_Section):
     """What is written down about the service itself. Nothing of a person is."""
 
@@ -209,7 +223,7 @@ class Telemetry(_Section):
     )
 
 
-class Settings(Storage, Jobs, Web, Webhooks, Worker, Telemetry):
+class Settings(Storage, Jobs, Web, Webhooks, Worker, Provenance, Telemetry):
     """All settings together. Frozen: a component is given one object and never reads the environment itself."""
 
     @model_validator(mode="after")
@@ -220,6 +234,8 @@ class Settings(Storage, Jobs, Web, Webhooks, Worker, Telemetry):
             raise ValueError("max_request_bytes must not be smaller than max_upload_bytes")
         if self.max_upload_bytes_in_flight < self.max_request_bytes:
             raise ValueError("max_upload_bytes_in_flight must not be smaller than max_request_bytes")
+        if (self.c2pa_certificate is None) != (self.c2pa_key is None):
+            raise ValueError("c2pa_certificate and c2pa_key belong together: set both or none")
         return self
 
     @property
@@ -238,7 +254,7 @@ class Settings(Storage, Jobs, Web, Webhooks, Worker, Telemetry):
         return self.concurrency or max(2, round(self.slots * 2.5))
 
 
-SECTIONS: tuple[type[BaseSettings], ...] = (Storage, Jobs, Web, Webhooks, Worker, Telemetry)
+SECTIONS: tuple[type[BaseSettings], ...] = (Storage, Jobs, Web, Webhooks, Worker, Provenance, Telemetry)
 """In the order of the documentation."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from faces.encoding import encode_animation
+from faces.provenance import DigitalSource
 from faces.sheet import Picture, cross_fade, resized
 
 FILM_SIDE: Final = 256
@@ -34,4 +35,4 @@ def encode_film(frames: Sequence[Picture], person: Picture, picture: Picture) ->
     side = min(picture.shape[0], FILM_SIDE)
     last, drawing = resized(person, side), resized(picture, side)
     film = [*(resized(frame, side) for frame in frames), last, *cross_fade(last, drawing, FADE_FRAMES)]
-    return encode_animation(film, FILM_FPS, hold_s=HOLD_SECONDS, effort=0)
+    return encode_animation(film, FILM_FPS, hold_s=HOLD_SECONDS, effort=0, source=DigitalSource.GENERATED)

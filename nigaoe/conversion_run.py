@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from core.errors import NigaoeError
 from core.jobs import Method
 from faces.detect import FaceDetector
+from faces.result_encoder import ResultEncoder
 from model.conversion import Conversion
 from model.inversion.request import Progress
 from model.inversion.settings import InversionSettings
@@ -100,13 +101,17 @@ class ConversionRun:
         order: What to do.
         pipeline: Draws and finds.
         listener: Hears of everything as it happens.
+        results: Writes the files; None: they are marked, not signed.
     """
 
-    def __init__(self, order: ConversionOrder, pipeline: Pipeline, listener: Listener) -> None:
+    def __init__(
+        self, order: ConversionOrder, pipeline: Pipeline, listener: Listener, results: ResultEncoder | None = None
+    ) -> None:
         self.order = order
         self.pipeline = pipeline
         self.listener = listener
         self.failures: list[NigaoeError] = []
+        self._results = results or ResultEncoder()
         self._detector = FaceDetector()
         self._names = OutputNames()
         self._work: dict[Subject, _Work] = {}
@@ -178,7 +183,7 @@ class ConversionRun:
     def _write(self, work: _Work, conversion: Conversion, *, with_latent: bool = True) -> dict[str, str]:
         stem = self._names.stem_for(work.face, conversion.report["style"])
         extras = replace(self.order.extras, latent=self.order.extras.latent and with_latent)
-        return write_outputs(self.order.folder, stem, work.face, conversion, extras, work.frames)
+        return write_outputs(self.order.folder, stem, work.face, conversion, extras, work.frames, self._results)
 
     def _write_all(self, work: _Work, conversion: Conversion, sheet: Sheet) -> dict[str, str]:
         """Draw and write every style of the sheet, the latent once, and the sheet itself."""
@@ -191,7 +196,7 @@ class ConversionRun:
             files |= {kind if kind == "latent" else f"{kind}-{style}": path for kind, path in written.items()}
             drawings.append((title, drawn.portrait))
         stem = self._names.stem_for(work.face, sheet.name)
-        return write_sheet(self.order.folder, stem, work.face, drawings) | files
+        return write_sheet(self.order.folder, stem, work.face, drawings, self._results) | files
 
     def _fail(self, path: Path, error: NigaoeError) -> None:
         self.failures.append(error)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from core.errors import UsageError
 from faces.align import crop_aligned, paste_back
-from faces.encoding import encode_animation, encode_png
+from faces.result_encoder import COMPOSITE, ResultEncoder
 from faces.sheet import TITLE_HEIGHT, cross_fade, resized, side_by_side, titled
 from model.conversion import Conversion
 from model.pixels import to_rgb
@@ -55,6 +55,7 @@ def write_outputs(
     conversion: Conversion,
     extras: Extras,
     frames: Sequence[NDArray[np.uint8]],
+    results: ResultEncoder,
 ) -> dict[str, str]:
     """Write the picture and what else was asked for.
 
@@ -65,6 +66,7 @@ def write_outputs(
         conversion: The portrait.
         extras: What else to write.
         frames: Reconstructions on the way, oldest first, for the animation.
+        results: Writes the files.
 
     Returns:
         Kind to path.
@@ -73,21 +75,25 @@ def write_outputs(
         UsageError: The folder cannot be written to.
     """
     picture = to_rgb(conversion.portrait.picture)
-    files: dict[str, tuple[str, bytes]] = {"picture": (f"{stem}.png", encode_png(picture))}
+    files: dict[str, tuple[str, bytes]] = {"picture": (f"{stem}.png", results.png(picture))}
     if extras.compare:
-        files["compare"] = (f"{stem}-compare.png", encode_png(_comparison(face, conversion, picture)))
+        files["compare"] = (f"{stem}-compare.png", results.png(_comparison(face, conversion, picture), COMPOSITE))
     if extras.paste_back:
         alignment = face.alignment.for_resolution(picture.shape[0])
         pasted = paste_back(read_file(face.source), picture, alignment)
-        files["pasted"] = (f"{stem}-pasted.png", encode_png(pasted))
+        files["pasted"] = (f"{stem}-pasted.png", results.png(pasted, COMPOSITE))
     if extras.animation:
-        files["animation"] = (f"{stem}-animation.webp", _animation(frames, conversion, picture))
+        film = _film(frames, conversion, picture)
+        animation = results.animation(film, ANIMATION_FPS, hold_s=HOLD_SECONDS)
+        files["animation"] = (f"{stem}-animation.webp", animation)
     if extras.latent:
         files["latent"] = (f"{stem}-latent.safetensors", conversion.latent.to_bytes())
     return {kind: str(_write(folder / name, data)) for kind, (name, data) in files.items()}
 
 
-def write_sheet(folder: Path, stem: str, face: FramedFace, drawings: Sequence[tuple[str, Portrait]]) -> dict[str, str]:
+def write_sheet(
+    folder: Path, stem: str, face: FramedFace, drawings: Sequence[tuple[str, Portrait]], results: ResultEncoder
+) -> dict[str, str]:
     """Write one picture that shows a face in several styles: photo, person, and the drawings, each with its title.
 
     Args:
@@ -95,6 +101,7 @@ def write_sheet(folder: Path, stem: str, face: FramedFace, drawings: Sequence[tu
         stem: Name without ending.
         face: Whose sheet it is.
         drawings: Title and portrait of each style, as they shall stand; at least one.
+        results: Writes the file.
 
     Returns:
         Kind to path.
@@ -107,7 +114,7 @@ def write_sheet(folder: Path, stem: str, face: FramedFace, drawings: Sequence[tu
     pictures += [(title, to_rgb(portrait.picture)) for title, portrait in drawings]
     parts = [titled(resized(picture, SHEET_SIDE), title) for title, picture in pictures]
     sheet = side_by_side(parts, height=SHEET_SIDE + TITLE_HEIGHT)
-    return {"sheet": str(_write(folder / f"{stem}.png", encode_png(sheet)))}
+    return {"sheet": str(_write(folder / f"{stem}.png", results.png(sheet, COMPOSITE)))}
 
 
 def _comparison(face: FramedFace, conversion: Conversion, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -115,12 +122,13 @@ def _comparison(face: FramedFace, conversion: Conversion, picture: NDArray[np.ui
     return side_by_side([read_file(face.source), face.crop, person, picture], height=picture.shape[0])
 
 
-def _animation(frames: Sequence[NDArray[np.uint8]], conversion: Conversion, picture: NDArray[np.uint8]) -> bytes:
+def _film(
+    frames: Sequence[NDArray[np.uint8]], conversion: Conversion, picture: NDArray[np.uint8]
+) -> list[NDArray[np.uint8]]:
     side = picture.shape[0]
     way = [resized(frame, side) for frame in frames]
     person = resized(to_rgb(conversion.portrait.person), side)
-    film = [*way, person, *cross_fade(person, picture, FADE_FRAMES)]
-    return encode_animation(film, fps=ANIMATION_FPS, hold_s=HOLD_SECONDS)
+    return [*way, person, *cross_fade(person, picture, FADE_FRAMES)]
 
 
 def _write(path: Path, data: bytes) -> Path:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from core.blob_store import ANIMATION, COMPARE, FRAMES, PASTED, PERSON, RESULT_PNG, RESULT_WEBP
 from faces.align import AlignmentTemplate, align_face, paste_back
-from faces.encoding import encode_jpeg, encode_png
+from faces.encoding import encode_jpeg
+from faces.result_encoder import COMPOSITE, ResultEncoder
 from model.pixels import to_rgb
 from model.portrait import Portrait
 from worker.shelf import Shelf
@@ -37,15 +38,16 @@ class PhotoFrame:
     template: AlignmentTemplate
 
 
-def put_portrait(shelf: Shelf, portrait: Portrait) -> None:
+def put_portrait(shelf: Shelf, portrait: Portrait, results: ResultEncoder) -> None:
     """Store what every job leaves.
 
     Args:
         shelf: Where to.
         portrait: What was drawn.
+        results: Writes the files.
     """
-    shelf.put(RESULT_PNG, encode_png(to_rgb(portrait.picture)))
-    shelf.put(PERSON, encode_png(to_rgb(portrait.person)))
+    shelf.put(RESULT_PNG, results.png(to_rgb(portrait.picture)))
+    shelf.put(PERSON, results.png(to_rgb(portrait.person)))
     shelf.promise(RESULT_WEBP)
     shelf.promise(COMPARE)
 
@@ -62,8 +64,8 @@ def put_frames(shelf: Shelf, frames: Sequence[Tensor]) -> None:
         shelf.promise(ANIMATION)
 
 
-def put_pasted(shelf: Shelf, frame: PhotoFrame, portrait: Portrait) -> None:
+def put_pasted(shelf: Shelf, frame: PhotoFrame, portrait: Portrait, results: ResultEncoder) -> None:
     """Store the photo with the drawing in the place of the face."""
     picture = to_rgb(portrait.picture)
     _, alignment = align_face(frame.photo, np.asarray(frame.landmarks), frame.template, picture.shape[0])
-    shelf.put(PASTED, encode_png(paste_back(frame.photo, picture, alignment)))
+    shelf.put(PASTED, results.png(paste_back(frame.photo, picture, alignment), COMPOSITE))

@@ -12,6 +12,7 @@ from torch import Tensor
 from core.errors import InversionError
 from core.jobs import Progress, Seconds
 from faces.encoding import encode_jpeg
+from faces.provenance import DigitalSource
 from faces.sheet import resized
 from model.conversion import ROLES, Role, head_region, searched
 from model.inversion.presets import PRESETS
@@ -128,4 +129,5 @@ def shrunk(picture: Tensor) -> Tensor:
 
 def encode_preview(frame: Tensor) -> bytes:
     """Make the JPEG that watchers get; WebP would take ten times as long. # [3, S, S] in [-1, 1]."""
-    return encode_jpeg(resized(to_rgb(frame), FRAME_SIDE), quality=PREVIEW_QUALITY)
+    picture = resized(to_rgb(frame), FRAME_SIDE)
+    return encode_jpeg(picture, quality=PREVIEW_QUALITY, source=DigitalSource.GENERATED)

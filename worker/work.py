@@ -14,6 +14,7 @@ from core.errors import BrokenImage, UnknownBlob
 from core.jobs import Job, JobKind, JobReport, Outcome, Progress
 from core.settings import Settings
 from faces.images import ImageLimits, read_photo
+from faces.result_encoder import ResultEncoder
 from model.conversion import Conversion, conclude, redraw
 from model.inversion.noise_maps import draw_noise_maps
 from model.pair import Pair
@@ -35,13 +36,17 @@ class Workbench:
     Args:
         engine: The device.
         gallery: The generators.
-        settings: Limits of pictures, and whether previews are sent.
+        settings: Limits of pictures, whether previews are sent, and the certificate that signs results.
+
+    Raises:
+        InvalidSettings: The certificate cannot sign.
     """
 
     def __init__(self, engine: Engine, gallery: Gallery, settings: Settings) -> None:
         self._engine = engine
         self._gallery = gallery
         self._with_previews = settings.preview_seconds > 0
+        self._results = ResultEncoder.from_settings(settings)
         self._limits = ImageLimits(
             max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels, max_side=settings.max_side
         )
@@ -79,7 +84,7 @@ class Workbench:
                 )
             )
         with stages.stage("storing", _after(search, "storing")):
-            put_portrait(shelf, conversion.portrait)
+            put_portrait(shelf, conversion.portrait, self._results)
             shelf.put(LATENT, conversion.latent.to_bytes())
             put_frames(shelf, search.frames)
             warnings = self._paste_back(job, shelf, pair, conversion)
@@ -95,7 +100,7 @@ class Workbench:
             latent = with_seed(latent, job.options.seed, pair)
             portrait = self._engine.do(lambda: redraw(pair, latent, look_of(job), self._gallery.upscaler), urgent=True)
         with stages.stage("storing", Progress(stage="storing")):
-            put_portrait(shelf, portrait)
+            put_portrait(shelf, portrait, self._results)
         report = JobReport(
             distance_end=latent.card.distance, stop_reason="restyled", models={**pair.model_ids, "style": pair.style}
         )
@@ -117,7 +122,8 @@ class Workbench:
             return ("The photo is gone, so the portrait could not be pasted back into it.",)
         face = job.faces[job.options.face if isinstance(job.options.face, int) else 0]
         photo = read_photo(shelf.read(job.blobs[PHOTO]), self._limits)
-        put_pasted(shelf, PhotoFrame(photo, face.landmarks, pair.g_ori.card.alignment), conversion.portrait)
+        frame = PhotoFrame(photo, face.landmarks, pair.g_ori.card.alignment)
+        put_pasted(shelf, frame, conversion.portrait, self._results)
         return ()
 
 

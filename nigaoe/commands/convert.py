@@ -108,6 +108,7 @@ def _face_choice(text: str) -> "FaceChoice":
 def _run(order: "ConversionOrder", device: str, *, as_json: bool) -> list[NigaoeError]:
     from core.registry import Registry
     from core.settings import load_settings
+    from faces.result_encoder import ResultEncoder
     from model.device import prepare_device
     from model.pipeline import Pipeline
     from nigaoe.conversion_run import ConversionRun
@@ -116,6 +117,7 @@ def _run(order: "ConversionOrder", device: str, *, as_json: bool) -> list[Nigaoe
     if not order.photos:
         raise UsageError("There are no photos in what you named; name JPEG, PNG, WebP, AVIF or HEIC files or a folder.")
     settings = load_settings()
+    results = ResultEncoder.from_settings(settings)
     pipeline = Pipeline(Registry.from_settings(settings), device=prepare_device(device, settings.torch_threads))
     console = Console(stderr=True)
     # A wrong style, damaged weights or a missing encoder end the command before any photo is opened.
@@ -124,7 +126,7 @@ def _run(order: "ConversionOrder", device: str, *, as_json: bool) -> list[Nigaoe
         console.print(f"[red]✗[/] {escape(error.message)} [dim]({error.code})[/]", highlight=False, soft_wrap=True)
     for one in orders:
         with _progress_bar(console) as bar:
-            failures += ConversionRun(one, pipeline, _Reporter(one, bar, as_json=as_json).listener()).run()
+            failures += ConversionRun(one, pipeline, _Reporter(one, bar, as_json=as_json).listener(), results).run()
     return failures
 
 

@@ -42,7 +42,7 @@ def sample(
     """Draw people and, from the same latents, the same people in a style, or in all of them: rows in turns."""
     from core.registry import Registry
     from core.settings import load_settings
-    from faces.encoding import encode_png
+    from faces.result_encoder import ResultEncoder
     from model.device import prepare_device
     from model.pipeline import Pipeline
 
@@ -53,7 +53,7 @@ def sample(
     rows = _strips(pairs[0], interpolate, count, seed) if interpolate else _rows(pairs[0], count, seed, columns)
     sheet = _sheet(pipeline, pairs, rows, truncation, degree)
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_bytes(encode_png(sheet))
+    output.write_bytes(ResultEncoder.from_settings(settings).png(sheet))
     Console(stderr=True).print(
         f"[green]✓[/] [bold]{output}[/]: {sheet.shape[1]} x {sheet.shape[0]} pixels; "
         f"rows: people, {', '.join(pair.style for pair in pairs)}",

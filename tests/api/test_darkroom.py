@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import numpy as np
 import pytest
+from marks import source_of
 from PIL import Image
 
 from core.blob_store import ANIMATION, COMPARE, CROP, FRAMES, LATENT, ON_REQUEST, PERSON, RESULT_PNG, RESULT_WEBP
@@ -75,6 +76,18 @@ def test_what_few_ask_for_is_made_when_somebody_asks(open_api: "Api") -> None:
     assert film.n_frames == 2 + 1 + FADE_FRAMES  # type: ignore[attr-defined]
     assert fetched(open_api, job, "result_webp").format == "WEBP"
     assert kept(open_api, job) == {*at_first, *ON_REQUEST}
+
+
+def test_what_is_made_here_is_marked_as_made_by_a_machine(open_api: "Api") -> None:
+    """Drawing and film are a network's; beside the photo the drawing is a part."""
+    job, client = drawn(open_api), open_api.client(follow_redirects=True)
+    links = client.get(f"/jobs/{job.id}").json()["links"]
+    sources = {name: source_of(client.get(links[name]).content) for name in ("result_webp", "animation", "compare")}
+    assert sources == {
+        "result_webp": "trainedAlgorithmicMedia",
+        "animation": "trainedAlgorithmicMedia",
+        "compare": "compositeWithTrainedAlgorithmicMedia",
+    }
 
 
 def test_what_was_made_is_not_made_again(open_api: "Api") -> None:

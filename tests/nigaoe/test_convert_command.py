@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from marks import source_of
 
 from faces.images import read_photo
 
@@ -60,6 +61,9 @@ def test_everything_that_can_be_asked_for(
     assert picture(report["files"]["picture"]).shape == (256, 256, 3)
     assert picture(report["files"]["compare"]).shape[0] == 256
     assert picture(report["files"]["pasted"]).shape == picture(sample_photo).shape
+    sources = {kind: source_of(Path(path).read_bytes()) for kind, path in report["files"].items() if kind != "latent"}
+    drawn, composite = "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"
+    assert sources == {"picture": drawn, "animation": drawn, "compare": composite, "pasted": composite}
     assert report["distance_end"] < report["distance_start"]
     assert report["steps"] == 6
     assert {"read", "detect", "align", "invert", "write"} <= set(report["seconds"])

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 import torch
+from marks import source_of
 from PIL import Image
 
 from core.blob_store import COMPARE, CROP, FRAMES, LATENT, ON_REQUEST, PASTED, PERSON, PHOTO, RESULT_PNG, RESULT_WEBP
@@ -51,6 +52,14 @@ def test_a_conversion_leaves_all_its_pictures(bench: Workbench, desk: Any) -> No
     assert (report.steps, report.stop_reason, report.start) == (30, "budget", "mean")
     assert report.distance_end < report.distance_start
     assert set(report.models) == {"g_ori", "g_fin"}
+
+
+def test_what_a_worker_stores_is_marked_as_made_by_a_machine(bench: Workbench, desk: Any, crop: bytes) -> None:
+    """The drawing and the person are drawn by a network; in the photo only the face is."""
+    outcome = done(bench, desk, desk.order(paste_back=True, blobs={PHOTO: crop}))
+    sources = {name: source_of(desk.services.blobs.get(outcome.blobs[name])) for name in (RESULT_PNG, PERSON, PASTED)}
+    drawn, composite = "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"
+    assert sources == {RESULT_PNG: drawn, PERSON: drawn, PASTED: composite}
 
 
 @pytest.mark.parametrize("method", ["direct", "best"])
