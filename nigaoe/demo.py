@@ -68,7 +68,7 @@ def run_demo(photo: Path, folder: Path, style: str, timeout: float, tell: Callab
 def _service(log: Path) -> Iterator["subprocess.Popen[str]"]:
     with tempfile.TemporaryDirectory(prefix="nigaoe-demo-") as data, log.open("w") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "nigaoe", "serve", "--port", "0"],
+            [sys.executable, "-P", "-m", "nigaoe", "serve", "--port", "0"],  # -P: see nigaoe.serve.
             env=os.environ | {"NIGAOE_DATA_DIR": data, "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=errors,

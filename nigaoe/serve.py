@@ -66,7 +66,8 @@ class ProcessTree:
         environment = child_environment(settings, url or (self._redis.url if self._redis else ""))
         self._port = int(listening.getsockname()[1])
         self._was_ready = False
-        command = [sys.executable, "-m", "nigaoe"]
+        # -P: the folder in which somebody starts us may hold a `model.py` of their own.
+        command = [sys.executable, "-P", "-m", "nigaoe"]
         self._worker = ChildProcess("worker", [*command, "worker"], environment, fatal=FATAL)
         self._api = ChildProcess(
             "api",
