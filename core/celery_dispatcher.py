@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any, Final
 from typing_extensions import override
 
 from core.dispatch import (
-    QUEUE_NAME,
     TASK_NAME,
     Dispatcher,
     broker_url,
     message_of,
+    queue_of,
     queue_priority,
     transport_options,
 )
@@ -42,7 +42,7 @@ class CeleryDispatcher(Dispatcher):
             self._app.send_task(
                 TASK_NAME,
                 kwargs=message_of(doorbell),
-                queue=QUEUE_NAME,
+                queue=queue_of(doorbell),
                 priority=queue_priority(doorbell.priority),
                 retry=True,
                 retry_policy=_RETRY,

@@ -1,4 +1,4 @@
-"""The queue: its name, the task's name, the message, and how the API rings it. Knows Celery only when it rings.
+"""The queues: their names, the task's name, the message, and how the API rings it. Knows Celery only when it rings.
 
 The message is ``{"job_id": ..., "attempt": ...}`` as keyword arguments of one task with an explicit name, so that API
 and worker share no module. Losing it is repaired by the reaper, getting it twice is refused by `JobLeases.claim`.
@@ -7,9 +7,11 @@ and worker share no module. Losing it is repaired by the reaper, getting it twic
 from typing import Any, Final, Protocol
 
 from core.job_store import Doorbell
-from core.jobs import Job
+from core.jobs import Job, JobKind
 
 QUEUE_NAME: Final = "nigaoe"
+RESTYLE_QUEUE: Final = "nigaoe-restyle"
+"""Of its own, with threads of its own in every worker: a restyle takes half a second, and somebody watches."""
 TASK_NAME: Final = "nigaoe.run_job"
 PRIORITY_STEPS: Final = (0, 2, 4, 6, 8)
 
@@ -31,7 +33,12 @@ class Dispatcher(Protocol):
 
 def doorbell_for(job: Job) -> Doorbell:
     """The doorbell of a queued job."""
-    return Doorbell(job.id, job.attempt, job.options.priority)
+    return Doorbell(job.id, job.attempt, job.options.priority, job.kind)
+
+
+def queue_of(doorbell: Doorbell) -> str:
+    """The queue in which a doorbell waits."""
+    return RESTYLE_QUEUE if doorbell.kind is JobKind.RESTYLE else QUEUE_NAME
 
 
 def message_of(doorbell: Doorbell) -> dict[str, Any]:

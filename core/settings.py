@@ -181,6 +181,9 @@ class Worker(_Section):
     concurrency: int = Field(
         0, ge=0, le=4096, description="Celery threads that prepare and finish jobs; 0: two and a half times the slots."
     )
+    restyle_threads: int = Field(
+        2, ge=1, le=64, description="Threads of a worker for restyles, which wait for no conversion to end."
+    )
     progress_seconds: float = Field(
         0.5, ge=0.1, le=60, description="Seconds between two progress messages of a job that is followed."
     )
@@ -189,6 +192,13 @@ class Worker(_Section):
     )
     styles: str = Field("", description="Comma-separated names of the styles to load; empty: all installed.")
     warm_up: bool = Field(default=True, description="Whether a worker runs one conversion before it reports ready.")
+    device_limit_seconds: float = Field(
+        120.0,
+        ge=0,
+        le=86_400,
+        description="Seconds that one step or drawing may take before the device counts as hung and the worker ends "
+        "for its supervisor to start it again; 0: no limit.",
+    )
     drain_seconds: float = Field(
         60.0, ge=0, le=86_400, description="Seconds after SIGTERM in which running jobs may finish; then handed back."
     )

@@ -1,14 +1,16 @@
 """The worker's own small page for orchestrators and Prometheus: ``/livez``, ``/readyz``, ``/metrics``."""
 
-import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
 from typing_extensions import override
 
+from core.guarded_loop import GuardedThread, UnexpectedErrors
+
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 PLAIN: Final = "text/plain; charset=utf-8"
+WHERE: Final = "health_page"
 
 
 class HealthPage:
@@ -19,10 +21,16 @@ class HealthPage:
         is_alive: Whether the process works at all.
         is_ready: Whether it takes jobs.
         metrics: Prometheus's text.
+        errors: Where unexpected errors are recorded; None: nobody asks for them.
     """
 
     def __init__(
-        self, port: int, is_alive: Callable[[], bool], is_ready: Callable[[], bool], metrics: Callable[[], bytes]
+        self,
+        port: int,
+        is_alive: Callable[[], bool],
+        is_ready: Callable[[], bool],
+        metrics: Callable[[], bytes],
+        errors: UnexpectedErrors | None = None,
     ) -> None:
         page = self
 
@@ -50,7 +58,8 @@ class HealthPage:
         self._metrics = metrics
         self._server = ThreadingHTTPServer(("", port), Handler)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health-page", daemon=True)
+        self._errors = errors or UnexpectedErrors()
+        self._thread = GuardedThread(WHERE, self._server.serve_forever, self._errors)
 
     @property
     def port(self) -> int:
@@ -68,7 +77,14 @@ class HealthPage:
         self._thread.join()
 
     def answer(self, path: str) -> tuple[int, str, bytes]:
-        """Return status, media type and body for a path."""
+        """Return status, media type and body for a path; what nobody expected is a 500 that says so."""
+        try:
+            return self._answer(path)
+        except Exception as error:  # noqa: BLE001 - recorded whole; the other pages are there all the same.
+            self._errors.record(WHERE, error)
+            return 500, PLAIN, b"an unexpected fault, see the log\n"
+
+    def _answer(self, path: str) -> tuple[int, str, bytes]:
         if path == "/metrics":
             return 200, METRICS_TYPE, self._metrics()
         if path in ("/livez", "/readyz"):

@@ -2,7 +2,7 @@
 
 Neither a slow optimisation step nor a slow store may cost a lease, so the device's thread never talks to Redis and
 this one never computes. A job whose lease is gone (this process was suspended, or cut off from Redis for long) is
-told so at the first answer.
+told so at the first answer. What nobody expected of one job is recorded and costs the other jobs nothing.
 """
 
 import threading
@@ -15,6 +15,7 @@ import structlog
 
 from core.errors import LeaseLost, StorageError, UsageError
 from core.events import EventLog
+from core.guarded_loop import GIVE_UP_AFTER, GuardedThread, UnexpectedErrors, pause_after
 from core.job_store import Claim, JobLeases
 from core.jobs import Seconds
 from core.settings import Settings
@@ -25,6 +26,8 @@ RETRY_SECONDS: Seconds = 0.5
 QUIET_SECONDS: Seconds = 2.0
 """Rhythm of progress while nobody follows a job's events; who only looks at it now and then sees it that old."""
 
+WHERE = "lease_keeper"
+
 _log = structlog.get_logger(__name__)
 
 
@@ -34,6 +37,8 @@ class _Watch:
     renewed_at: Seconds
     is_followed: bool = True
     previewed_at: Seconds = float("-inf")
+    failures: int = 0
+    rests_until: Seconds = float("-inf")
 
 
 class LeaseKeeper:
@@ -44,10 +49,19 @@ class LeaseKeeper:
         events: Where previews go.
         settings: Rhythm of heartbeats, progress and previews.
         clock: Seconds that only grow.
+        errors: Where unexpected errors are recorded; None: nobody asks for them.
+        on_end: Called when the thread gives up: no lease is renewed any more.
     """
 
     def __init__(
-        self, leases: JobLeases, events: EventLog, settings: Settings, clock: Callable[[], Seconds] = time.monotonic
+        self,
+        leases: JobLeases,
+        events: EventLog,
+        settings: Settings,
+        clock: Callable[[], Seconds] = time.monotonic,
+        *,
+        errors: UnexpectedErrors | None = None,
+        on_end: Callable[[BaseException], object] = lambda _error: None,
     ) -> None:
         self._leases = leases
         self._events = events
@@ -57,7 +71,8 @@ class LeaseKeeper:
         self._pause_until = float("-inf")
         self._is_closing = False
         self._woken = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+        self._errors = errors or UnexpectedErrors()
+        self._thread = GuardedThread(WHERE, self._run, self._errors, give_up_after=GIVE_UP_AFTER, on_given_up=on_end)
 
     def start(self) -> None:
         """Begin to renew."""
@@ -69,6 +84,11 @@ class LeaseKeeper:
             self._is_closing = True
             self._woken.notify_all()
         self._thread.join()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why no lease is renewed any more; None: they are."""
+        return self._thread.failure
 
     @property
     def held(self) -> int:
@@ -131,7 +151,7 @@ class LeaseKeeper:
         return max(0.001, max(soonest, self._pause_until) - self._clock())
 
     def _due_at(self, watch: _Watch) -> Seconds:
-        return min(self._renewal_at(watch), self._preview_at(watch))
+        return max(watch.rests_until, min(self._renewal_at(watch), self._preview_at(watch)))
 
     def _renewal_at(self, watch: _Watch) -> Seconds:
         settings = self._settings
@@ -161,6 +181,12 @@ class LeaseKeeper:
             _log.warning("lease.store_trouble", job_id=watch.hold.job_id, reason=error.message)
             self._pause_until = self._clock() + RETRY_SECONDS
             return False
+        except Exception as error:  # noqa: BLE001 - recorded whole; one job's trouble must not cost the others their leases.
+            self._errors.record(WHERE, error)
+            watch.failures += 1
+            watch.rests_until = self._clock() + min(pause_after(watch.failures), self._settings.heartbeat_seconds)
+        else:
+            watch.failures = 0
         return True
 
     def _renew(self, watch: _Watch) -> None:

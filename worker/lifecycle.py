@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from celery import bootsteps, signals
 from celery.exceptions import WorkerShutdown
+from celery.worker import state
 
 from core.errors import InvalidSettings, NigaoeError
 from worker.queue_probe import QueueProbe
@@ -44,6 +45,10 @@ class WorkerStep(bootsteps.StartStopStep):
         except NigaoeError as error:
             _log.critical("worker.not_started", code=error.code, reason=error.message)
             raise WorkerShutdown(os.EX_CONFIG) from error
+        except Exception as error:
+            # A device that is lost in the first drawing, or a bug: a supervisor shall try again.
+            _log.critical("worker.not_started", exc_info=error)
+            raise WorkerShutdown(os.EX_TEMPFAIL) from error
         signals.worker_shutting_down.connect(self._on_signal, weak=False)
         signal.signal(signal.SIGUSR2, self._on_impatience)
 
@@ -83,7 +88,13 @@ def begin(app: "WorkerApp", pool: str) -> "Runtime":
     # Here, so that importing the application does not load PyTorch.
     from worker.runtime import Runtime
 
-    runtime = Runtime(app.read_settings(), QueueProbe(app).count)
+    runtime = Runtime(app.read_settings(), QueueProbe(app).count, app.connection_for_read, stop_fetching)
     runtime.start()
     app.runtime = runtime
     return runtime
+
+
+def stop_fetching() -> None:
+    """Let Celery's consumer end as if a signal had come, with the status of a process that is to be started again."""
+    if state.should_stop is None:
+        state.should_stop = os.EX_TEMPFAIL  # type: ignore[assignment]  # Its types know the first value only.

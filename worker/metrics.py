@@ -9,6 +9,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from core.error_collector import ErrorCollector
+from core.guarded_loop import UnexpectedErrors
 from core.job_store import JobStore
 from core.jobs import Job, JobKind, JobState, Seconds
 from core.queue_collector import QueueCollector
@@ -48,6 +50,7 @@ class Metrics:
         store: Asked for the queue at every scrape.
         slots: Jobs that this worker optimises at once.
         device: Whose memory is shown.
+        errors: Of this process; None: they are not shown.
 
     Attributes:
         step_seconds: Recent mean of one step of the whole batch.
@@ -55,7 +58,7 @@ class Metrics:
         overhead_seconds: Recent mean of what a conversion takes beside its search.
     """
 
-    def __init__(self, store: JobStore, slots: int, device: str) -> None:
+    def __init__(self, store: JobStore, slots: int, device: str, errors: UnexpectedErrors | None = None) -> None:
         self.step_seconds = RecentMean(0.05)
         self.job_seconds = RecentMean(0.2)
         self.overhead_seconds = RecentMean(0.2)
@@ -63,6 +66,8 @@ class Metrics:
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
         registry.register(QueueCollector(store))
+        if errors is not None:
+            registry.register(ErrorCollector(errors))
         self._ended = Counter("nigaoe_jobs_ended", "Jobs by how they ended.", ["kind", "state"], registry=registry)
         self._stops = Counter("nigaoe_searches_ended", "Searches by why they ended.", ["reason"], registry=registry)
         self._steps = _histogram(registry, "nigaoe_job_steps", "Optimisation steps of a job.", STEPS_BUCKETS)

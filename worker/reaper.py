@@ -12,6 +12,7 @@ import structlog
 
 from core.dispatch import Dispatcher, doorbell_for
 from core.errors import StorageError
+from core.guarded_loop import GuardedThread, UnexpectedErrors
 from core.job_store import Doorbell, JobUpkeep
 from core.jobs import Seconds
 from core.retention import Retention
@@ -19,6 +20,8 @@ from core.settings import Settings
 
 LONGEST_ORPHAN_PAUSE: Seconds = 3600.0
 """Looking for orphans lists the whole blob store."""
+
+WHERE = "reaper"
 
 _log = structlog.get_logger(__name__)
 
@@ -31,9 +34,17 @@ class Reaper:
         retention: What forgets.
         dispatcher: Rings for jobs that wait again.
         settings: How often.
+        errors: Where unexpected errors are recorded; None: nobody asks for them.
     """
 
-    def __init__(self, store: JobUpkeep, retention: Retention, dispatcher: Dispatcher, settings: Settings) -> None:
+    def __init__(
+        self,
+        store: JobUpkeep,
+        retention: Retention,
+        dispatcher: Dispatcher,
+        settings: Settings,
+        errors: UnexpectedErrors | None = None,
+    ) -> None:
         self._store = store
         self._retention = retention
         self._dispatcher = dispatcher
@@ -41,7 +52,8 @@ class Reaper:
         self._orphan_pause = min(LONGEST_ORPHAN_PAUSE, settings.orphan_hours * 3600 / 2)
         self._orphans_at = time.monotonic() + self._orphan_pause
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reaper", daemon=True)
+        self._errors = errors or UnexpectedErrors()
+        self._thread = GuardedThread(WHERE, self._run, self._errors)
 
     def start(self) -> None:
         """Begin with a first round."""
@@ -103,5 +115,5 @@ class Reaper:
             duty()
         except StorageError as error:
             _log.warning("reaper.postponed", duty=duty.__name__, code=error.code)
-        except Exception:  # noqa: BLE001 - a fault in one duty must not end the repairs of all jobs; it is logged whole.
-            _log.exception("reaper.fault", duty=duty.__name__)
+        except Exception as error:  # noqa: BLE001 - a fault in one duty must not end the repairs of all jobs; it is recorded.
+            self._errors.record(WHERE, error)

@@ -1,4 +1,9 @@
-"""One worker process, put together: stores, device, gate, leases, reaper, pulse, page. And its beginning and end."""
+"""One worker process, put together: stores, device, gate, leases, reaper, pulse, page. And its beginning and end.
+
+Every thread of it passes through `core.guarded_loop`. Where one that jobs depend on gives up (the device is lost or
+hangs, leases cannot be renewed), the worker is not ready any more at that moment, hands back what it can, and ends with
+a status after which its supervisor starts a fresh one.
+"""
 
 import os
 import secrets
@@ -10,6 +15,7 @@ from typing import Final
 
 import structlog
 import torch
+from kombu import Connection
 from torch import Tensor
 
 from core.jobs import Method, Seconds
@@ -34,8 +40,10 @@ from worker.metrics import Metrics
 from worker.order import InversionOrder
 from worker.pulse import Organs, Pulse
 from worker.reaper import Reaper
-from worker.self_check import SelfCheck
+from worker.restyle_consumer import RestyleConsumer
+from worker.self_check import DeviceWatchdog, SelfCheck
 from worker.tasks import JobTasks
+from worker.weights_watcher import WeightsWatcher
 from worker.work import Workbench
 
 WARM_UP_STEPS: Final = 2
@@ -65,58 +73,87 @@ class Runtime:
     Args:
         settings: The operator's choices.
         messages: Counts the messages waiting in the queue; None: it does not answer.
+        broker: Makes a connection to it.
+        stop_fetching: Tells whoever fetches conversions that this process ends.
+        leave: Ends the process with a status.
     """
 
-    def __init__(self, settings: Settings, messages: Callable[[], int | None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        messages: Callable[[], int | None],
+        broker: Callable[[], Connection],
+        stop_fetching: Callable[[], object] = lambda: None,
+        leave: Callable[[int], object] = os._exit,
+    ) -> None:
         self.settings = settings
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.services: Services = connect(settings)
         self.device = prepare_device(settings.device, settings.torch_threads)
-        self.metrics = Metrics(self.services.store, settings.slots, self.device)
+        self._stop_fetching = stop_fetching
+        errors = self.services.errors
+        self.metrics = Metrics(self.services.store, settings.slots, self.device, errors)
         self.gallery = Gallery(settings, self.device)
         prepare = partial(prepare_device, self.device, settings.torch_threads)
         build = partial(inversion_engine, step_graphs=settings.step_graphs)
-        self.engine = Engine(settings.slots, build, self.metrics, prepare)
-        self.keeper = LeaseKeeper(self.services.store, self.services.events, settings)
+        self.engine = Engine(settings.slots, build, self.metrics, prepare, errors=errors, on_end=self._become_unwell)
+        self.keeper = LeaseKeeper(
+            self.services.store,
+            self.services.events,
+            settings,
+            errors=errors,
+            on_end=lambda _error: self._become_unwell(),
+        )
         self.gate = Gate(gate_room(settings.slots))
         work = Workbench(self.engine, self.gallery, settings)
         self.tasks = JobTasks(self.services, self.keeper, self.gate, work, self.metrics, self.name)
-        self.reaper = Reaper(self.services.store, self.services.retention, self.services.dispatcher, settings)
-        self.pulse = Pulse(self.services.store, self._organs(messages), SelfCheck())
+        self.reaper = Reaper(self.services.store, self.services.retention, self.services.dispatcher, settings, errors)
+        self.restyles = RestyleConsumer(broker, self.tasks.answer, settings.restyle_threads, errors)
+        self.watcher = WeightsWatcher(self.gallery, self.engine, errors)
+        watchdog = DeviceWatchdog(settings.device_limit_seconds)
+        self.pulse = Pulse(self.services.store, self._organs(messages), SelfCheck(), watchdog, leave, errors=errors)
         self.page = self._page()
         self._version = version("nigaoe")  # Read once: it means parsing the distribution's whole description.
         self._is_warm = False
 
     @property
     def is_ready(self) -> bool:
-        """Whether jobs are taken: warmed up, not draining, the device works."""
-        return self._is_warm and not self.gate.is_closed and self.engine.failure is None
+        """Whether jobs are taken: warmed up, not draining, and well."""
+        return self._is_warm and not self.gate.is_closed and self.is_well
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the device works and all threads do on which jobs depend."""
+        return self._failure() is None and self.pulse.is_beating
 
     def start(self) -> None:
         """Load, warm up, and begin to take jobs.
 
         Raises:
             NigaoeError: No style can be loaded, or a setting is wrong.
+            DeviceLost: The device stopped working.
         """
         configure_tracing(self.settings, "worker")
         for part in (self.page, self.engine, self.keeper, self.reaper, self.pulse):
             if part is not None:
                 part.start()
-        self.engine.do(self.gallery.load)
+        self.engine.do(self.gallery.load, may_take_long=True)
         if self.settings.warm_up:
             self._warm_up()
             self.metrics.step_seconds.forget()  # Slow steps of lazy libraries are nothing to estimate by.
         self._is_warm = True
+        self.watcher.start()
+        self.restyles.start()
         self.pulse.soon(lambda: None)
         _log.info("worker.ready", worker=self.name, styles=self.gallery.styles, device=self.device)
 
     def begin_drain(self) -> None:
         """Take no more jobs and tell so at once; safe in a signal handler."""
-        self.pulse.soon(self.gate.close)
+        self.pulse.soon(self._close_gate)
 
     def drain(self) -> None:
         """Wait for running jobs, then hand back those that are not done in time."""
-        self.gate.close()
+        self._close_gate()
         self.pulse.soon(lambda: None)
         _log.info("worker.draining", jobs=self.tasks.in_flight)
         if not self.tasks.wait_until_idle(self.settings.drain_seconds):
@@ -127,8 +164,9 @@ class Runtime:
         self.pulse.soon(self.abandon)
 
     def abandon(self) -> None:
-        """Hand all jobs back now."""
-        self.gate.close()
+        """Fetch nothing more and hand all jobs back now."""
+        self._stop_fetching()
+        self._close_gate()
         self.keeper.stop_all(StopCause.DRAINED)
         if not self.tasks.wait_until_idle(HAND_BACK_SECONDS):
             self.tasks.give_up()
@@ -136,6 +174,8 @@ class Runtime:
 
     def close(self) -> None:
         """End all threads and give connections back. Nothing is answered any more."""
+        self.restyles.close()
+        self.watcher.close()
         self.reaper.close()
         self.pulse.close()
         self.engine.close()
@@ -163,11 +203,12 @@ class Runtime:
     def _organs(self, messages: Callable[[], int | None]) -> Organs:
         return Organs(
             report=self.report,
-            refresh=self._refresh,
             messages=messages,
             fetched=lambda: self.tasks.answered,
             is_busy=lambda: self.tasks.in_flight > 0 or not self.is_ready,
-            failure=lambda: self.engine.failure,
+            activity=lambda: self.engine.activity,
+            failure=self._failure,
+            give_up_device=self.engine.abandon,
             abandon=self.abandon,
         )
 
@@ -176,18 +217,23 @@ class Runtime:
             return None
         return HealthPage(
             self.settings.worker_metrics_port,
-            is_alive=lambda: self.engine.failure is None,
+            is_alive=lambda: self.is_well,
             is_ready=lambda: self.is_ready,
             metrics=self.metrics.exposition,
+            errors=self.services.errors,
         )
 
-    def _refresh(self) -> None:
-        """Load weights that were installed, changed or removed meanwhile."""
-        if self._is_warm and self.gallery.is_outdated():
-            self.engine.do(self._load_again)
+    def _failure(self) -> BaseException | None:
+        return self.engine.failure or self.keeper.failure
 
-    def _load_again(self) -> None:
-        self.engine.keep_only(self.gallery.load().generators)
+    def _become_unwell(self) -> None:
+        """Let nobody in from this moment on, and tell the pulse, which ends the process."""
+        self._close_gate()
+        self.pulse.soon(lambda: None)
+
+    def _close_gate(self) -> None:
+        self.restyles.stop()
+        self.gate.close()
 
     def _warm_up(self) -> None:
         """Convert the mean face once, so that the first photo does not pay for lazy libraries and kernels."""

@@ -1,7 +1,8 @@
 """From a doorbell to a job's end: look, wait at the gate, claim, work, end. One Celery thread a job.
 
 The end is written under the claim's fencing token, after the blobs: object first, then state. Whoever lost the lease
-meanwhile writes nothing and clears what it stored.
+meanwhile writes nothing and clears what it stored. Whatever nobody expected ends with its job: it is recorded, and the
+thread is there for the next one.
 """
 
 import threading
@@ -15,7 +16,7 @@ import structlog
 from core.dispatch import Dispatcher, doorbell_for
 from core.errors import LeaseLost, NigaoeError, StorageError, UnknownJob, UnreadableJob
 from core.job_store import Claim, JobStore
-from core.jobs import Failure, Job, JobKind, JobState, Outcome, Seconds
+from core.jobs import Failure, Job, JobState, Outcome, Seconds
 from core.retention import Retention
 from core.services import Services
 from core.telemetry import job_context, span
@@ -26,6 +27,8 @@ from worker.lease_keeper import LeaseKeeper
 from worker.shelf import Shelf
 
 RETRY_SECONDS: Final[Seconds] = 0.5
+WHERE: Final = "job"
+"""Where unexpected errors of one job are counted."""
 
 Ending = Callable[[Claim], Job]
 
@@ -52,7 +55,7 @@ class JobTasks:
     Args:
         services: Stores, dispatcher, retention.
         keeper: Keeps claims alive.
-        gate: Lets conversions in; restyles pass it by.
+        gate: Lets jobs in.
         work: Does the work.
         observer: Counts.
         worker: This worker's name.
@@ -63,6 +66,7 @@ class JobTasks:
     ) -> None:
         self._store: JobStore = services.store
         self._services = services
+        self._errors = services.errors
         self._dispatcher: Dispatcher = services.dispatcher
         self._retention: Retention = services.retention
         self._keeper = keeper
@@ -95,8 +99,8 @@ class JobTasks:
         self._given_up.set()
 
     def answer(self, job_id: str, attempt: int) -> None:
-        """See a job through, if it is still to be had. Never raises for a job's or a store's sake."""
-        with self._counted(), job_context(job_id, attempt=attempt):
+        """See a job through, if it is still to be had. Never raises."""
+        with self._counted(), job_context(job_id, attempt=attempt), self._errors.contained(WHERE):
             try:
                 job = self._store.get(job_id)
                 if job.state is JobState.QUEUED and job.attempt == attempt:
@@ -108,9 +112,6 @@ class JobTasks:
                 _log.warning("doorbell.unanswered", code=error.code)
 
     def _let_in(self, job: Job) -> None:
-        if job.kind is JobKind.RESTYLE and not self._gate.is_closed:
-            self._claim(job)  # Half a second of drawing: it waits for nobody.
-            return
         with self._gate.passing(job) as entry:
             if entry is Entry.ADMITTED:
                 self._claim(job)
@@ -139,15 +140,22 @@ class JobTasks:
             hold.check()
         except JobStopped as stopped:
             return self._stopped(stopped.cause)
-        except DeviceLost:
-            return self._stopped(hold.stop_cause or StopCause.DRAINED)
+        except DeviceLost as lost:
+            return self._device_lost(hold, lost)
         except NigaoeError as error:
             _log.warning("job.fault", code=error.code, reason=error.message)
             return self._failed(hold, error)
-        except Exception:  # noqa: BLE001 - a fault of ours ends this job with a code; the log has it whole.
-            _log.exception("job.crashed")
+        except Exception as error:  # noqa: BLE001 - a fault of ours ends this job with a code; it is recorded whole.
+            self._errors.record(WHERE, error)
             return self._failed(hold, NigaoeError("Something went wrong inside Nigaoe; the operator's log says more."))
         return lambda claim: self._store.succeed(claim, outcome)
+
+    def _device_lost(self, hold: Hold, lost: DeviceLost) -> Ending | None:
+        cause = hold.stop_cause or StopCause.DRAINED
+        if cause is StopCause.DRAINED and lost.was_computing:
+            # It may be this job's doing: that counts, and the next worker runs it alone.
+            return lambda claim: self._store.hand_back(claim, device_lost=True)
+        return self._stopped(cause)
 
     def _failed(self, hold: Hold, error: NigaoeError) -> Ending | None:
         cause = hold.stop_cause
@@ -184,7 +192,8 @@ class JobTasks:
         if job.state is JobState.QUEUED:
             self._ring(job)
             return
-        self._observer.observe_end(job, seconds)
+        with self._errors.contained("metrics"):
+            self._observer.observe_end(job, seconds)
         try:
             self._retention.erase_due()  # The photo goes now, not at the next sweep.
         except StorageError as error:

@@ -28,6 +28,7 @@ from worker.pictures import PhotoFrame, put_frames, put_pasted, put_portrait
 from worker.search import Search
 from worker.shelf import Shelf
 from worker.stages import Stages
+from worker.weights_watcher import load_what_changed
 
 
 class Workbench:
@@ -109,7 +110,7 @@ class Workbench:
     def _pair(self, job: Job) -> Pair:
         # A style may have been installed a moment ago, seen by the API and not yet by this worker.
         if job.options.style not in self._gallery.styles and self._gallery.is_outdated():
-            self._engine.do(self._gallery.load)
+            load_what_changed(self._gallery, self._engine)
         return self._gallery.pair(job.options.style)
 
     def _read_crop(self, job: Job, shelf: Shelf) -> NDArray[np.uint8]:

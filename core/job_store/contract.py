@@ -24,7 +24,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from core.jobs import Failure, FoundFace, Job, JobState, Outcome, Progress, Seconds, UnixTime
+from core.jobs import Failure, FoundFace, Job, JobKind, JobState, Outcome, Progress, Seconds, UnixTime
 from core.worker_report import WorkerReport
 
 
@@ -97,6 +97,7 @@ class Doorbell:
     job_id: str
     attempt: int
     priority: int = 5
+    kind: JobKind = JobKind.CONVERT
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,11 @@ class LedgerUpkeep(Ledger, JobUpkeep, WorkerBoard):
     @override
     def due_doorbells(self, limit: int = 100) -> list[Doorbell]:
         jobs = self._due_jobs(Agenda.DOORBELL, limit, self.policy.doorbell_seconds)
-        return [Doorbell(job.id, job.attempt, job.options.priority) for job, _ in jobs if job.state is JobState.QUEUED]
+        return [
+            Doorbell(job.id, job.attempt, job.options.priority, job.kind)
+            for job, _ in jobs
+            if job.state is JobState.QUEUED
+        ]
 
     @override
     def due_webhooks(self, limit: int = 20) -> list[tuple[Job, int]]:

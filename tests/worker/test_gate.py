@@ -1,7 +1,7 @@
 import threading
 from collections.abc import Callable
 
-from core.jobs import Job, JobOptions, new_job
+from core.jobs import Job, JobKind, JobOptions, new_job
 from worker.gate import Entry, Gate
 
 
@@ -68,3 +68,48 @@ def test_a_closed_gate_turns_away_and_keeps_nobody_inside(
     visit()
     assert gate.is_closed
     assert entries == [Entry.CLOSED, Entry.CLOSED]
+
+
+def test_a_suspect_has_the_worker_for_itself(in_thread: Callable[..., object], until: Callable[..., None]) -> None:
+    """A worker was lost to it before. It waits until nobody is inside, then nobody enters until it has left."""
+    gate, inside, leave = Gate(2), [], threading.Semaphore(0)
+    suspect = waiting(5, 1.0).model_copy(update={"losses": 1})
+    later, restyle = waiting(5, 2.0), waiting(9).model_copy(update={"kind": JobKind.RESTYLE})
+
+    def visit(name: str, job: Job) -> None:
+        with gate.passing(job) as entry:
+            assert entry is Entry.ADMITTED
+            inside.append(name)
+            leave.acquire()
+            inside.remove(name)
+
+    in_thread(visit, "first", waiting(5, 0.0))
+    until(lambda: inside == ["first"])
+    in_thread(visit, "suspect", suspect)
+    until(lambda: gate.waiting == 1)
+    in_thread(visit, "later", later)  # There is room for two, but whoever came after a suspect does not overtake it.
+    until(lambda: gate.waiting == 2)
+    leave.release()
+    until(lambda: inside == ["suspect"])
+    in_thread(visit, "restyle", restyle)
+    until(lambda: gate.waiting == 2)
+    leave.release()
+    until(lambda: sorted(inside) == ["later", "restyle"])
+    leave.release(2)
+
+
+def test_a_restyle_waits_for_no_room(in_thread: Callable[..., object], until: Callable[..., None]) -> None:
+    """All rooms are taken and others wait, and it takes none."""
+    gate, leave = Gate(1), threading.Event()
+
+    def visit() -> None:
+        with gate.passing(waiting()):
+            leave.wait(60)
+
+    for _ in range(2):
+        in_thread(visit)
+    until(lambda: gate.waiting == 1)
+    for _ in range(3):
+        with gate.passing(waiting().model_copy(update={"kind": JobKind.RESTYLE})) as entry:
+            assert entry is Entry.ADMITTED
+    leave.set()

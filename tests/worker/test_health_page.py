@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from core.guarded_loop import UnexpectedErrors
 from worker.health_page import HealthPage
 
 
@@ -46,3 +47,13 @@ def test_prometheus_gets_its_text(page: HealthPage) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{page.port}/metrics", timeout=60) as answer:
         assert answer.headers["Content-Type"].startswith("text/plain")
         assert answer.read() == b"nigaoe_step_seconds 1\n"
+
+
+def test_a_figure_that_cannot_be_had_costs_no_other_page() -> None:
+    """Asking a dead device for its memory raises: that page says so, the probes answer, and it is counted."""
+    errors = UnexpectedErrors()
+    page = HealthPage(0, lambda: True, lambda: True, lambda: bytes(1 // 0), errors)
+    page.start()
+    assert (status(page, "/metrics"), status(page, "/readyz")) == (500, 200)
+    assert errors.counts == {"health_page": 1}
+    page.close()

@@ -191,3 +191,31 @@ def test_all_can_be_stopped_at_once(desk: Any, keeper: LeaseKeeper) -> None:
     with keeper.holding(desk.claim(desk.order())) as one, keeper.holding(desk.claim(desk.order())) as other:
         keeper.stop_all(StopCause.DRAINED)
         assert (one.stop_cause, other.stop_cause) == (StopCause.DRAINED, StopCause.DRAINED)
+
+
+def test_what_nobody_expected_of_one_job_costs_no_lease(desk: Any, services: Services, settings: Settings) -> None:
+    """A record that cannot be written and a preview that cannot be drawn: the other leases move on, that job's, too."""
+    written = services.store.heartbeat
+    keeper = LeaseKeeper(services.store, services.events, settings, errors=services.errors)
+    poison, undrawn, good = (desk.claim(desk.order()) for _ in range(3))
+    ends = {claim.job_id: lease_end(desk, claim) for claim in (poison, undrawn, good)}
+
+    def write(claim: Claim, **news: Any) -> Any:
+        if claim.job_id == poison.job_id:
+            raise KeyError("a bug")
+        return written(claim, **news)
+
+    services.store.heartbeat = write  # type: ignore[method-assign]
+    services.events.watch(undrawn.job_id)
+    keeper.start()
+    with keeper.holding(poison), keeper.holding(undrawn) as hold, keeper.holding(good):
+        hold.tell(preview=Preview(1, lambda: bytes(1 // 0)))
+        give_up = time.monotonic() + 60
+        while any(lease_end(desk, claim) <= ends[claim.job_id] + 0.3 for claim in (undrawn, good)):
+            assert time.monotonic() < give_up
+            hold.wait(0.01)
+        while services.errors.counts["lease_keeper"] < 2:
+            hold.wait(0.01)
+    keeper.close()
+    assert keeper.failure is None
+    assert lease_end(desk, poison) == ends[poison.job_id]

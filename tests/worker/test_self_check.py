@@ -1,4 +1,4 @@
-from worker.self_check import SelfCheck
+from worker.self_check import LONGEST_LOOK, DeviceWatchdog, SelfCheck
 
 
 class Clock:
@@ -36,3 +36,33 @@ def test_any_sign_of_life_starts_the_clock_again() -> None:
         assert not check.is_deaf(**sign)
         clock.now += 29.0
         assert not check.is_deaf(messages=2, fetched=1, is_busy=False)
+
+
+def test_a_step_without_an_end_is_noticed() -> None:
+    """The same step at every look, until its time is up; looks at a device that goes on never add up."""
+    clock = Clock()
+    watchdog, hung = DeviceWatchdog(10.0, clock), []
+    for activity in (1, 2, None, 3, 3, 3, 3, 3, 3):
+        clock.now += 2.0
+        hung.append(watchdog.is_hung(activity))
+    assert hung == [False] * 8 + [True]
+
+
+def test_a_process_that_was_suspended_does_not_blame_its_device() -> None:
+    """An hour passed between two looks, for the watchdog as well: it counts for no more than one look."""
+    clock = Clock()
+    watchdog = DeviceWatchdog(2 * LONGEST_LOOK, clock)
+    watchdog.is_hung(1)
+    clock.now += 3600
+    assert not watchdog.is_hung(1)
+    clock.now += LONGEST_LOOK
+    assert watchdog.is_hung(1)
+
+
+def test_without_a_limit_a_step_may_take_for_ever() -> None:
+    """0 says so."""
+    clock = Clock()
+    watchdog = DeviceWatchdog(0.0, clock)
+    for _ in range(100):
+        clock.now += LONGEST_LOOK
+        assert not watchdog.is_hung(1)

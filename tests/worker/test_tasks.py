@@ -189,15 +189,63 @@ def test_a_drained_job_is_announced_again(tasks: JobTasks, work: Scripted, desk:
 
 
 def test_a_lost_device_hands_the_job_back(tasks: JobTasks, work: Scripted, desk: Any) -> None:
-    """It is not the job's fault, and another worker may do it."""
+    """A job that only waited for it is not at fault, and another worker may do it, as often as it takes."""
 
     def script(_hold: Hold, _shelf: Shelf) -> Outcome:
         raise DeviceLost("gone")
 
     work.script = script
     job = desk.order()
+    for attempt in range(1, 6):
+        tasks.answer(job.id, attempt)
+    assert (desk.get(job).state, desk.get(job).attempt, desk.get(job).losses) == (JobState.QUEUED, 6, 0)
+
+
+@pytest.mark.parametrize("is_draining", [False, True])
+def test_a_job_that_kills_the_device_does_not_do_it_for_ever(
+    tasks: JobTasks, work: Scripted, desk: Any, settings: Settings, is_draining: bool
+) -> None:
+    """A device lost counts against what it computed, also where the worker is about to give all jobs back anyway."""
+
+    def script(hold: Hold, _shelf: Shelf) -> Outcome:
+        if is_draining:
+            hold.stop(StopCause.DRAINED)
+        raise DeviceLost(computing=True)
+
+    work.script = script
+    job = desk.order()
+    for attempt in range(1, settings.max_attempts):
+        tasks.answer(job.id, attempt)
+        assert (desk.get(job).state, desk.get(job).losses) == (JobState.QUEUED, attempt)
+        assert desk.get(job).is_suspect
+    tasks.answer(job.id, settings.max_attempts)
+    assert (desk.get(job).state, desk.get(job).error.code) == (JobState.FAILED, "worker_lost")
+
+
+def test_a_lost_lease_is_not_given_back(tasks: JobTasks, work: Scripted, desk: Any) -> None:
+    """Whoever holds the job now must not pay for this device."""
+
+    def script(hold: Hold, _shelf: Shelf) -> Outcome:
+        hold.stop(StopCause.LEASE_LOST)
+        raise DeviceLost(computing=True)
+
+    work.script = script
+    job = desk.order()
     tasks.answer(job.id, 1)
-    assert (desk.get(job).state, desk.get(job).attempt) == (JobState.QUEUED, 2)
+    assert (desk.get(job).state, desk.get(job).losses) == (JobState.RUNNING, 0)
+
+
+def test_what_nobody_expected_of_the_stores_ends_with_the_message(
+    tasks: JobTasks, services: Services, desk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread is there for the next message; the job is found by the reaper."""
+    job, claim = desk.order(), services.store.claim
+    monkeypatch.setattr(services.store, "claim", lambda *_: 1 // 0)
+    tasks.answer(job.id, 1)
+    assert (tasks.in_flight, services.errors.counts["job"]) == (0, 1)
+    monkeypatch.setattr(services.store, "claim", claim)
+    tasks.answer(job.id, 1)
+    assert desk.get(job).state is JobState.SUCCEEDED
 
 
 def test_a_zombie_writes_nothing(tasks: JobTasks, work: Scripted, desk: Any, services: Services) -> None:

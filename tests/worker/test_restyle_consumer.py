@@ -1,0 +1,110 @@
+"""Restyles over a real Valkey: they wait behind no conversion, and nothing that comes in their queue stops it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from core.celery_dispatcher import CeleryDispatcher
+from core.dispatch import RESTYLE_QUEUE, broker_url, queue_of, transport_options
+from core.guarded_loop import UnexpectedErrors
+from core.job_store import Doorbell
+from core.jobs import JobKind
+from nigaoe.embedded_redis import EmbeddedRedis
+from worker.restyle_consumer import RestyleConsumer
+
+Until = Callable[[Callable[[], object]], None]
+
+DEADLINE = 900.0
+
+
+@pytest.fixture
+def valkey(tmp_path: Any) -> Iterator[EmbeddedRedis]:
+    """A server for this story."""
+    with EmbeddedRedis(tmp_path / "valkey") as server:
+        yield server
+
+
+class Worker:
+    """Answers doorbells as a story says."""
+
+    def __init__(self, valkey: EmbeddedRedis) -> None:
+        self.answered: list[tuple[str, int]] = []
+        self.errors = UnexpectedErrors()
+        self.dispatcher = CeleryDispatcher(valkey.url, deadline_seconds=DEADLINE)
+        self.app = Celery(broker=broker_url(valkey.url), set_as_current=False)
+        self.app.conf.update(broker_transport_options=transport_options(DEADLINE))
+        self.consumer = RestyleConsumer(self.app.connection_for_read, self.answer, 2, self.errors)
+
+    def answer(self, job_id: str, attempt: int) -> None:
+        self.answered.append((job_id, attempt))
+        if job_id == "poison":
+            raise ValueError("Nobody expected this.")
+
+    def ring(self, job_id: str, attempt: int = 1) -> None:
+        self.dispatcher.ring(Doorbell(job_id, attempt, 9, JobKind.RESTYLE))
+
+
+@pytest.fixture
+def worker(valkey: EmbeddedRedis) -> Iterator[Worker]:
+    """One that takes restyles."""
+    made = Worker(valkey)
+    made.consumer.start()
+    yield made
+    made.consumer.close()
+    made.dispatcher.close()
+    made.app.close()
+
+
+def test_restyles_have_a_queue_of_their_own() -> None:
+    """A worker's other threads never see them."""
+    assert queue_of(Doorbell("a", 1, 5, JobKind.RESTYLE)) == RESTYLE_QUEUE != queue_of(Doorbell("a", 1))
+
+
+def test_messages_are_answered(worker: Worker, until: Until) -> None:
+    """Each once; one that cannot be read, or whose job raises, does not hold up the others."""
+    with worker.app.connection_for_write() as connection, connection.SimpleQueue(RESTYLE_QUEUE) as queue:
+        queue.put({"not": "ours"})
+    for job_id in ("one", "poison", "two", "poison", "three"):
+        worker.ring(job_id)
+    until(lambda: len(worker.answered) == 5)
+    assert sorted(worker.answered) == sorted((name, 1) for name in ("one", "two", "three", "poison", "poison"))
+    until(lambda: worker.errors.counts["restyle_consumer"] == 3)
+
+
+def test_one_that_takes_long_leaves_a_thread(worker: Worker, until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two at once: the second does not wait for the first; nothing is fetched that could not begin."""
+    is_over, begun = threading.Event(), []
+
+    def answer(job_id: str, _attempt: int) -> None:
+        begun.append(job_id)
+        if job_id != "short":
+            assert is_over.wait(60)
+
+    monkeypatch.setattr(worker.consumer, "_answer", answer)
+    worker.ring("long")
+    until(lambda: begun == ["long"])
+    worker.ring("short")
+    until(lambda: begun == ["long", "short"])
+    is_over.set()
+
+
+def test_they_are_heard_again_when_the_queue_is_back(worker: Worker, valkey: EmbeddedRedis, until: Until) -> None:
+    """The server was killed: that is nothing unexpected, and no thread is lost to it."""
+    worker.ring("before")
+    until(lambda: worker.answered == [("before", 1)])
+    valkey.kill()
+    valkey.start()
+    worker.ring("after")
+    until(lambda: ("after", 1) in worker.answered)
+    assert worker.errors.counts["restyle_consumer"] == 0
+
+
+def test_after_a_stop_nothing_is_taken(worker: Worker) -> None:
+    """What is rung then is there for another worker."""
+    worker.consumer.stop()
+    worker.consumer.close()
+    worker.ring("late")
+    assert worker.answered == []
