@@ -4,6 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+# `make demo TORCH=cpu` takes PyTorch's CPU build from PyTorch's own index, instead of PyPI's with 5 GB of CUDA.
+TORCH ?=
+TORCH_FIRST = $(if $(TORCH),$(PIP) install --constraint constraints.txt \
+	--extra-index-url https://download.pytorch.org/whl/$(TORCH) torch torchvision)
+
 .DEFAULT_GOAL := help
 # Where a processor without AVX-512 could compute otherwise, or not at all.
 NARROW_TESTS := tests/model/test_reduced_precision.py tests/model/frozen tests/model/training/test_precision.py \
@@ -52,10 +57,12 @@ $(VENV)/bin/python:
 
 $(VENV)/.ready: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Setting up (a few minutes: PyTorch is large) ..."
+	$(TORCH_FIRST)
 	$(PIP) install --constraint constraints.txt --editable '.[embedded]'
 	@touch $@
 
 $(VENV)/.ready-dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Setting up (a few minutes: PyTorch is large) ..."
+	$(TORCH_FIRST)
 	$(PIP) install --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/.ready

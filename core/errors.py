@@ -61,6 +61,7 @@
     ├── OutboundError                 fetch_failed           422
     │   └── ForbiddenAddress          forbidden_address      422
     └── UsageError                    usage                  400
+        ├── MissingExtra              missing_extra          500
         ├── InvalidSettings           invalid_settings       500
         ├── UnknownStyle              unknown_style          422
         └── UnknownGenerator          unknown_generator      422
@@ -564,6 +565,14 @@ class UsageError(NigaoeError):
     code = "usage"
     status = 400
     title = "The request makes no sense"
+
+
+class MissingExtra(UsageError):
+    """A package is needed that an extra of the distribution brings, and that is not installed."""
+
+    code = "missing_extra"
+    status = 500
+    title = "A part of Nigaoe is not installed"
 
 
 class InvalidSettings(UsageError):

@@ -1,6 +1,8 @@
 """The `nigaoe` command: a table of sub-commands and one place where errors become messages."""
 
+import importlib.metadata
 import sys
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -22,6 +24,7 @@ from nigaoe.commands.train import finetune
 from nigaoe.commands.weights import app as weights
 from nigaoe.commands.worker import worker
 from nigaoe.exit_codes import exit_code
+from nigaoe.extras import brings, missing_extra
 
 app = typer.Typer(
     name="nigaoe",
@@ -29,6 +32,24 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - Typer hands over the option's value
+    if asked:
+        typer.echo(f"nigaoe {importlib.metadata.version('nigaoe')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and stop.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Photos of people in, anime portraits of the same people out."""
+
+
 app.command()(convert)
 app.command()(demo)
 app.command()(sample)
@@ -46,9 +67,21 @@ app.add_typer(keys)
 
 
 def main() -> None:
-    """Run the command line; an error of the tree ends in one red sentence and its exit code, never in a traceback."""
+    """Run the command line; an error of the tree ends in one red sentence and its exit code, never in a traceback.
+
+    So does a package that belongs to an extra which is not installed.
+    """
     try:
         app()
     except NigaoeError as error:
-        Console(stderr=True).print(f"[bold red]{error.title}[/] ({error.code}): {escape(error.message)}")
-        sys.exit(exit_code([error]))
+        _fail(error)
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if not brings(module):
+            raise
+        _fail(missing_extra(module, *sys.argv[1:]))
+
+
+def _fail(error: NigaoeError) -> None:
+    Console(stderr=True).print(f"[bold red]{error.title}[/] ({error.code}): {escape(error.message)}")
+    sys.exit(exit_code([error]))

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from core.errors import InvalidSettings
+from nigaoe.extras import require
 
 
 def api(
@@ -15,6 +16,7 @@ def api(
     fd: Annotated[int | None, typer.Option(help="Serve on this inherited listening socket instead.")] = None,
 ) -> None:
     """Serve the REST API and the page for the Redis in NIGAOE_REDIS_URL; workers run elsewhere."""
+    require("api")
     from core.settings import load_settings
     from nigaoe.api_server import listen, serve_api
 

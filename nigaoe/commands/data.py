@@ -1,5 +1,6 @@
 """`nigaoe data`: from folders and archives to packed data sets."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,7 @@ def prepare(
         int, typer.Option(help="Drop pictures whose hash differs in at most so many of 64 bits; -1 keeps all.")
     ] = 4,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = max(1, (os.cpu_count() or 1) - 1),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Find and align faces, drop what is no use, and pack the rest; an interrupted preparation goes on."""
     from model.training.framing import WHOLE, AsIsFraming, DetectedFraming
@@ -77,7 +79,10 @@ def prepare(
             settings={"framing": "as-is" if as_is else "detected", "duplicate_distance": str(duplicate_distance)},
             report=_reporter(bar, chosen),
         )
-    _print_summary(card.count, card.dropped, output)
+    if as_json:
+        typer.echo(json.dumps({"folder": str(output), "pictures": card.count, "dropped": card.dropped}))
+    else:
+        _print_summary(card.count, card.dropped, output)
 
 
 app.command()(latents)

@@ -1,10 +1,14 @@
 """`nigaoe demo`: the whole service for the length of one conversion, used as an app's backend would use it."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+from nigaoe.extras import require
 
 if TYPE_CHECKING:
     from nigaoe.demo import DemoReport
@@ -16,13 +20,18 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("out/demo"),
     style: Annotated[str, typer.Option(help="Style to draw in; see `nigaoe styles`.")] = "anime",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds until the service must have answered.")] = 300,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Start the embedded service, convert a photo through its REST API, fetch the pictures, stop."""
+    require("demo")
     from nigaoe.demo import run_demo
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, stderr=as_json)
     report = run_demo(photo, output, style, timeout, console.print)
-    _tell(console, report)
+    if as_json:
+        typer.echo(json.dumps(asdict(report), default=str, indent=2))
+    else:
+        _tell(console, report)
 
 
 def _tell(console: Console, report: "DemoReport") -> None:

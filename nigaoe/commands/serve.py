@@ -8,6 +8,7 @@ from rich.console import Console
 
 from core.errors import InvalidSettings
 from core.settings import load_settings, unknown_variables
+from nigaoe.extras import require
 
 
 def serve(
@@ -17,6 +18,7 @@ def serve(
     data_dir: Annotated[Path | None, typer.Option(help="Folder for jobs and pictures. [NIGAOE_DATA_DIR]")] = None,
 ) -> None:
     """Start the upload page, the REST API and a worker, with a store of their own; Ctrl-C ends them all."""
+    require("serve")
     from api.exposure import announcement
     from core.telemetry import configure_logging
     from nigaoe.api_server import listen

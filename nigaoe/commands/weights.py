@@ -57,24 +57,37 @@ def list_weights(*, as_json: _Json = False) -> None:
 @app.command()
 def verify(
     names: Annotated[list[str] | None, typer.Argument(help="What to check; nothing: everything.")] = None,
+    *,
+    as_json: _Json = False,
 ) -> None:
     """Check digests of files, tensors against architectures, and styles against the generators they came from."""
     from model.registry import verify_entry
 
     registry = Registry.from_settings(load_settings())
     everything: list[WeightEntry] = [*registry.generators(), *registry.styles()]
-    errors: list[NigaoeError] = []
-    console = Console()
+    faults: dict[str, NigaoeError | None] = {}
     for entry in [registry.entry(name) for name in names] if names else everything:
         try:
             verify_entry(registry, entry)
         except NigaoeError as error:
-            errors.append(error)
-            console.print(f"[red]✗[/] [bold]{escape(entry.name)}[/]: {escape(error.message)}", highlight=False)
+            faults[entry.name] = error
         else:
-            console.print(f"[green]✓[/] [bold]{escape(entry.name)}[/]", highlight=False)
-    if errors:
+            faults[entry.name] = None
+        if not as_json:
+            _print_verdict(entry.name, faults[entry.name])
+    if as_json:
+        verdicts = [
+            {"name": name, "error": {"code": error.code, "message": error.message} if error else None}
+            for name, error in faults.items()
+        ]
+        typer.echo(json.dumps(verdicts, indent=2, ensure_ascii=False))
+    if errors := [error for error in faults.values() if error]:
         raise typer.Exit(exit_code(errors))
+
+
+def _print_verdict(name: str, error: NigaoeError | None) -> None:
+    verdict = f"[red]✗[/] [bold]{escape(name)}[/]: {escape(error.message)}" if error else f"[green]✓[/] {escape(name)}"
+    Console().print(verdict, highlight=False)
 
 
 @app.command()

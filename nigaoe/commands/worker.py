@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from nigaoe.extras import require
+
 CELERY_ARGUMENTS: Final = (
     "--app=worker.app",
     "--quiet",  # No banner; our log says what is worth saying.
@@ -16,6 +18,7 @@ CELERY_ARGUMENTS: Final = (
 
 def worker() -> None:
     """Run a worker for the Redis in NIGAOE_REDIS_URL, until SIGTERM; it is `celery -A worker.app worker -P threads`."""
+    require("worker")
     from celery.bin.celery import celery
 
     from core.settings import load_settings

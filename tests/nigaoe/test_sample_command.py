@@ -1,5 +1,7 @@
 """`nigaoe sample`, `nigaoe doctor` and the help texts."""
 
+import importlib.metadata
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -68,3 +70,20 @@ def test_the_doctor_knows_a_precision_that_would_be_refused(nigaoe: Run) -> None
     result = nigaoe("doctor", "--quick", NIGAOE_PRECISION="bfloat16", NIGAOE_DEVICE="cpu", ONEDNN_MAX_CPU_ISA="AVX2")
     assert result.returncode == 1
     assert "set NIGAOE_PRECISION to float32 or auto" in " ".join(result.stdout.split())
+
+
+def test_the_version_is_told(nigaoe: Run) -> None:
+    """As every command does it."""
+    result = nigaoe("--version")
+    assert (result.returncode, result.stdout.split()[0]) == (0, "nigaoe")
+    assert result.stdout.split()[1] == importlib.metadata.version("nigaoe")
+
+
+def test_programs_may_read_what_people_read(nigaoe: Run, tmp_path: Path) -> None:
+    """--json prints one document on standard output, and nothing beside it."""
+    findings = json.loads(nigaoe("doctor", "--quick", "--json").stdout)
+    assert {"verdict", "subject", "text"} == set(findings[0])
+    drawn = json.loads(nigaoe("sample", "-o", tmp_path / "s.png", "--count", "2", "--style", "anime", "--json").stdout)
+    assert drawn == {"file": str(tmp_path / "s.png"), "width": 130, "height": 130, "styles": ["anime"], "seed": 0}
+    (verdict,) = json.loads(nigaoe("weights", "verify", "anime", "--json").stdout)
+    assert verdict == {"name": "anime", "error": None}
