@@ -15,11 +15,11 @@ RUN pip install --constraint constraints.txt --index-url https://download.pytorc
 
 FROM build AS build-api
 COPY . .
-RUN pip install --constraint constraints.txt ".[api,s3]"
+RUN pip install --constraint constraints.txt ".[api,c2pa,s3]"
 
 FROM build AS build-worker
 COPY . .
-RUN pip install --constraint constraints.txt ".[worker,s3]"
+RUN pip install --constraint constraints.txt ".[worker,c2pa,s3]"
 
 FROM python:${PYTHON} AS base
 RUN groupadd --system --gid 10001 nigaoe \
