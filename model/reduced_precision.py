@@ -69,7 +69,9 @@ def serving_dtype(precision: Literal["auto", "float32", "bfloat16", "float16"], 
 
 @cache
 def _convolves(dtype: torch.dtype, device: str) -> bool:
-    """Try the operation itself; on a CPU the one that asks oneDNN and nobody else."""
+    """Try the operation itself; on a CPU the one that asks oneDNN and nobody else. CUDA answers without being tried."""
+    if device == "cuda":
+        return dtype == torch.float16 or bool(torch.cuda.is_bf16_supported())
     x, weight = (torch.zeros(shape, dtype=dtype, device=device) for shape in ((1, 8, 4, 4), (8, 8, 3, 3)))
     onednn = device == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch annotates it not
     try:
