@@ -100,7 +100,6 @@ def connect_in_memory(settings: Settings) -> Services:
     store = LedgerJobStore(table, JobPolicy.from_settings(settings), errors)
     signer = LinkSigner(load_signing_secret(settings))
     blobs = open_blob_store(settings, signer)
-    errors = UnexpectedErrors()
     return Services(
         settings=settings,
         store=store,
