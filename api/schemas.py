@@ -258,7 +258,12 @@ class PreviewEvent(_View):
 
     step: int
     content_type: str
-    image: str = Field(description="The picture in base64.")
+    image: str = Field(description="What the search has found so far, in base64.")
+    drawing: str | None = Field(
+        None,
+        description="What the style makes of it, in base64 and without the person's colours; absent where the "
+        "search itself goes through the style, or nobody had watched yet.",
+    )
 
 
 class WebhookEvent(_View):

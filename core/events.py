@@ -40,7 +40,7 @@ class EventKind(StrEnum):
 
     STATE = "state"  # data: state, attempt, version, error (code, message) or nothing.
     PROGRESS = "progress"  # data: a `core.jobs.Progress`, and its fraction.
-    PREVIEW = "preview"  # data: step, content_type, image (base64).
+    PREVIEW = "preview"  # data: step, content_type, image (base64), drawing (base64) where there is one.
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,26 @@ class Event:
 class EventLog(Protocol):
     """Reading and adding events. Blocking, thread-safe; for following see `core.changes`."""
 
-    def preview(self, claim: Claim, image: bytes, *, step: int, content_type: str = PREVIEW_TYPE) -> bool:
+    def preview(
+        self,
+        claim: Claim,
+        image: bytes,
+        *,
+        step: int,
+        content_type: str = PREVIEW_TYPE,
+        drawing: bytes | None = None,
+    ) -> bool:
         """Append a preview picture; False, and nothing appended, if the claim no longer holds the job.
 
+        Args:
+            claim: Of the worker that searches.
+            image: What the search has found so far.
+            step: The step that drew it.
+            content_type: Of both pictures.
+            drawing: What the style makes of it; None: it was not drawn.
+
         Raises:
-            UsageError: The picture has more than `MAX_PREVIEW_BYTES`.
+            UsageError: A picture has more than `MAX_PREVIEW_BYTES`.
             StoreUnavailable: Redis does not answer.
         """
 
@@ -111,15 +126,17 @@ def state_data(job: Job) -> dict[str, Any]:
     return data
 
 
-def preview_data(image: bytes, step: int, content_type: str) -> dict[str, Any]:
+def preview_data(image: bytes, step: int, content_type: str, drawing: bytes | None = None) -> dict[str, Any]:
     """The data of a preview event.
 
     Raises:
-        UsageError: The picture has more than `MAX_PREVIEW_BYTES`.
+        UsageError: A picture has more than `MAX_PREVIEW_BYTES`.
     """
-    if len(image) > MAX_PREVIEW_BYTES:
+    pictures = {"image": image} | ({"drawing": drawing} if drawing is not None else {})
+    if any(len(picture) > MAX_PREVIEW_BYTES for picture in pictures.values()):
         raise UsageError(f"A preview has at most {MAX_PREVIEW_BYTES} bytes: reduce it further.")
-    return {"step": step, "content_type": content_type, "image": base64.b64encode(image).decode()}
+    encoded = {name: base64.b64encode(picture).decode() for name, picture in pictures.items()}
+    return {"step": step, "content_type": content_type, **encoded}
 
 
 def checked_event_id(event_id: str) -> str:

@@ -25,8 +25,16 @@ class MemoryEventLog(EventLog):
         self._table = table
 
     @override
-    def preview(self, claim: Claim, image: bytes, *, step: int, content_type: str = PREVIEW_TYPE) -> bool:
-        data = preview_data(image, step, content_type)
+    def preview(
+        self,
+        claim: Claim,
+        image: bytes,
+        *,
+        step: int,
+        content_type: str = PREVIEW_TYPE,
+        drawing: bytes | None = None,
+    ) -> bool:
+        data = preview_data(image, step, content_type, drawing)
         if not self._table.is_held(claim.job_id, claim.token):
             return False
         self._table.add_event(claim.job_id, EventKind.PREVIEW, data)

@@ -30,8 +30,16 @@ class RedisEventLog(EventLog):
         self._link = link
 
     @override
-    def preview(self, claim: Claim, image: bytes, *, step: int, content_type: str = PREVIEW_TYPE) -> bool:
-        data = json.dumps(preview_data(image, step, content_type))
+    def preview(
+        self,
+        claim: Claim,
+        image: bytes,
+        *,
+        step: int,
+        content_type: str = PREVIEW_TYPE,
+        drawing: bytes | None = None,
+    ) -> bool:
+        data = json.dumps(preview_data(image, step, content_type, drawing))
         return bool(self._link.script("preview", claim.job_id, str(claim.token), data))
 
     @override

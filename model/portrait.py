@@ -105,6 +105,22 @@ def draw_portraits(
     ]
 
 
+@torch.no_grad()
+def draw_sketch(pair: Pair, w_plus: Tensor, look: Look) -> Tensor:
+    """Draw one latent in the style's own colours and size, in one pass: for pictures on the way.
+
+    Args:
+        pair: The style.
+        w_plus: # [num_ws, w_dim].
+        look: Degree and truncation.
+
+    Returns:
+        RGB in [-1, 1] on the CPU. # [3, R, R].
+    """
+    ws = pair.g_ori.generator.mapping.truncate(w_plus[None], look.truncation_psi)
+    return blend(pair, look.degree).draw_image(ws)[0].clamp(-1, 1).cpu()
+
+
 def _coloured(pair: Pair, ws: Tensor, w_plus: Tensor, look: Look, noise: Noise) -> Tensor:
     """Move what a style draws towards the colours of the persons as they were found.
 

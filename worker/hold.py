@@ -35,10 +35,12 @@ class Preview:
     Attributes:
         step: The step that drew it.
         encode: Makes the JPEG; called in the lease keeper's thread, and only if somebody watches.
+        encode_drawing: Makes the JPEG of what the style makes of it; None: it was not drawn.
     """
 
     step: int
     encode: Callable[[], bytes]
+    encode_drawing: Callable[[], bytes] | None = None
 
 
 class Hold:
@@ -49,6 +51,9 @@ class Hold:
         deadline: When the job expires, in the clock's time.
         on_news: Called after the first news since they were last taken, and after a stop.
         clock: Seconds that only grow.
+
+    Attributes:
+        is_followed: Whether somebody watches, as far as the lease keeper knows.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class Hold:
     ) -> None:
         self.claim = claim
         self.deadline = deadline
+        self.is_followed = False
         self._on_news = on_news
         self._clock = clock
         self._lock = threading.Lock()

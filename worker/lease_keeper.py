@@ -200,10 +200,13 @@ class LeaseKeeper:
         watch.renewed_at = self._clock()
         if job.cancel_requested:
             watch.hold.stop(StopCause.CANCELLED)
-        watch.is_followed = self._events.is_watched(watch.hold.job_id)
+        self._ask_for_followers(watch)
+
+    def _ask_for_followers(self, watch: _Watch) -> None:
+        watch.is_followed = watch.hold.is_followed = self._events.is_watched(watch.hold.job_id)
 
     def _show(self, watch: _Watch) -> None:
-        watch.is_followed = self._events.is_watched(watch.hold.job_id)
+        self._ask_for_followers(watch)
         if not watch.is_followed:
             return
         preview = watch.hold.take_preview()
@@ -211,6 +214,7 @@ class LeaseKeeper:
             return
         watch.previewed_at = self._clock()
         try:
-            self._events.preview(watch.hold.claim, preview.encode(), step=preview.step)
+            drawing = preview.encode_drawing() if preview.encode_drawing is not None else None
+            self._events.preview(watch.hold.claim, preview.encode(), step=preview.step, drawing=drawing)
         except UsageError as error:
             _log.warning("preview.refused", job_id=watch.hold.job_id, reason=error.message)

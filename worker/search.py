@@ -20,6 +20,7 @@ from model.inversion.request import Finished, InversionRequest, InversionResult,
 from model.inversion.request import Progress as SearchProgress
 from model.pair import Pair
 from model.pixels import to_rgb
+from model.portrait import Look, draw_sketch
 from worker.engine import Engine
 from worker.hold import Hold, Preview
 from worker.order import InversionOrder
@@ -112,13 +113,22 @@ class Search:
         )
         self._hold.tell(progress=self.progress)
         if progress.preview is not None:
-            self._keep_frame(progress.preview, progress.step)
+            self.frames.append(shrunk(progress.preview))
+            if self._with_previews:
+                self._show(progress)
 
-    def _keep_frame(self, picture: Tensor, step: int) -> None:
-        frame = shrunk(picture)
-        self.frames.append(frame)
-        if self._with_previews:
-            self._hold.tell(preview=Preview(step, partial(encode_preview, frame)))
+    def _show(self, progress: SearchProgress) -> None:
+        """Leave the newest frame to be sent; while somebody watches, together with what the style makes of it."""
+        w_plus = progress.preview_w_plus if self._hold.is_followed and self._roles[0] == "g_ori" else None
+        if w_plus is not None and self._hold.has_preview:
+            return  # A drawing costs the device a pass: none is made before the last one was sent.
+        frame, drawing = self.frames[-1], self._sketch(w_plus) if w_plus is not None else None
+        encode_drawing = partial(encode_preview, drawing) if drawing is not None else None
+        self._hold.tell(preview=Preview(progress.step, partial(encode_preview, frame), encode_drawing))
+
+    def _sketch(self, w_plus: Tensor) -> Tensor:
+        look = Look(degree=self._options.degree, truncation_psi=self._options.truncation)
+        return shrunk(draw_sketch(self._pair, w_plus, look))
 
 
 def shrunk(picture: Tensor) -> Tensor:

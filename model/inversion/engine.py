@@ -181,7 +181,7 @@ class SlotEngine:
         now = self._clock()
         for row, slot in enumerate(self._slots):
             slot.advance(now)
-            slot.report(self._table.best.image[row])
+            slot.report(self._table.best.image[row], self._table.best.w_plus[row])
 
     def _retire(self) -> None:
         """Take out the slots that ended; the last rows move into their places."""

@@ -34,6 +34,7 @@ class Progress:
         distance: Reported distance of the best iterate so far.
         start_distance: Reported distance of the start.
         preview: Picture of the best iterate # [3, R, R] in [-1, 1], on the CPU, when it is due.
+        preview_w_plus: The iterate that it shows # [num_ws, w_dim], on the device.
     """
 
     step: int
@@ -41,6 +42,7 @@ class Progress:
     distance: float
     start_distance: float
     preview: Tensor | None = None
+    preview_w_plus: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -114,11 +114,12 @@ class Slot:
                 if probe():
                     self.cancel()
 
-    def report(self, best_image: Tensor) -> None:
+    def report(self, best_image: Tensor, best_w_plus: Tensor) -> None:
         """Tell the request how far it has come, when a report is due.
 
         Args:
             best_image: Picture of the best iterate, on any device. # [3, R, R].
+            best_w_plus: The best iterate. # [num_ws, w_dim].
         """
         request = self.ticket.request
         due = self.steps % request.progress_interval == 0 or self.stop_reason is not None
@@ -131,6 +132,7 @@ class Slot:
             distance=self.best_distance,
             start_distance=self.history[0],
             preview=best_image.clamp(-1, 1).cpu() if with_preview else None,
+            preview_w_plus=best_w_plus.detach().clone() if with_preview else None,
         )
         with self._strangers_code():
             request.on_progress(progress)

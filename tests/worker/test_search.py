@@ -1,10 +1,13 @@
-"""A job's reverse generation in the worker: where it begins."""
+"""A job's reverse generation in the worker: where it begins, and what it shows on the way."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from io import BytesIO
+from typing import Any, Protocol
 
 import pytest
 import torch
+from PIL import Image
 
 from core.jobs import Job
 from model.encoder.architecture import encoder_architecture
@@ -14,7 +17,7 @@ from model.latent_statistics import sample_w
 from model.pair import LoadedGenerator
 from worker.engine import Engine
 from worker.gallery import Gallery
-from worker.hold import Hold
+from worker.hold import Hold, Preview
 from worker.search import Search
 
 
@@ -51,3 +54,58 @@ def test_searches_begin_at_the_guess_where_there_is_one(desk: Desk, engine: Engi
     assert {role: result.start for role, result in found[True].items()} == {"g_ori": "encoder", "g_fin": "mean"}
     assert {result.start for result in found[False].values()} == {"mean"}
     assert found[True]["g_ori"].distance_start < found[False]["g_ori"].distance_start
+
+
+def previews_of(search: Search, engine: Engine, hold: Hold) -> list[Preview]:
+    """What a search leaves to be sent, taken as soon as it is there."""
+    previews: list[Preview] = []
+    tell: Callable[..., None] = hold.tell
+
+    def listen(**news: Any) -> None:
+        tell(**news)
+        if preview := hold.take_preview():
+            previews.append(preview)
+
+    hold.tell = listen  # type: ignore[method-assign]  # A listener between the search and the hold.
+    search.run(engine)
+    return previews
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "is_followed", "is_drawn"),
+    [("cross", True, True), ("cross", False, False), ("direct", True, False)],
+)
+def test_who_watches_a_search_sees_the_drawing_too(
+    desk: Desk, engine: Engine, gallery: Gallery, method: str, is_followed: bool, is_drawn: bool
+) -> None:
+    """Beside the likeness; not where nobody watches, or where the search itself goes through the style."""
+    pair = gallery.pair("anime")
+    mapping = pair.g_ori.generator.mapping
+    face = pair.g_ori.generator.draw_image(mapping.broadcast(sample_w(mapping, 1, seed=5)))[0]
+    hold = desk.hold(desk.order(method=method))
+    hold.is_followed = is_followed
+    previews = previews_of(Search(hold, pair, face, with_previews=True), engine, hold)
+    assert previews
+    assert {preview.encode_drawing is not None for preview in previews} == {is_drawn}
+    if is_drawn:
+        last = previews[-1]
+        assert last.encode_drawing is not None
+        likeness, drawing = (Image.open(BytesIO(encode())) for encode in (last.encode, last.encode_drawing))
+        assert drawing.size == likeness.size
+        assert drawing.tobytes() != likeness.tobytes()
+
+
+@pytest.mark.slow
+def test_a_drawing_that_waits_to_be_sent_is_not_replaced(desk: Desk, engine: Engine, gallery: Gallery) -> None:
+    """Each costs the device a pass: none is made for nothing."""
+    pair = gallery.pair("anime")
+    mapping = pair.g_ori.generator.mapping
+    face = pair.g_ori.generator.draw_image(mapping.broadcast(sample_w(mapping, 1, seed=5)))[0]
+    hold = desk.hold(desk.order())
+    hold.is_followed = True
+    search = Search(hold, pair, face, with_previews=True)
+    search.run(engine)
+    preview = hold.take_preview()
+    assert preview is not None
+    assert preview.step < search.progress.step
