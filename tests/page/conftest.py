@@ -1,8 +1,10 @@
 """The page as its users meet it: Chromium before a real server. In most stories the painter is the story itself."""
 
 import contextlib
+import json
 import shutil
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -13,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import uvicorn
 from PIL import Image
+from pillow_heif import from_pillow
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from api.app import create_app
@@ -121,11 +124,15 @@ class Painter:
         self.services = services
         self._rung: list[str] = []
 
-    def next_job(self, kind: JobKind = JobKind.CONVERT) -> Claim:
-        """Wait for an order and take it. Every visitor is a tenant, so orders are heard of by their doorbells."""
+    def next_job(self, kind: JobKind = JobKind.CONVERT, **look: Any) -> Claim:
+        """Wait for an order, of a look as it is asked for, and take it.
+
+        Every visitor is a tenant, so orders are heard of by their doorbells.
+        """
         while True:
             for job in self.ordered():
-                if job.kind is kind and job.state is JobState.QUEUED:
+                asked = all(getattr(job.options, name) == value for name, value in look.items())
+                if job.kind is kind and job.state is JobState.QUEUED and asked:
                     claim = self.services.store.claim(job.id, job.attempt, "painter")
                     assert claim is not None
                     return claim
@@ -140,11 +147,12 @@ class Painter:
         self._rung = [job_id for job_id in dict.fromkeys(self._rung) if job_id in known]
         return [self.services.store.get(job_id) for job_id in self._rung]
 
-    def sketch(self, claim: Claim, step: int, colour: str, total: int = 100) -> Job:
-        """Show how far it is."""
+    def sketch(self, claim: Claim, step: int, colour: str, total: int = 100, drawing: str | None = None) -> Job:
+        """Show how far it is, perhaps with what the style makes of it."""
         progress = Progress(step=step, total=total, distance=1 - step / total / 2, distance_start=1.0)
         job = self.services.store.heartbeat(claim, progress=progress)
-        self.services.events.preview(claim, picture(colour, "WEBP", 64), step=step)
+        drawn = picture(drawing, "WEBP", 64) if drawing else None
+        self.services.events.preview(claim, picture(colour, "WEBP", 64), step=step, drawing=drawn)
         return job
 
     def finish(self, claim: Claim, colour: str) -> Job:
@@ -168,6 +176,12 @@ class Studio:
     url: str
     services: Services
     painter: Painter
+
+    @property
+    def styles(self) -> list[str]:
+        """The installed styles' names, in the order in which the page shows them."""
+        with urllib.request.urlopen(f"{self.url}/styles", timeout=60) as answer:
+            return [style["name"] for style in json.load(answer)["styles"]]
 
 
 @contextlib.contextmanager
@@ -245,6 +259,15 @@ def group_photo(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     sheet.paste(right, (left.width, 0))
     path = tmp_path_factory.mktemp("photos") / "group.jpg"
     sheet.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def heic_photo(sample_photo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photo as phones write them and Chromium cannot read them."""
+    path = tmp_path_factory.mktemp("photos") / "phone.heic"
+    with Image.open(sample_photo) as photo:
+        from_pillow(photo.convert("RGB")).save(path)
     return path
 
 

@@ -22,11 +22,23 @@ def test_the_search_is_watched_live(visitor: Any, studio: Any) -> None:
         "Sketch 40 of at most 100 · 20 % nearer to you than the first"
     )
     expect(visitor.page.get_by_role("progressbar")).to_have_js_property("value", 0.4)
-    visitor.sees_colour("#preview-layer img:not([hidden])", RED)
+    visitor.sees_colour("#sketch-large img:not([hidden])", RED)
     expect(visitor.page.locator('[data-stage="inverting"]')).to_have_attribute("aria-current", "step")
     studio.painter.finish(claim, "blue")
     visitor.at("finished")
     visitor.sees_colour("img[slot=second]", BLUE)
+
+
+def test_the_sketch_is_seen_as_a_drawing_with_the_person_in_its_corner(visitor: Any, studio: Any) -> None:
+    """As soon as the worker knows that somebody watches."""
+    visitor.order()
+    claim = studio.painter.next_job()
+    studio.painter.sketch(claim, 10, "red")
+    visitor.sees_colour("#sketch-large img:not([hidden])", RED)
+    expect(visitor.page.locator("#sketch-small")).to_be_hidden()
+    studio.painter.sketch(claim, 20, "red", drawing="blue")
+    visitor.sees_colour("#sketch-large img:last-of-type", BLUE)
+    visitor.sees_colour("#sketch-small img:not([hidden])", RED)
 
 
 def test_without_events_the_page_asks(visitor: Any, studio: Any) -> None:
@@ -53,7 +65,7 @@ def test_a_broken_stream_goes_on_where_it_was(visitor: Any, studio: Any) -> None
     with visitor.page.expect_request(lambda request: request.headers.get("last-event-id") == "0-1"):
         visitor.order()
     studio.painter.sketch(studio.painter.next_job(), 50, "red")
-    visitor.sees_colour("#preview-layer img:not([hidden])", RED)
+    visitor.sees_colour("#sketch-large img:not([hidden])", RED)
 
 
 def test_a_reload_finds_the_drawing_again(visitor: Any, studio: Any) -> None:
@@ -113,7 +125,7 @@ def test_a_photo_waits_out_a_lost_connection(visitor: Any, studio: Any) -> None:
     visitor.give()
     visitor.at("style")
     visitor.page.context.set_offline(True)
-    expect(visitor.page.locator("#banner")).to_contain_text("You are offline")
+    expect(visitor.page.locator("#banner")).to_contain_text("You’re offline")
     visitor.page.get_by_role("button", name="Draw my likeness").click()
     visitor.at("trouble")
     visitor.page.context.set_offline(False)

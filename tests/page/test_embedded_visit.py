@@ -77,7 +77,7 @@ def test_from_a_photo_to_a_portrait_and_back_to_nothing(
     page.set_default_timeout(WORK_MS)
 
     guest.order()
-    page.wait_for_selector("#preview-layer img:not([hidden])")
+    page.wait_for_selector("#sketch-small img:not([hidden])")
     expect(page.locator("#drawing-numbers")).to_contain_text("Sketch")
     job_id = page.evaluate("location.hash.slice(1)")
     guest.at("finished")
@@ -90,6 +90,7 @@ def test_from_a_photo_to_a_portrait_and_back_to_nothing(
 
     drawn = page.locator("img[slot=second]")
     first = drawn.get_attribute("src")
+    expect(page.locator("#style-prints img:not([hidden])")).to_have_count(page.locator("#style-prints input").count())
     page.get_by_role("slider", name="How far into anime?").focus()
     page.keyboard.press("Home")
     expect(drawn).not_to_have_attribute("src", str(first), timeout=WORK_MS)

@@ -55,15 +55,15 @@ def test_another_degree_is_drawn_once(visitor: Any, studio: Any, portrait: Job) 
     degree = visitor.page.get_by_role("slider", name="How far into anime?")
     degree.focus()
     visitor.page.keyboard.press("ArrowLeft")
-    claim = studio.painter.next_job(JobKind.RESTYLE)
-    assert (claim.job.parent_id, claim.job.options.degree) == (portrait.id, 0.9)
+    claim = studio.painter.next_job(JobKind.RESTYLE, degree=0.9)
+    assert claim.job.parent_id == portrait.id
     studio.painter.finish(claim, "green")
     visitor.sees_colour("img[slot=second]", GREEN)
     visitor.page.keyboard.press("ArrowRight")
     visitor.sees_colour("img[slot=second]", BLUE)
     visitor.page.keyboard.press("ArrowLeft")
     visitor.sees_colour("img[slot=second]", GREEN)
-    assert len(studio.painter.ordered()) == 2
+    assert [job.options.degree for job in studio.painter.ordered()].count(0.9) == 1
 
 
 @pytest.mark.usefixtures("portrait")
@@ -77,9 +77,7 @@ def test_the_person_or_the_style_may_have_more_of_a_say(
     visitor.page.get_by_text("More of you, or more of an ideal").click()
     visitor.page.get_by_role("slider", name=label).focus()
     visitor.page.keyboard.press("ArrowLeft")
-    claim = studio.painter.next_job(JobKind.RESTYLE)
-    assert getattr(claim.job.options, option) == ends_at
-    studio.painter.finish(claim, "green")
+    studio.painter.finish(studio.painter.next_job(JobKind.RESTYLE, **{option: ends_at}), "green")
     visitor.sees_colour("img[slot=second]", GREEN)
     expect(visitor.page.locator(f"#{option}-value")).to_have_text(f"{round(ends_at * 100)} %")
 
@@ -91,11 +89,9 @@ def test_only_the_last_of_fast_changes_is_asked_for(visitor: Any, studio: Any) -
     slide = """slider => { for (const value of [90, 80, 70, 60]) {
         slider.value = value; slider.dispatchEvent(new Event("input")); } }"""
     degree.evaluate(slide)
-    claim = studio.painter.next_job(JobKind.RESTYLE)
-    assert claim.job.options.degree == 0.6
-    studio.painter.finish(claim, "green")
+    studio.painter.finish(studio.painter.next_job(JobKind.RESTYLE, degree=0.6), "green")
     visitor.sees_colour("img[slot=second]", GREEN)
-    assert len(studio.painter.ordered()) == 2
+    assert {job.options.degree for job in studio.painter.ordered()} == {1.0, 0.6}
 
 
 @pytest.mark.usefixtures("portrait")
@@ -104,35 +100,124 @@ def test_a_look_that_fails_returns_to_the_last_one(visitor: Any, studio: Any) ->
     degree = visitor.page.get_by_role("slider", name="How far into anime?")
     degree.focus()
     visitor.page.keyboard.press("ArrowLeft")
-    studio.painter.fail(studio.painter.next_job(JobKind.RESTYLE), "numerical_failure")
+    studio.painter.fail(studio.painter.next_job(JobKind.RESTYLE, degree=0.9), "numerical_failure")
     expect(visitor.page.locator("#restyling")).to_contain_text("No likeness was found")
     expect(degree).to_have_value("100")
+
+
+def test_every_style_is_drawn_and_one_becomes_the_large_print(visitor: Any, studio: Any, portrait: Job) -> None:
+    """Side by side, in the order of the API; the first is there already. Each has an address that a reload finds."""
+    first, second = studio.styles[:2]
+    assert portrait.options.style == first
+    visitor.sees_colour(f"#style-prints label:has([value={first}]) img", BLUE)
+    print_of_second = visitor.page.locator(f"#style-prints label:has([value={second}])")
+    expect(print_of_second).to_contain_text("Being drawn")
+    look = studio.painter.finish(studio.painter.next_job(JobKind.RESTYLE, style=second), "green")
+    visitor.sees_colour(f"#style-prints label:has([value={second}]) img", GREEN)
+    visitor.sees_colour("img[slot=second]", BLUE)
+    print_of_second.click()
+    visitor.sees_colour("img[slot=second]", GREEN)
+    visitor.page.wait_for_url(re.compile(look.id))
+    visitor.page.reload()
+    visitor.at("finished")
+    visitor.sees_colour("img[slot=second]", GREEN)
+    expect(print_of_second.get_by_role("radio")).to_be_checked()
+    visitor.sees_colour(f"#style-prints label:has([value={first}]) img", BLUE)
+
+
+@pytest.mark.usefixtures("portrait")
+def test_a_style_that_fails_says_so_and_can_be_tried_again(visitor: Any, studio: Any) -> None:
+    """In its place; the large print and the others stay as they are."""
+    second = studio.styles[1]
+    studio.painter.fail(studio.painter.next_job(JobKind.RESTYLE, style=second), "numerical_failure")
+    print_of_second = visitor.page.locator(f"#style-prints label:has([value={second}])")
+    expect(print_of_second).to_contain_text("Couldn’t be drawn")
+    visitor.sees_colour("img[slot=second]", BLUE)
+    print_of_second.click()
+    studio.painter.finish(studio.painter.next_job(JobKind.RESTYLE, style=second), "green")
+    visitor.sees_colour("img[slot=second]", GREEN)
+    visitor.sees_colour(f"#style-prints label:has([value={second}]) img", GREEN)
+
+
+def test_a_style_of_another_parent_says_what_it_needs(visitor: Any, studio: Any) -> None:
+    """It cannot draw this face's latent, and is not offered."""
+    visitor.order()
+    refusal = {"code": "parent_mismatch", "title": "", "detail": "", "status": 409}
+    visitor.page.route("**/restyle", lambda route: route.fulfill(status=409, json=refusal))
+    studio.painter.finish(studio.painter.next_job(), "blue")
+    visitor.at("finished")
+    print_of_second = visitor.page.locator(f"#style-prints label:has([value={studio.styles[1]}])")
+    expect(print_of_second).to_contain_text("Needs a search of its own")
+    expect(print_of_second.get_by_role("radio")).to_be_disabled()
+    visitor.sees_colour("img[slot=second]", BLUE)
+
+
+@pytest.mark.usefixtures("portrait")
+def test_the_portrait_can_be_seen_without_the_photo(visitor: Any) -> None:
+    """By one button beside the line, and back again."""
+    line = visitor.page.get_by_role("slider", name="Compare the photo with the portrait")
+    only = visitor.page.get_by_role("button", name="Portrait only")
+    only.click()
+    expect(only).to_have_attribute("aria-pressed", "true")
+    expect(line).to_be_hidden()
+    visitor.sees_colour("#compare-layer > img", BLUE)
+    only.click()
+    expect(line).to_be_visible()
 
 
 def test_the_portrait_is_saved_as_a_file(visitor: Any, portrait: Job, tmp_path: Path) -> None:
     """A PNG with a name that says where it came from."""
     with visitor.page.expect_download() as saved:
         visitor.page.get_by_role("button", name="Download").click()
-    assert saved.value.suggested_filename == f"nigaoe-anime-{portrait.id[:8]}.png"
+    assert saved.value.suggested_filename == f"nigaoe-{portrait.options.style}-{portrait.id[:8]}.png"
     saved.value.save_as(tmp_path / "portrait.png")
     picture = Image.open(BytesIO((tmp_path / "portrait.png").read_bytes()))
     assert (picture.format, picture.convert("RGB").getpixel((0, 0))) == ("PNG", BLUE)
 
 
-@pytest.mark.usefixtures("portrait")
-def test_a_copied_link_shows_the_portrait_to_a_friend(visitor: Any, studio: Any, welcome: Callable[..., Any]) -> None:
-    """Without the photo, which is in nobody's browser but the visitor's: beside it stands the face as a person."""
+def test_a_copied_link_shows_the_portrait_to_a_friend(
+    visitor: Any, studio: Any, welcome: Callable[..., Any], portrait: Job
+) -> None:
+    """The drawing and nothing else: no photo, no other looks, and no way to delete it."""
     visitor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     visitor.page.get_by_role("button", name="Copy link").click()
     expect(visitor.page.locator("#restyling")).to_contain_text("The link is copied")
     link = visitor.page.evaluate("navigator.clipboard.readText()")
     friend = welcome(studio.url, link.removeprefix(studio.url))
-    claim = studio.painter.next_job(JobKind.RESTYLE)
-    assert claim.job.options.degree == 0
-    studio.painter.finish(claim, "green")
-    friend.at("finished")
-    friend.sees_colour("img[slot=second]", BLUE)
-    friend.sees_colour("img[slot=first]", GREEN)
+    friend.at("shared")
+    friend.sees_colour("#compare-layer > img", BLUE)
+    for hidden in ("#delete", "#style-prints", "#degree", "#portrait-only"):
+        expect(friend.page.locator(hidden)).to_be_hidden()
+    with friend.page.expect_download() as saved:
+        friend.page.get_by_role("button", name="Download").click()
+    assert saved.value.suggested_filename.endswith(f"{portrait.id[:8]}.png")
+    expect(friend.page.locator("#history-count")).to_be_hidden()
+
+
+@pytest.mark.usefixtures("portrait")
+def test_the_owner_of_a_link_may_do_what_owners_may(visitor: Any, studio: Any) -> None:
+    """In the browser that the portrait was ordered in; beside it stands the face as a person, as the photo is gone."""
+    visitor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visitor.page.get_by_role("button", name="Copy link").click()
+    expect(visitor.page.locator("#restyling")).to_contain_text("The link is copied")
+    studio.painter.finish(studio.painter.next_job(JobKind.RESTYLE, style=studio.styles[1]), "red")
+    visitor.page.goto("about:blank")
+    visitor.page.goto(visitor.page.evaluate("navigator.clipboard.readText()"))
+    visitor.at("finished")
+    for style in studio.styles[2:]:
+        studio.painter.finish(studio.painter.next_job(JobKind.RESTYLE, style=style), "red")
+    studio.painter.finish(studio.painter.next_job(JobKind.RESTYLE, degree=0.0), "green")
+    visitor.sees_colour("img[slot=second]", BLUE)
+    visitor.sees_colour("img[slot=first]", GREEN)
+    expect(visitor.page.get_by_role("button", name="Delete", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("link", ["/#00000000-0000-4000-8000-000000000000.AAAA", "/#{job}.AAAA"])
+def test_a_damaged_link_says_so(welcome: Callable[..., Any], studio: Any, portrait: Job, link: str) -> None:
+    """And shows nothing."""
+    friend = welcome(studio.url, link.format(job=portrait.id))
+    friend.at("trouble")
+    expect(friend.page.locator("#compare-layer")).to_be_hidden()
 
 
 def test_a_phone_shares_the_picture_itself(studio: Any, welcome: Callable[..., Any]) -> None:
@@ -159,12 +244,13 @@ def test_deleting_takes_two_presses_and_leaves_nothing(visitor: Any, studio: Any
     """The portrait, and every other look of it."""
     visitor.page.get_by_role("slider", name="How far into anime?").focus()
     visitor.page.keyboard.press("ArrowLeft")
-    studio.painter.finish(studio.painter.next_job(JobKind.RESTYLE), "green")
+    studio.painter.finish(studio.painter.next_job(JobKind.RESTYLE, degree=0.9), "green")
     visitor.sees_colour("img[slot=second]", GREEN)
     button = visitor.page.locator("#delete")
     place = button.bounding_box()
     visitor.page.get_by_role("button", name="Delete", exact=True).click()
-    assert len(studio.painter.ordered()) == 2
+    expect(visitor.page.locator("#restyling")).to_contain_text("every drawing of it")
+    assert len(studio.painter.ordered()) >= 2
     armed = button.bounding_box()
     assert place is not None
     assert armed is not None

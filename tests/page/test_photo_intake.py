@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def test_a_chosen_photo_with_one_face_leads_to_the_styles(visitor: Any) -> None:
     """Nobody is asked to choose among one face."""
     visitor.give()
     visitor.at("style")
-    expect(visitor.page.get_by_role("radio", name="Frontal anime portraits")).to_be_checked()
+    expect(visitor.page.locator("#style-choice input").first).to_be_checked()
     expect(visitor.page.get_by_role("heading", name="In which style?")).to_be_focused()
 
 
@@ -87,8 +88,10 @@ def test_a_photo_without_a_face_says_what_to_do(visitor: Any, landscape: Path) -
     visitor.at("trouble")
     expect(visitor.page.locator("#trouble-text")).to_contain_text("one face looks at you")
     expect(visitor.page.locator("#trouble-retry")).to_be_hidden()
-    visitor.page.get_by_role("button", name="Another photo").click()
-    expect(visitor.page.get_by_role("button", name="Choose a photo")).to_be_focused()
+    with visitor.page.expect_file_chooser() as chooser:
+        visitor.page.get_by_role("button", name="Another photo").click()
+    chooser.value.set_files(visitor.sample_photo)
+    visitor.at("style")
 
 
 def test_a_file_that_is_no_photo_is_refused_in_words(visitor: Any, tmp_path: Path) -> None:
@@ -110,3 +113,79 @@ def test_a_huge_photo_is_reduced_before_it_travels(
         visitor.give(huge)
     visitor.at("style")
     assert int(sent.value.all_headers()["content-length"]) < huge.stat().st_size / 2
+
+
+def upright_landscape_of(photo: Path, folder: Path) -> Path:
+    """A large photo that lies on its side and says so in its metadata, as phones write them."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # The top of the scene is at the right: turn it a quarter clockwise.
+    path = folder / "phone.jpg"
+    lying = Image.open(photo).convert("RGB").resize((3000, 3600)).transpose(Image.Transpose.ROTATE_90)
+    lying.save(path, quality=95, exif=exif)
+    return path
+
+
+def test_a_reduced_photo_is_upright_and_tells_nothing_else(
+    visitor: Any, studio: Any, tmp_path: Path, sample_photo: Path
+) -> None:
+    """Turned as its metadata say, 2048 pixels at its longer side, and without the metadata."""
+    with visitor.page.expect_request(f"{studio.url}/faces") as sent:
+        visitor.give(upright_landscape_of(sample_photo, tmp_path))
+    visitor.at("style")
+    body = sent.value.post_data_buffer
+    photo = Image.open(BytesIO(body[body.index(b"\xff\xd8\xff") :]))
+    assert photo.size == (1707, 2048)
+    assert not photo.getexif()
+
+
+def test_a_photo_travels_once(visitor: Any, studio: Any) -> None:
+    """The order names what the search for faces has received."""
+    sent: list[tuple[str, int]] = []
+    visitor.page.on(
+        "request",
+        lambda request: request.method == "POST" and sent.append((request.url, len(request.post_data_buffer or b""))),
+    )
+    visitor.order()
+    studio.painter.next_job()
+    (faces, photo_bytes), (convert, order_bytes) = sent
+    assert (faces, convert) == (f"{studio.url}/faces", f"{studio.url}/convert")
+    assert photo_bytes > visitor.sample_photo.stat().st_size
+    assert order_bytes < 4096
+
+
+def test_a_photo_that_is_not_there_any_more_is_sent_again(visitor: Any, studio: Any) -> None:
+    """Whoever orders a second portrait of it does not notice that the first one's end erased it."""
+    visitor.order()
+    studio.painter.finish(studio.painter.next_job(), "blue")
+    visitor.at("finished")
+    visitor.page.go_back()
+    visitor.at("style")
+    visitor.page.get_by_role("button", name="Draw my likeness").click()
+    studio.painter.finish(studio.painter.next_job(), "green")
+    visitor.at("finished")
+    visitor.sees_colour("img[slot=second]", (0, 128, 0))
+
+
+def test_the_upload_is_seen_to_advance(visitor: Any, tmp_path: Path) -> None:
+    """In megabytes and as a bar, over a line as slow as a phone's."""
+    noise = tmp_path / "noise.png"
+    Image.effect_noise((1100, 1100), 90).convert("RGB").save(noise)
+    session = visitor.page.context.new_cdp_session(visitor.page)
+    slow = {"offline": False, "latency": 20, "downloadThroughput": 200_000, "uploadThroughput": 400_000}
+    session.send("Network.emulateNetworkConditions", slow)
+    visitor.give(noise)
+    bar = visitor.page.get_by_role("progressbar", name="Upload")
+    visitor.page.wait_for_function("() => document.getElementById('upload-progress').value > 0.2")
+    expect(visitor.page.locator("#reading-text")).to_contain_text(
+        re.compile(r"Sending it to the studio: [\d.]+ of [\d.]+ MB")
+    )
+    expect(bar).to_be_visible()
+    visitor.at("trouble")
+
+
+def test_a_photo_that_this_browser_cannot_read_goes_as_it_is(visitor: Any, studio: Any, heic_photo: Path) -> None:
+    """HEIC in most; the studio reads it, and the faces are where they are in it."""
+    with visitor.page.expect_request(f"{studio.url}/faces") as sent:
+        visitor.give(heic_photo)
+    assert heic_photo.read_bytes() in sent.value.post_data_buffer
+    visitor.at("style")

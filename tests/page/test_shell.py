@@ -9,6 +9,7 @@ from axe_playwright_python.base import AXE_SCRIPT, AxeResults
 from playwright.sync_api import Page, expect
 
 from api.api_keys import create_key
+from core.jobs import JobKind
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -36,7 +37,6 @@ def test_every_step_is_accessible(welcome: Callable[..., Any], studio: Any, grou
     guest.give(landscape)
     guest.at("trouble")
     assert violations(guest.page) == ""
-    guest.page.get_by_role("button", name="Another photo").click()
     guest.give(group_photo)
     guest.at("faces")
     assert violations(guest.page) == ""
@@ -45,15 +45,29 @@ def test_every_step_is_accessible(welcome: Callable[..., Any], studio: Any, grou
     assert violations(guest.page) == ""
     guest.page.get_by_role("button", name="Draw my likeness").click()
     claim = studio.painter.next_job()
-    studio.painter.sketch(claim, 40, "red")
-    expect(guest.page.locator("#drawing-numbers")).to_contain_text("Sketch 40")
+    studio.painter.sketch(claim, 40, "red", drawing="blue")
+    expect(guest.page.locator("#sketch-small")).to_be_visible()
     assert violations(guest.page) == ""
-    studio.painter.finish(claim, "blue")
+    job = studio.painter.finish(claim, "blue")
     guest.at("finished")
     assert violations(guest.page) == ""
+    studio.painter.fail(studio.painter.next_job(JobKind.RESTYLE), "numerical_failure")
+    expect(guest.page.locator("#style-prints")).to_contain_text("Couldn’t be drawn")
+    guest.page.get_by_role("button", name="Portrait only").click()
+    assert violations(guest.page) == ""
+    guest.page.get_by_text("Couldn’t be drawn").first.click()
+    studio.painter.finish(studio.painter.next_job(JobKind.RESTYLE), "green")
     guest.page.get_by_role("button", name="My prints").click()
     expect(guest.page.locator(".history__open span")).to_contain_text("Erased in")
+    expect(guest.page.locator(".history__look")).to_be_visible()
     assert violations(guest.page) == ""
+    guest.page.keyboard.press("Escape")
+    link = guest.page.evaluate(
+        "async id => (await (await fetch(`jobs/${id}/share`, {method: 'POST'})).json()).url", job.id
+    )
+    friend = welcome(studio.url, link.removeprefix(studio.url))
+    friend.at("shared")
+    assert violations(friend.page) == ""
 
 
 def overflow(page: Page) -> list[int]:
@@ -75,6 +89,9 @@ def test_nothing_is_wider_than_a_phone(welcome: Callable[..., Any], studio: Any)
     studio.painter.finish(studio.painter.next_job(), "blue")
     guest.at("finished")
     assert overflow(guest.page) == [0, 0]
+    guest.page.get_by_role("button", name=re.compile("My prints")).click()
+    expect(guest.page.locator(".history__open span")).to_contain_text("Erased in")
+    assert overflow(guest.page) == [0, 0]
 
 
 def test_the_next_step_is_in_reach_of_a_thumb(welcome: Callable[..., Any], studio: Any) -> None:
@@ -91,6 +108,23 @@ def test_the_next_step_is_in_reach_of_a_thumb(welcome: Callable[..., Any], studi
     expect(guest.page.locator("#print-picture")).to_be_in_viewport(ratio=1)
 
 
+@pytest.mark.parametrize("size", [(320, 568), (390, 664)])
+def test_the_portrait_its_styles_and_the_download_are_in_sight_on_a_phone(
+    welcome: Callable[..., Any], studio: Any, size: tuple[int, int]
+) -> None:
+    """Together, without scrolling."""
+    guest = welcome(studio.url, has_touch=True, is_mobile=True, viewport={"width": size[0], "height": size[1]})
+    guest.order()
+    studio.painter.finish(studio.painter.next_job(), "blue")
+    guest.at("finished")
+    for part in ("#print-picture", "#download", "#portrait-only"):
+        expect(guest.page.locator(part)).to_be_in_viewport(ratio=1)
+    styles, bar = (guest.page.locator(part).bounding_box() for part in ("#style-prints img >> nth=0", "#download"))
+    assert styles is not None
+    assert bar is not None
+    assert styles["y"] + styles["height"] / 2 < bar["y"]
+
+
 def test_prints_hang_in_this_browser(visitor: Any, studio: Any) -> None:
     """After a reload, too; and only their numbers are kept here."""
     visitor.order()
@@ -99,12 +133,41 @@ def test_prints_hang_in_this_browser(visitor: Any, studio: Any) -> None:
     visitor.page.goto(studio.url)
     visitor.page.get_by_role("button", name=re.compile("My prints")).click()
     visitor.sees_colour("#history-list img", BLUE)
-    assert visitor.page.evaluate("Object.entries(localStorage)") == [
-        ["nigaoe.prints", f'[{{"id":"{job.id}","kin":[]}}]']
-    ]
+    assert re.sub(r'(?<="kin":\[)["\w,-]*', "", visitor.page.evaluate("localStorage.getItem('nigaoe.prints')")) == (
+        f'[{{"id":"{job.id}","kin":[]}}]'
+    )
+    assert visitor.page.evaluate("Object.keys(localStorage)") == ["nigaoe.prints"]
     visitor.page.get_by_role("button", name="Delete print 1").click()
     expect(visitor.page.locator("#history-empty")).to_be_visible()
     assert studio.painter.ordered() == []
+
+
+def test_every_look_hangs_among_the_prints(visitor: Any, studio: Any) -> None:
+    """Beside the first one of the same face, and can be opened from there."""
+    visitor.order()
+    studio.painter.finish(studio.painter.next_job(), "blue")
+    visitor.at("finished")
+    style = studio.styles[1]
+    look = studio.painter.finish(studio.painter.next_job(JobKind.RESTYLE, style=style), "green")
+    visitor.sees_colour(f"#style-prints label:has([value={style}]) img", (0, 128, 0))
+    visitor.page.goto(studio.url)
+    visitor.page.get_by_role("button", name=re.compile("My prints")).click()
+    visitor.sees_colour(".history__look img", (0, 128, 0))
+    visitor.page.locator(".history__look").first.click()
+    visitor.at("finished")
+    visitor.page.wait_for_url(re.compile(look.id))
+    visitor.sees_colour("img[slot=second]", (0, 128, 0))
+
+
+def test_another_browser_has_prints_of_its_own(visitor: Any, studio: Any, welcome: Callable[..., Any]) -> None:
+    """Neither its list nor the address shows what was ordered here."""
+    visitor.order()
+    job = studio.painter.finish(studio.painter.next_job(), "blue")
+    visitor.at("finished")
+    stranger = welcome(studio.url, f"/#{job.id}")
+    stranger.at("trouble")
+    expect(stranger.page.get_by_role("heading", name="This print is gone")).to_be_visible()
+    assert stranger.page.evaluate("async () => (await (await fetch('jobs')).json()).jobs") == []
 
 
 def test_a_print_that_is_being_drawn_has_its_place(visitor: Any, studio: Any) -> None:

@@ -39,24 +39,38 @@ export function authorization() {
 }
 
 /**
- * Run a request; where the API wants a key, ask for one and run it again.
+ * Run a request; where the API wants a key, or a cookie that has run out, see to that and run it again.
  *
  * @template T
  * @param {() => Promise<T>} send
  * @returns {Promise<T>}
  */
-export async function withKey(send) {
+export async function admitted(send) {
   try {
     return await send();
   } catch (error) {
-    if (!(error instanceof Problem) || error.status !== 401) throw error;
+    if (!(error instanceof Problem)) throw error;
+    if (error.code === "anonymous_refused") return withNewCookie(send);
+    if (error.status !== 401) throw error;
     const refused = sessionStorage.getItem(KEY_STORED_AS) !== null;
     sessionStorage.removeItem(KEY_STORED_AS);
     const key = await askForKey(refused);
     if (!key) throw error;
     sessionStorage.setItem(KEY_STORED_AS, key);
-    return withKey(send);
+    return admitted(send);
   }
+}
+
+/**
+ * The page itself brings the cookie that keeps this browser's drawings apart from other people's.
+ *
+ * @template T
+ * @param {() => Promise<T>} send
+ * @returns {Promise<T>}
+ */
+async function withNewCookie(send) {
+  await fetch(address("./"), { cache: "no-store" });
+  return send();
 }
 
 /**
@@ -86,7 +100,7 @@ async function problemOf(response) {
  * @returns {Promise<Response>}
  */
 export function request(path, { passes = [], ...init } = {}) {
-  return withKey(async () => {
+  return admitted(async () => {
     let response;
     try {
       response = await fetch(address(path), { ...init, headers: { ...authorization(), ...init.headers } });
@@ -115,6 +129,33 @@ export async function getJob(id, signal) {
  */
 export async function eraseJobs(ids) {
   await Promise.all(ids.map((id) => request(`jobs/${encodeURIComponent(id)}`, { method: "DELETE" })));
+}
+
+/** @returns {Promise<import("./types.js").Job[]>} The newest of this browser's jobs, or of the key's owner. */
+export async function listJobs() {
+  return (await (await request("jobs?limit=100")).json()).jobs;
+}
+
+/**
+ * The address that shows a drawing to whoever has it.
+ *
+ * @param {string} id
+ * @returns {Promise<string>}
+ */
+export async function shareJob(id) {
+  return (await (await request(`jobs/${encodeURIComponent(id)}/share`, { method: "POST" })).json()).url;
+}
+
+/**
+ * A drawing that somebody else has shared.
+ *
+ * @param {string} id
+ * @param {string} signature
+ * @param {AbortSignal} signal
+ * @returns {Promise<import("./types.js").SharedDrawing>}
+ */
+export async function getShared(id, signature, signal) {
+  return (await request(`shared/${encodeURIComponent(id)}?signature=${encodeURIComponent(signature)}`, { signal })).json();
 }
 
 /** @returns {Promise<{default: string, styles: import("./types.js").Style[]}>} */

@@ -1,6 +1,8 @@
 // @ts-check
 // Photo and drawing under one movable line: img-comparison-slider, made a slider for keyboards and screen readers, too.
 
+import { byId } from "./elements.js";
+
 /** @type {Record<string, (value: number) => number>} */
 const KEYS = {
   ArrowLeft: (value) => value - 5,
@@ -25,13 +27,31 @@ export class Comparison {
     this.slider.tabIndex = 0;
     this.slider.setAttribute("keyboard", "disabled"); // Its own keys move only while held; ours take steps.
     this.slider.setAttribute("role", "slider");
-    this.slider.setAttribute("aria-label", "Compare the photo with the portrait");
     this.slider.setAttribute("aria-valuemin", "0");
     this.slider.setAttribute("aria-valuemax", "100");
     this.slider.append(this.before, this.after, grip());
     this.slider.addEventListener("slide", () => this.tell());
     this.slider.addEventListener("keydown", (event) => this.press(event));
-    container.replaceChildren(this.slider, ...this.tags);
+    this.whole = document.createElement("img");
+    this.whole.alt = "Your portrait";
+    this.toggle = byId("portrait-only");
+    this.toggle.addEventListener("click", () => this.setAlone(!this.isAlone));
+    container.replaceChildren(this.slider, this.whole, ...this.tags);
+    this.hideBefore();
+  }
+
+  /** @param {boolean} alone Whether the portrait is shown without anything to compare it with. */
+  setAlone(alone) {
+    this.isAlone = alone;
+    this.whole.hidden = !alone;
+    for (const part of [this.slider, ...this.tags]) part.hidden = alone;
+    this.toggle.setAttribute("aria-pressed", String(alone));
+  }
+
+  /** There is nothing to compare the portrait with. */
+  hideBefore() {
+    this.toggle.hidden = true;
+    this.setAlone(true);
   }
 
   /**
@@ -43,12 +63,15 @@ export class Comparison {
     this.before.alt = `The ${name}`;
     this.beforeName = name;
     this.tags[0].textContent = name;
-    this.tell();
+    this.toggle.hidden = false;
+    this.slider.setAttribute("aria-label", `Compare the ${name} with the portrait`);
+    this.setAlone(false);
+    this.reveal();
   }
 
   /** @param {string} url */
   showAfter(url) {
-    this.after.src = url;
+    this.after.src = this.whole.src = url;
     this.tags[1].textContent = "portrait";
   }
 

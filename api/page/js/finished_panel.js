@@ -9,30 +9,37 @@ import { rememberKin } from "./history_store.js";
 import { fetchResult } from "./pictures.js";
 import { Restyler, lookOf, originOf } from "./restyling.js";
 import { canShare, download, share } from "./sharing.js";
-import { markStyle, showStyleCards } from "./style_cards.js";
+import { StylePrints } from "./style_prints.js";
 import { troubleOf } from "./problem_text.js";
+
+/** The sliders, named like the options of a restyle. */
+const SHARES = /** @type {const} */ (["degree", "truncation", "colours"]);
+
+/**
+ * @typedef {object} Watcher
+ * @property {(id: string) => void} onShow Told which drawing is the large one.
+ * @property {(ids: string[]) => Promise<void>} onDelete Erases the drawing and all that were made from it.
+ */
 
 export class FinishedPanel {
   /**
    * @param {import("./print_frame.js").PrintFrame} frame
    * @param {import("./types.js").Style[]} styles
-   * @param {(ids: string[]) => Promise<void>} onDelete Erases the drawing and all that were made from it.
+   * @param {Watcher} watcher
    */
-  constructor(frame, styles, onDelete) {
+  constructor(frame, styles, { onShow, onDelete }) {
     this.frame = frame;
     this.styles = styles;
-    this.degree = byId("degree", HTMLInputElement);
-    this.truncation = byId("truncation", HTMLInputElement);
-    this.colours = byId("colours", HTMLInputElement);
+    this.onShow = onShow;
     /** @type {Restyler | null} */
     this.restyler = null;
-    /** @type {string | null} The photo's cut-out, or what the person looks like in the generator's eyes. */
+    /** @type {string | null} The photo's cut-out. */
     this.beforeUrl = null;
-    byId("style-change").hidden = styles.length < 2; // With one there is nothing to change to.
-    showStyleCards(byId("style-change"), styles, { chosen: "", onChoose: (name) => this.change({ style: name }) });
-    this.degree.addEventListener("input", () => this.change({ degree: this.degree.valueAsNumber / 100 }));
-    this.truncation.addEventListener("input", () => this.change({ truncation: this.truncation.valueAsNumber / 100 }));
-    this.colours.addEventListener("input", () => this.change({ colours: this.colours.valueAsNumber / 100 }));
+    this.prints = new StylePrints(byId("style-prints"), styles, (style) => this.change({ style }));
+    for (const share of SHARES) {
+      const slider = byId(share, HTMLInputElement);
+      slider.addEventListener("input", () => this.change({ [share]: slider.valueAsNumber / 100 }));
+    }
     byId("download").addEventListener("click", () => download(this.drawing()));
     byId("share").addEventListener("click", async () => this.tell(await share(this.drawing())));
     byId("delete").addEventListener("click", () => this.erase(onDelete));
@@ -53,19 +60,20 @@ export class FinishedPanel {
     this.close();
     this.disarm();
     this.tell("");
-    const first = { job, picture: await fetchResult(job) };
+    const first = { job, picture: await fetchResult(job.links) };
     const origin = await originOf(job);
     this.report = origin.report;
     this.kin = new Set([origin.id, job.id]);
-    this.restyler = new Restyler({ ...first, job: { ...job, links: origin.links, id: origin.id } }, (id) => {
+    const restyler = new Restyler(origin, first, (id) => {
       this.kin?.add(id);
       rememberKin(origin.id, id);
     });
-    this.look = lookOf(job);
+    this.restyler = restyler;
     this.put(first);
     this.beforeUrl = cropUrl;
     if (cropUrl) this.frame.comparison.showBefore(cropUrl, "photo");
-    else this.showReconstruction(this.restyler, first);
+    else this.frame.comparison.hideBefore();
+    this.prints.open(restyler).then(() => cropUrl || this.showPerson(restyler, first));
   }
 
   /**
@@ -74,11 +82,11 @@ export class FinishedPanel {
    * @param {Restyler} restyler
    * @param {import("./restyling.js").Drawing} first
    */
-  async showReconstruction(restyler, first) {
-    this.frame.comparison.showBefore(first.picture.url, "portrait");
+  async showPerson(restyler, first) {
     try {
+      if (this.restyler !== restyler) return;
       const person = await restyler.make({ ...lookOf(first.job), degree: 0 });
-      if (this.restyler === restyler) this.frame.comparison.showBefore(person.picture.url, "as a person");
+      if (this.restyler === restyler) this.frame.comparison.showBefore(person.picture.url, "person");
     } catch {
       // The comparison is a gift here; without it the portrait itself is shown, whole.
     }
@@ -96,7 +104,9 @@ export class FinishedPanel {
       this.put(drawing);
       this.tell("");
       announce("Redrawn.");
+      if (change.style) this.prints.draw(change.style); // In its place it may have failed before.
     } catch (error) {
+      if (!this.restyler) return;
       const code = error instanceof Error && "code" in error ? String(error.code) : "internal";
       const { title, text } = troubleOf({ code, message: error instanceof Error ? error.message : "" });
       this.look = lookOf(this.drawing().job);
@@ -111,25 +121,20 @@ export class FinishedPanel {
     this.look = lookOf(drawing.job);
     this.showLook(this.look);
     this.frame.comparison.showAfter(drawing.picture.url);
-    const title =
-      this.styles.find(({ name }) => name === drawing.job.options.style)?.title ?? drawing.job.options.style;
-    const share = Math.round(drawing.job.options.degree * 100);
-    this.frame.showComparison(share === 100 ? title : `${title} · ${share} %`);
-    byId("finished-facts").textContent = factsOf({
-      ...drawing.job,
-      report: drawing.job.report?.steps ? drawing.job.report : (this.report ?? null),
-    });
+    this.frame.showComparison(captionOf(drawing.job.options, this.styles));
+    const report = drawing.job.report?.steps ? drawing.job.report : (this.report ?? null);
+    byId("finished-facts").textContent = factsOf({ ...drawing.job, report });
+    this.onShow(drawing.job.id);
   }
 
   /** @param {import("./restyling.js").Look} look */
-  showLook({ style, degree, truncation, colours }) {
-    this.degree.valueAsNumber = Math.round(degree * 100);
-    this.truncation.valueAsNumber = Math.round(truncation * 100);
-    this.colours.valueAsNumber = Math.round(colours * 100);
-    byId("degree-value").textContent = `${Math.round(degree * 100)} %`;
-    byId("truncation-value").textContent = `${Math.round(truncation * 100)} %`;
-    byId("colours-value").textContent = `${Math.round(colours * 100)} %`;
-    markStyle(byId("style-change"), style);
+  showLook(look) {
+    for (const share of SHARES) {
+      const percent = Math.round(look[share] * 100);
+      byId(share, HTMLInputElement).valueAsNumber = percent;
+      byId(`${share}-value`).textContent = `${percent} %`;
+    }
+    this.prints.mark(look.style);
   }
 
   /**
@@ -142,6 +147,7 @@ export class FinishedPanel {
     if (!button.dataset.armed) {
       button.dataset.armed = "yes";
       setLabel(button, "Really delete?");
+      this.tell("This erases the face and every drawing of it.");
       button.addEventListener("blur", () => this.disarm(), { once: true });
       return;
     }
@@ -150,26 +156,37 @@ export class FinishedPanel {
   }
 
   disarm() {
+    if (byId("delete").dataset.armed) this.tell("");
     delete byId("delete").dataset.armed;
     setLabel(byId("delete"), "Delete");
   }
 
   /** @param {string} text Beside the look's controls; empty: nothing to say. */
   tell(text) {
-    const line = byId("restyling");
-    line.hidden = !text;
-    line.textContent = text;
+    byId("restyling").textContent = text;
     if (text) announce(text);
   }
 
   /** Let go of the pictures. */
   close() {
+    this.prints.close();
     this.restyler?.close();
     this.restyler = null;
     this.shown = undefined;
     if (this.beforeUrl) URL.revokeObjectURL(this.beforeUrl);
     this.beforeUrl = null;
   }
+}
+
+/**
+ * @param {{style: string, degree: number}} look
+ * @param {import("./types.js").Style[]} styles
+ * @returns {string} "Anime", "Anime · 70 %".
+ */
+export function captionOf({ style, degree }, styles) {
+  const title = styles.find(({ name }) => name === style)?.title ?? style;
+  const share = Math.round(degree * 100);
+  return share === 100 ? title : `${title} · ${share} %`;
 }
 
 /**

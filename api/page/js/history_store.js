@@ -4,7 +4,7 @@
 const STORED_AS = "nigaoe.prints";
 const LONGEST = 24;
 
-/** @typedef {{id: string, kin: string[]}} Entry `kin`: jobs made from it by restyling, erased together with it. */
+/** @typedef {{id: string, kin: string[]}} Entry A face; `kin`: its other looks, made by restyling and erased with it. */
 
 /** @returns {Entry[]} Newest first. */
 export function remembered() {
@@ -29,12 +29,14 @@ export function remember(id) {
  * @param {string} kin
  */
 export function rememberKin(id, kin) {
+  if (kin === id) return; // Its own look was asked for again.
   store(remembered().map((entry) => (entry.id === id ? { id, kin: [...new Set([...entry.kin, kin])] } : entry)));
 }
 
 /** @param {string[]} ids */
 export function forget(ids) {
-  store(remembered().filter((entry) => !ids.includes(entry.id)));
+  const left = remembered().filter((entry) => !ids.includes(entry.id));
+  store(left.map(({ id, kin }) => ({ id, kin: kin.filter((look) => !ids.includes(look)) })));
 }
 
 /** @param {() => void} listener Called when this tab or another one changes what is remembered. */

@@ -2,6 +2,7 @@
 // Following a job to its end: by server-sent events while they flow, by asking where they do not.
 
 import { Problem, getJob, request } from "./api_client.js";
+import { faltered, heard, studioBack, whileAnswering } from "./connection.js";
 import { readEvents } from "./event_stream.js";
 import { pause } from "./pause.js";
 
@@ -12,10 +13,16 @@ const LONG_POLL_SECONDS = 20;
 const LONGEST_PAUSE_SECONDS = 15;
 
 /**
+ * @typedef {object} Sketch
+ * @property {Blob} picture What the search has found so far.
+ * @property {Blob | null} drawing What the style makes of it, where the search itself is not drawn.
+ */
+
+/**
  * @typedef {object} Watch
  * @property {(job: import("./types.js").Job) => void} job
  * @property {(progress: import("./types.js").Progress) => void} progress
- * @property {(picture: Blob) => void} preview
+ * @property {(sketch: Sketch) => void} preview
  */
 
 /** @param {import("./types.js").Job} job */
@@ -31,37 +38,63 @@ export function hasEnded(job) {
  * @throws {Problem} The job is unknown: deleted, expired, or never made.
  */
 export async function followJob(id, watch, signal) {
-  const follower = new Follower(id, watch, signal);
+  const follower = new Follower(id, watch);
   for (let failures = 0; ;) {
+    const attempt = new AbortController();
+    const silent = whileAnswering(AbortSignal.any([signal, attempt.signal]));
+    follower.signal = AbortSignal.any([signal, attempt.signal, silent]);
     try {
       const job = failures < STREAM_TRIES ? await follower.stream(() => (failures = 0)) : await follower.poll();
       if (job) return job;
     } catch (error) {
-      const passing = error instanceof Problem && (error.status === 0 || error.status === 429 || error.status >= 500);
-      if (!passing) throw error;
-      failures += 1;
-      await pause(Math.min(error.retryAfter ?? 2 ** (failures - 1), LONGEST_PAUSE_SECONDS), signal);
+      signal.throwIfAborted();
+      attempt.abort();
+      if (!silent.aborted) await afterFailure(error, (failures += 1), signal);
+      else await studioBack(signal);
+    } finally {
+      attempt.abort();
     }
   }
+}
+
+/**
+ * Wait until another try makes sense.
+ *
+ * @param {unknown} error
+ * @param {number} failures In a row.
+ * @param {AbortSignal} signal
+ * @throws What will not pass.
+ */
+async function afterFailure(error, failures, signal) {
+  if (!(error instanceof Problem) || !isPassing(error.status)) throw error;
+  if (error.status >= 500) faltered();
+  await pause(Math.min(error.retryAfter ?? 2 ** (failures - 3), LONGEST_PAUSE_SECONDS), signal);
+  if (error.status === 0) await studioBack(signal);
+}
+
+/** @param {number} status */
+function isPassing(status) {
+  return status === 0 || status === 429 || status >= 500;
 }
 
 class Follower {
   /**
    * @param {string} id
    * @param {Watch} watch
-   * @param {AbortSignal} signal
    */
-  constructor(id, watch, signal) {
+  constructor(id, watch) {
     this.path = `jobs/${encodeURIComponent(id)}`;
     this.id = id;
     this.watch = watch;
-    this.signal = signal;
+    /** Ends the present attempt. @type {AbortSignal} */
+    this.signal = new AbortController().signal;
     this.lastEventId = "";
   }
 
   /** @returns {Promise<import("./types.js").Job>} */
   async look() {
     const job = await getJob(this.id, this.signal);
+    heard();
     this.watch.job(job);
     return job;
   }
@@ -96,9 +129,10 @@ class Follower {
     try {
       for await (const event of readEvents(body)) {
         onAlive();
+        heard();
         this.lastEventId = event.id || this.lastEventId;
         if (event.kind === "progress") this.watch.progress(event.data);
-        if (event.kind === "preview") this.watch.preview(pictureOf(event.data));
+        if (event.kind === "preview") this.watch.preview(sketchOf(event.data));
         if (event.kind === "state") {
           const job = await this.look();
           if (hasEnded(job)) return job;
@@ -125,6 +159,7 @@ class Follower {
         headers: etag ? { "If-None-Match": etag } : {},
         passes: [304],
       });
+      heard();
       etag = response.headers.get("ETag") ?? etag;
       if (response.status === 304) continue;
       /** @type {import("./types.js").Job} */
@@ -137,10 +172,21 @@ class Follower {
 }
 
 /**
- * @param {{image: string, content_type: string}} preview
+ * @param {{image: string, drawing?: string | null, content_type: string}} preview
+ * @returns {Sketch}
+ */
+function sketchOf({ image, drawing, content_type }) {
+  return {
+    picture: pictureOf(image, content_type),
+    drawing: drawing ? pictureOf(drawing, content_type) : null,
+  };
+}
+
+/**
+ * @param {string} base64
+ * @param {string} type
  * @returns {Blob}
  */
-function pictureOf({ image, content_type }) {
-  const bytes = Uint8Array.from(atob(image), (letter) => letter.charCodeAt(0));
-  return new Blob([bytes], { type: content_type });
+function pictureOf(base64, type) {
+  return new Blob([Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))], { type });
 }

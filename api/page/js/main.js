@@ -4,17 +4,16 @@
 import "../vendor/img-comparison-slider/index.js";
 import { getStyles } from "./api_client.js";
 import { watchCamera } from "./camera_dialog.js";
-import { watchConnection } from "./connection_banner.js";
+import { watchConnection } from "./connection.js";
 import { watchDialogs } from "./dialogs.js";
 import { byId } from "./elements.js";
-import { watchHistoryDrawer } from "./history_drawer.js";
+import { HistoryDrawer } from "./history_drawer.js";
 import { watchIntake } from "./photo_intake.js";
 import { currentStep, showWelcome } from "./steps.js";
 import { Studio } from "./studio.js";
 import { tryAgainAfter } from "./trouble_panel.js";
 import { hangPrints } from "./welcome_prints.js";
 
-const JOB_ID = /^#([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
 /** While one of these is open, a dropped or pasted photo would throw away what the user waits for. */
 const BUSY_STEPS = ["reading", "drawing"];
 
@@ -31,28 +30,30 @@ async function fetchStyles() {
   }
 }
 
-/** @param {Studio} studio */
-function openNamedPrint(studio) {
-  const [, id] = JOB_ID.exec(location.hash) ?? [];
-  if (id) studio.open(id);
+/** Leave the page's address alone: it names the print. */
+function watchSkipLink() {
+  byId("skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    byId("main").focus();
+  });
 }
 
 watchDialogs();
+watchSkipLink();
 watchConnection();
-const shelf = await fetchStyles();
-const studio = new Studio(shelf);
+const { styles } = await fetchStyles();
+const studio = new Studio(styles);
 const isOpen = () => !document.querySelector("dialog[open]") && !BUSY_STEPS.includes(currentStep() ?? "");
-hangPrints(shelf.styles);
+hangPrints(styles);
 watchIntake((file) => studio.receive(file), isOpen);
 watchCamera((file) => studio.receive(file));
-watchHistoryDrawer(
-  (id) => studio.open(id),
-  (ids) => studio.jobId && ids.includes(studio.jobId) && studio.restart(),
-);
+new HistoryDrawer(styles, {
+  onOpen: (id) => studio.open(id),
+  onErased: (ids) => studio.jobId && ids.includes(studio.jobId) && studio.leave(),
+});
 byId("brand").addEventListener("click", (event) => {
   event.preventDefault();
   studio.restart();
 });
-addEventListener("hashchange", () => openNamedPrint(studio));
-openNamedPrint(studio);
+studio.begin();
 document.documentElement.dataset.ready = "yes";

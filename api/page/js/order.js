@@ -1,7 +1,7 @@
 // @ts-check
-// From a file to a job: prepare the photo, find its faces, let one and a style be chosen, send the order.
+// From a file to a job: prepare the photo, send it once, let a face and a style be chosen, order the drawing.
 
-import { Problem } from "./api_client.js";
+import { Problem, request } from "./api_client.js";
 import { announce } from "./announcer.js";
 import { byId } from "./elements.js";
 import { offerFaces, withdrawFaces } from "./face_chooser.js";
@@ -9,7 +9,17 @@ import { preparePhoto } from "./photo_preparation.js";
 import { showStep } from "./steps.js";
 import { newIdempotencyKey, upload } from "./upload.js";
 
-/** @typedef {{photo: import("./types.js").Photo, face: import("./types.js").Face}} Sitter Whom to draw. */
+/**
+ * A photo with what is known of it, for as long as the visitor may come back to it.
+ *
+ * @typedef {object} Sitting
+ * @property {string} id Names it among the places of the visit.
+ * @property {import("./types.js").Photo} photo
+ * @property {import("./types.js").FoundFaces} found
+ */
+
+/** Answers of a studio that has not got the photo any more. */
+const PHOTO_IS_ELSEWHERE = ["photo_gone", "invalid_photo_token"];
 
 /**
  * @param {Blob} file
@@ -19,7 +29,7 @@ import { newIdempotencyKey, upload } from "./upload.js";
  */
 export async function readPhoto(file, frame, signal) {
   byId("reading-text").textContent = "Getting it ready.";
-  byId("upload-progress", HTMLProgressElement).value = 0;
+  byId("upload-progress").removeAttribute("value");
   showStep("reading");
   const photo = await preparePhoto(file);
   signal.throwIfAborted();
@@ -28,38 +38,56 @@ export async function readPhoto(file, frame, signal) {
 }
 
 /**
- * Find the faces; where there are several, wait for the user's choice.
+ * Send the photo, which the studio keeps for the order to come, and learn where its faces are.
  *
  * @param {import("./types.js").Photo} photo
+ * @param {AbortSignal} signal
+ * @returns {Promise<import("./types.js").FoundFaces>}
+ */
+export async function findFaces(photo, signal) {
+  showUpload(0, photo.blob.size);
+  showStep("reading");
+  const onProgress = (/** @type {number} */ fraction) => showUpload(fraction, photo.blob.size);
+  /** @type {import("./types.js").FoundFaces} */
+  const found = await upload("faces", photo, { fields: { keep: "true" }, signal, onProgress });
+  if (found.faces.length === 0) throw new Problem(422, { code: "no_face" });
+  return found;
+}
+
+/**
+ * @param {number} fraction
+ * @param {number} bytes
+ */
+function showUpload(fraction, bytes) {
+  const bar = byId("upload-progress", HTMLProgressElement);
+  if (fraction < 1) {
+    bar.value = fraction;
+    byId("reading-text").textContent = `Sending it to the studio: ${megabytes(fraction * bytes)} of ${megabytes(bytes)} MB.`;
+  } else {
+    bar.removeAttribute("value");
+    byId("reading-text").textContent = "Looking for faces.";
+  }
+}
+
+/**
+ * The face to draw; where there are several, the user's choice.
+ *
+ * @param {Sitting} sitting
  * @param {import("./print_frame.js").PrintFrame} frame
  * @param {AbortSignal} signal
  * @returns {Promise<import("./types.js").Face>}
  */
-export async function chooseFace(photo, frame, signal) {
-  byId("reading-text").textContent = "Sending it to the studio.";
-  showStep("reading");
-  /** @type {import("./types.js").FoundFaces} */
-  const found = await upload("faces", photo, { signal, onProgress: showUpload });
-  if (found.faces.length === 0) throw new Problem(422, { code: "no_face" });
+export async function chooseFace({ photo, found }, frame, signal) {
   if (found.faces.length === 1) return found.faces[0];
   frame.fitUnseenPhoto(found);
   let chosen = found.faces[0];
   offerFaces(photo, found, (face) => (chosen = face));
-  byId("faces-text").textContent = `There are ${found.faces.length} faces in the photo. Press the one to draw.`;
+  byId("faces-text").textContent = `There are ${found.faces.length} faces in the photo. Tap the one to draw.`;
   showStep("faces");
   announce(`${found.faces.length} faces found. Choose one.`);
   await pressed("confirm-face", signal);
   withdrawFaces();
   return chosen;
-}
-
-/** @param {number} fraction */
-function showUpload(fraction) {
-  byId("upload-progress", HTMLProgressElement).value = fraction;
-  if (fraction >= 1) {
-    byId("reading-text").textContent = "Looking for faces.";
-    byId("upload-progress").removeAttribute("value");
-  }
 }
 
 /**
@@ -79,14 +107,38 @@ export async function chooseOptions(chosenStyle, signal) {
 /**
  * A sender of one order. Calling it again after a lost answer does not make a second job.
  *
- * @param {Sitter} sitter
+ * @param {Sitting} sitting
+ * @param {import("./types.js").Face} face
  * @param {Record<string, string>} fields
  * @returns {(signal: AbortSignal) => Promise<import("./types.js").Job>}
  */
-export function orderFor({ photo, face }, fields) {
+export function orderFor({ photo, found }, face, fields) {
   const headers = { "Idempotency-Key": newIdempotencyKey() };
   const all = { ...fields, face: face.token ?? String(face.index) };
-  return (signal) => upload("convert", photo, { fields: all, headers, signal });
+  const whole = (/** @type {AbortSignal} */ signal) => upload("convert", photo, { fields: all, headers, signal });
+  return async (signal) => {
+    const token = found.photo_token;
+    if (!token) return whole(signal);
+    try {
+      return await orderKept({ ...all, photo_token: token }, headers, signal);
+    } catch (error) {
+      if (!(error instanceof Problem) || !PHOTO_IS_ELSEWHERE.includes(error.code)) throw error;
+      return whole(signal);
+    }
+  };
+}
+
+/**
+ * Order a drawing of a photo that is there already.
+ *
+ * @param {Record<string, string>} order
+ * @param {Record<string, string>} headers
+ * @param {AbortSignal} signal
+ * @returns {Promise<import("./types.js").Job>}
+ */
+async function orderKept(order, headers, signal) {
+  const isJson = { "Content-Type": "application/json", ...headers };
+  return (await request("convert", { method: "POST", headers: isJson, body: JSON.stringify(order), signal })).json();
 }
 
 /**
@@ -100,4 +152,9 @@ function pressed(button, signal) {
     byId(button).addEventListener("click", () => resolve(), { once: true, signal });
     signal.addEventListener("abort", () => reject(signal.reason), { once: true });
   });
+}
+
+/** @param {number} bytes */
+function megabytes(bytes) {
+  return (bytes / 1e6).toFixed(1);
 }

@@ -1,7 +1,6 @@
 // @ts-check
 // The ways a photo gets in: chosen, dropped anywhere, pasted, or the sample.
 
-import { address } from "./api_client.js";
 import { byId } from "./elements.js";
 
 const DRAGGING = "is-dragging";
@@ -11,8 +10,10 @@ const DRAGGING = "is-dragging";
  * @param {() => boolean} isOpen Whether a photo may come in now.
  */
 export function watchIntake(onPhoto, isOpen) {
-  watchInput("choose-photo", "photo-input", onPhoto);
-  watchInput(null, "capture-input", onPhoto);
+  watchInput("photo-input", onPhoto);
+  watchInput("capture-input", onPhoto);
+  for (const button of document.querySelectorAll('#choose-photo, [data-do="choose"]'))
+    button.addEventListener("click", () => byId("photo-input").click());
   watchDrops(onPhoto, isOpen);
   document.addEventListener("paste", (event) => {
     const file = pictureIn(event.clipboardData);
@@ -22,13 +23,11 @@ export function watchIntake(onPhoto, isOpen) {
 }
 
 /**
- * @param {string | null} button
  * @param {string} input
  * @param {(file: File) => void} onPhoto
  */
-function watchInput(button, input, onPhoto) {
+function watchInput(input, onPhoto) {
   const chooser = byId(input, HTMLInputElement);
-  if (button) byId(button).addEventListener("click", () => chooser.click());
   chooser.addEventListener("change", () => {
     const file = chooser.files?.[0];
     chooser.value = ""; // The same file again is a change, too.
@@ -68,6 +67,6 @@ function pictureIn(clipboard) {
 
 /** @returns {Promise<File>} */
 async function fetchSample() {
-  const response = await fetch(address("sample.jpg"));
+  const response = await fetch(new URL("../sample.jpg", import.meta.url));
   return new File([await response.blob()], "sample.jpg", { type: "image/jpeg" });
 }

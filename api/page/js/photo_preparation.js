@@ -1,14 +1,18 @@
 // @ts-check
-// Making a chosen file ready to travel: a huge photo is reduced here, which spares the phone's upload and leaves its
+// Making a chosen file ready to travel: a large photo is reduced here, which spares the phone's upload and leaves its
 // metadata (place, time, device) at home.
 
-const LONGEST_SIDE = 2400;
-const LARGE_BYTES = 3 * 2 ** 20;
+/**
+ * Faces are looked for in 1024 pixels, and in 1600 where none was found (faces/detect.py); beyond that only the cut of a
+ * small face gains, and this leaves 200 pixels to one a tenth as wide as the photo.
+ */
+const LONGEST_SIDE = 2048;
+const LARGE_BYTES = 1.5 * 2 ** 20;
 const JPEG_QUALITY = 0.92;
 
 /**
  * @param {Blob & {name?: string}} file
- * @returns {Promise<import("./types.js").Photo>}
+ * @returns {Promise<import("./types.js").Photo>} The file as it is where it is small, or this browser cannot read it.
  */
 export async function preparePhoto(file) {
   const name = file.name || "photo";
@@ -34,18 +38,34 @@ async function decode(file) {
 }
 
 /**
+ * Reduce by halves and the rest: browsers that look at four pixels only would skip the others at a larger step.
+ *
  * @param {ImageBitmap} bitmap
  * @param {number} scale
+ * @returns {HTMLCanvasElement}
  */
 function drawn(bitmap, scale) {
+  const [width, height] = [Math.round(bitmap.width * scale), Math.round(bitmap.height * scale)];
+  /** @type {ImageBitmap | HTMLCanvasElement} */
+  let picture = bitmap;
+  while (picture.width > 2 * width) picture = resized(picture, Math.ceil(picture.width / 2), Math.ceil(picture.height / 2));
+  return resized(picture, width, height);
+}
+
+/**
+ * @param {ImageBitmap | HTMLCanvasElement} picture
+ * @param {number} width
+ * @param {number} height
+ */
+function resized(picture, width, height) {
   const canvas = document.createElement("canvas");
-  canvas.width = Math.round(bitmap.width * scale);
-  canvas.height = Math.round(bitmap.height * scale);
+  canvas.width = width;
+  canvas.height = height;
   const brush = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   brush.fillStyle = "#fff"; // Under what is transparent.
-  brush.fillRect(0, 0, canvas.width, canvas.height);
+  brush.fillRect(0, 0, width, height);
   brush.imageSmoothingQuality = "high";
-  brush.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  brush.drawImage(picture, 0, 0, width, height);
   return canvas;
 }
 

@@ -10,12 +10,12 @@ import { Problem, request } from "./api_client.js";
  */
 
 /**
- * @param {import("./types.js").Job} job A succeeded one.
+ * @param {{result: string | null, result_png: string | null}} links Of a drawing that has succeeded.
  * @param {AbortSignal} [signal]
  * @returns {Promise<Picture>}
  */
-export async function fetchResult(job, signal) {
-  const link = job.links.result_png ?? job.links.result;
+export async function fetchResult(links, signal) {
+  const link = links.result_png ?? links.result;
   if (!link) throw new Problem(404, { code: "no_such_result", title: "There is no picture" });
   try {
     const blob = await (await request(link, { signal })).blob();

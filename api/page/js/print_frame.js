@@ -5,6 +5,7 @@ import { PORTRAIT, drawAligned } from "./alignment.js";
 import { Comparison } from "./comparison.js";
 import { byId } from "./elements.js";
 import { encoded } from "./photo_preparation.js";
+import { Sketches } from "./sketches.js";
 
 /** @typedef {"photo" | "preview" | "compare"} Layer */
 
@@ -14,9 +15,8 @@ export class PrintFrame {
     this.photoView = byId("photo-view", HTMLImageElement);
     this.crop = byId("crop-view", HTMLCanvasElement);
     this.inset = byId("crop-inset", HTMLCanvasElement);
-    this.sketches = [byId("preview-back", HTMLImageElement), byId("preview-front", HTMLImageElement)];
-    this.isTurning = false;
-    this.sitting = 0; // Counts whom sketches are of: a late one of another face is not shown.
+    this.large = new Sketches(byId("sketch-large"));
+    this.small = new Sketches(byId("sketch-small"));
   }
 
   /**
@@ -26,6 +26,7 @@ export class PrintFrame {
   show(shown, caption) {
     for (const layer of ["photo", "preview", "compare"]) byId(`${layer}-layer`).hidden = layer !== shown;
     byId("print").classList.toggle("is-finished", shown === "compare");
+    byId("portrait-only-place").hidden = shown !== "compare";
     this.inset.hidden = shown !== "preview" || this.crop.hidden;
     byId("print-caption").textContent = caption;
   }
@@ -51,8 +52,8 @@ export class PrintFrame {
    * @param {import("./alignment.js").Alignment | null} [alignment] Of the style that will draw it.
    */
   showCrop(photo, face, alignment) {
-    this.sitting += 1;
-    for (const sketch of this.sketches) sketch.hidden = true;
+    this.large.clear();
+    this.small.clear();
     this.crop.hidden = !photo?.bitmap || !face;
     if (photo?.bitmap && face) {
       for (const canvas of [this.crop, this.inset]) drawAligned(canvas, photo.bitmap, face, alignment ?? PORTRAIT);
@@ -80,31 +81,13 @@ export class PrintFrame {
   }
 
   /**
-   * Fade to a newer sketch; one that comes while the last is still fading in is left out.
+   * The newest sketch: what the style makes of the likeness, and in its corner the likeness itself.
    *
-   * @param {Blob} picture
+   * @param {import("./job_follower.js").Sketch} sketch
    */
-  async showSketch(picture) {
-    if (this.isTurning) return;
-    this.isTurning = true;
-    const { sitting } = this;
-    const [back, front] = this.sketches;
-    const url = URL.createObjectURL(picture);
-    try {
-      front.src = url;
-      await front.decode();
-      if (sitting !== this.sitting) return;
-      front.hidden = false;
-      front.parentElement?.insertBefore(front, byId("preview-layer").querySelector(".ink"));
-      await front.animate([{ opacity: 0 }, { opacity: 1 }], { duration: 450 }).finished;
-      back.hidden = true;
-      this.sketches = [front, back];
-    } catch {
-      front.hidden = true; // A sketch that cannot be shown is no loss: the next one comes.
-    } finally {
-      URL.revokeObjectURL(url);
-      this.isTurning = false;
-    }
+  showSketch({ picture, drawing }) {
+    this.large.show(drawing ?? picture);
+    if (drawing) this.small.show(picture);
   }
 
   /** @param {string} caption */

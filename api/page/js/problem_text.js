@@ -27,13 +27,15 @@ const PHOTO = {
   invalid_image: ["This photo cannot be used", "Choose another one."],
   face_error: ["This face cannot be used", "Choose a clearer photo, taken from the front."],
   unknown_job: ["This print is gone", "It was deleted, or its time was over. A new one is soon drawn."],
+  invalid_link: ["This link is not whole", "Part of it got lost on the way. Ask for it again, and copy all of it."],
   expired: ["It waited too long", "The studio was too busy to draw this in time. Send the photo once more."],
 };
 
 /** @type {Record<string, [title: string, text: string]>} The moment is at fault: trying again may help. */
 const MOMENT = {
-  network: ["The studio is out of reach", "Check your connection. As soon as you are online, try again."],
+  network: ["The studio is out of reach", "Check your connection. As soon as it is back, this goes on by itself."],
   queue_full: ["The studio is full", "Many people are waiting. Your photo stays here and is sent when there is room."],
+  uploads_full: ["The studio is full", "Many photos are arriving at once. Yours stays here and is sent when there is room."],
   quota_exceeded: [
     "One at a time, please",
     "You have as many drawings under way as you may. It goes on when one is ready.",
@@ -58,6 +60,11 @@ const MOMENT = {
     "It was made by another hand. Draw the photo anew to have it in this style.",
   ],
   no_such_result: ["The sketches are gone", "What this print was made from has been erased. Draw the photo anew."],
+  anonymous_refused: [
+    "Cookies are needed here",
+    "A small cookie keeps your drawings apart from other people’s. Allow it for this page, and try again.",
+  ],
+  cross_origin: ["Please open the page itself", "This studio only takes orders from its own page. Open it in a tab of its own."],
   unauthorized: ["This studio needs a key", "Ask whoever runs it for one."],
 };
 

@@ -24,20 +24,21 @@ const DEAF = { job() {}, progress() {}, preview() {} };
 
 export class Restyler {
   /**
-   * @param {Drawing} first The drawing that all others are made from.
+   * @param {import("./types.js").Job} origin The job that the face was found by.
+   * @param {Drawing} first A drawing of it that is there already.
    * @param {(id: string) => void} onMade Told of every job made, so that it can be deleted with the first.
    */
-  constructor(first, onMade) {
-    this.parent = first.job;
+  constructor(origin, first, onMade) {
+    this.origin = origin;
     this.onMade = onMade;
-    /** @type {Map<string, Drawing>} */
-    this.made = new Map([[nameOf(lookOf(first.job)), first]]);
+    /** @type {Map<string, Promise<Drawing>>} */
+    this.made = new Map([[nameOf(lookOf(first.job)), Promise.resolve(first)]]);
     this.turn = new AbortController();
-    this.failures = 0;
+    this.closed = new AbortController();
   }
 
   /**
-   * The drawing in another look; a newer call ends an older one that has not been answered.
+   * The drawing in another look, once no newer one has been asked for.
    *
    * @param {Look} look
    * @returns {Promise<Drawing | null>} Null: a newer call came.
@@ -46,58 +47,74 @@ export class Restyler {
     this.turn.abort();
     this.turn = new AbortController();
     const { signal } = this.turn;
-    const known = this.made.get(nameOf(look));
+    try {
+      if (!this.made.has(nameOf(look))) await pause(REST_SECONDS, signal);
+      const drawing = await this.make(look);
+      return signal.aborted ? null : drawing;
+    } catch (error) {
+      if (signal.aborted) return null;
+      throw error;
+    }
+  }
+
+  /**
+   * Make a drawing whatever else is asked for meanwhile; one that is there or under way is not made again.
+   *
+   * @param {Look} look
+   * @returns {Promise<Drawing>}
+   */
+  make(look) {
+    const name = nameOf(look);
+    const known = this.made.get(name);
     if (known) return known;
-    for (let rest = REST_SECONDS; ;) {
+    const drawing = this.persist(look);
+    this.made.set(name, drawing);
+    drawing.catch(() => this.made.delete(name)); // The next who asks tries again.
+    return drawing;
+  }
+
+  /**
+   * @param {Look} look
+   * @returns {Promise<Drawing>}
+   */
+  async persist(look) {
+    for (;;) {
       try {
-        await pause(rest, signal);
-        const drawing = await this.make(look, signal);
-        return signal.aborted ? null : drawing;
+        return await this.order(look);
       } catch (error) {
-        if (signal.aborted) return null;
-        rest = shortRest(error);
+        const rest = shortRest(error);
         if (!rest) throw error;
+        await pause(rest, this.closed.signal);
       }
     }
   }
 
   /**
-   * Make a drawing whatever else is asked for meanwhile.
-   *
    * @param {Look} look
-   * @param {AbortSignal} [signal] Ends the waiting for the picture, not the making.
    * @returns {Promise<Drawing>}
    */
-  async make(look, signal = new AbortController().signal) {
-    const known = this.made.get(nameOf(look));
-    if (known) return known;
-    const response = await request(this.parent.links.restyle ?? `jobs/${this.parent.id}/restyle`, {
+  async order(look) {
+    const { signal } = this.closed;
+    const response = await request(this.origin.links.restyle ?? `jobs/${this.origin.id}/restyle`, {
       method: "POST",
-      headers: {
-        "Content-Type": "application/json",
-        Prefer: `wait=${WAIT_SECONDS}`,
-        // The same look of the same drawing is the same order: a visitor who comes back finds it made.
-        "Idempotency-Key": `${this.parent.id} ${nameOf(look)} ${this.failures}`,
-      },
+      headers: { "Content-Type": "application/json", Prefer: `wait=${WAIT_SECONDS}` },
       body: JSON.stringify(look),
+      signal,
     });
     /** @type {import("./types.js").Job} */
     let job = await response.json();
     this.onMade(job.id);
     if (!hasEnded(job)) job = await followJob(job.id, DEAF, signal);
-    if (job.state !== "succeeded") {
-      this.failures += 1; // Or the next order would be answered with this failure again.
+    if (job.state !== "succeeded")
       throw Object.assign(new Error(job.error?.message ?? job.state), { code: job.error?.code ?? job.state });
-    }
-    const drawing = { job, picture: await fetchResult(job) };
-    this.made.set(nameOf(look), drawing);
-    return drawing;
+    return { job, picture: await fetchResult(job.links, signal) };
   }
 
-  /** Forget all pictures. */
+  /** Forget all pictures, and those that are still being made. */
   close() {
     this.turn.abort();
-    for (const { picture } of this.made.values()) release(picture);
+    this.closed.abort();
+    for (const drawing of this.made.values()) drawing.then(({ picture }) => release(picture)).catch(() => {});
   }
 }
 

@@ -1,32 +1,30 @@
 // @ts-check
 // Taking a portrait home: as a file, to another application, or as a link.
 
-import { address } from "./api_client.js";
+import { Problem, address, shareJob } from "./api_client.js";
 
 /**
- * @param {import("./restyling.js").Drawing} drawing
+ * @param {{job: {id: string, options: {style: string}}}} drawing
  * @returns {string}
  */
 function fileName({ job }) {
   return `nigaoe-${job.options.style}-${job.id.slice(0, 8)}.png`;
 }
 
-/** @param {import("./restyling.js").Drawing} drawing */
+/** @param {{job: {id: string, options: {style: string}, links: {result_png: string | null}}, picture: import("./pictures.js").Picture}} drawing */
 export function download(drawing) {
   const link = document.createElement("a");
   const { blob, url } = drawing.picture;
-  link.href = blob ? url : address(`jobs/${drawing.job.id}/result.png?download=true`);
+  link.href = blob ? url : saving(drawing.job.links.result_png ?? url);
   link.download = fileName(drawing);
   link.click();
 }
 
-/**
- * The page's own address of a print.
- *
- * @param {string} id
- */
-export function linkTo(id) {
-  return `${location.origin}${location.pathname}#${id}`;
+/** @param {string} link */
+function saving(link) {
+  const wanted = new URL(address(link));
+  wanted.searchParams.set("download", "true");
+  return wanted.href;
 }
 
 /** @returns {boolean} Whether this device has a sheet to share with. */
@@ -39,27 +37,29 @@ export function canShare() {
  * @returns {Promise<string>} What happened, as a sentence.
  */
 export async function share(drawing) {
-  if (!canShare()) return copyLink(linkTo(drawing.job.id));
   try {
-    await navigator.share(sharedData(drawing));
+    const data = await sharedData(drawing);
+    if (!canShare()) return await copyLink(data.url ?? (await shareJob(drawing.job.id)));
+    await navigator.share(data);
     return "Shared.";
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") return "";
-    return copyLink(linkTo(drawing.job.id));
+    if (error instanceof Problem) return "The link can’t be made just now. Try again in a moment.";
+    return copyLink(await shareJob(drawing.job.id));
   }
 }
 
 /**
  * @param {import("./restyling.js").Drawing} drawing
- * @returns {ShareData} The picture itself where the device takes files, else its link.
+ * @returns {Promise<ShareData>} The picture itself where the device takes files, else its link.
  */
-function sharedData(drawing) {
+async function sharedData(drawing) {
   const text = "Drawn by Nigaoe 似顔絵";
   const files = drawing.picture.blob
     ? [new File([drawing.picture.blob], fileName(drawing), { type: "image/png" })]
     : [];
   if (files.length && navigator.canShare?.({ files })) return { files, text };
-  return { text, url: linkTo(drawing.job.id) };
+  return { text, url: await shareJob(drawing.job.id) };
 }
 
 /**
@@ -69,7 +69,7 @@ function sharedData(drawing) {
 async function copyLink(link) {
   try {
     await navigator.clipboard.writeText(link);
-    return "The link is copied. Whoever has it can see and delete this print.";
+    return "The link is copied. Whoever has it can see this drawing, and nothing else of yours.";
   } catch {
     return `Copy this link: ${link}`; // No clipboard without https.
   }

@@ -3,7 +3,7 @@
 
 import { byId } from "./elements.js";
 
-/** @typedef {"reading" | "faces" | "style" | "drawing" | "finished" | "trouble"} Step */
+/** @typedef {"reading" | "faces" | "style" | "drawing" | "finished" | "shared" | "trouble"} Step */
 
 /** Show the welcome again. */
 export function showWelcome() {

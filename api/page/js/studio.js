@@ -1,66 +1,136 @@
 // @ts-check
-// The visit from photo to portrait. One visit at a time: a new photo, a print from the history or "another photo" ends
-// the one before, and whatever it was waiting for.
+// The visit from photo to portrait. One visit at a time: a new photo, a print from the history or another place of the
+// browser's history ends the one before, and whatever it was waiting for.
 
 import { announce } from "./announcer.js";
-import { eraseJobs } from "./api_client.js";
+import { Problem, eraseJobs, getJob, getShared } from "./api_client.js";
+import { connectionHolds } from "./connection.js";
 import { DrawingPanel } from "./drawing_panel.js";
 import { byId } from "./elements.js";
 import { withdrawFaces } from "./face_chooser.js";
 import { FinishedPanel } from "./finished_panel.js";
 import { forget, remember } from "./history_store.js";
 import { followJob } from "./job_follower.js";
-import { chooseFace, chooseOptions, orderFor, readPhoto } from "./order.js";
+import { chooseFace, chooseOptions, findFaces, orderFor, readPhoto } from "./order.js";
+import { WELCOME, currentPlace, enter, watchPlaces } from "./places.js";
 import { PrintFrame } from "./print_frame.js";
+import { SharedPanel } from "./shared_panel.js";
 import { showStep, showWelcome } from "./steps.js";
 import { showStyleCards } from "./style_cards.js";
 import { tryAgainAfter } from "./trouble_panel.js";
+import { newIdempotencyKey } from "./upload.js";
 
 const TITLE = document.title;
 
 export class Studio {
-  /** @param {{default: string, styles: import("./types.js").Style[]}} shelf */
-  constructor(shelf) {
-    this.shelf = shelf;
-    this.style = shelf.default;
+  /** @param {import("./types.js").Style[]} styles The best first. */
+  constructor(styles) {
+    this.styles = styles;
+    this.style = styles[0]?.name ?? "";
     this.frame = new PrintFrame();
     this.drawing = new DrawingPanel();
-    this.finished = new FinishedPanel(this.frame, shelf.styles, (ids) => this.erase(ids));
+    this.shared = new SharedPanel(this.frame, styles);
+    this.finished = new FinishedPanel(this.frame, styles, {
+      onShow: (id) => this.name(id),
+      onDelete: (ids) => this.erase(ids),
+    });
     this.visit = new AbortController();
+    /** The photo that Back leads to. @type {import("./order.js").Sitting | null} */
+    this.sitting = null;
     /** @type {string | null} */
     this.jobId = null;
-    showStyleCards(byId("style-choice"), shelf.styles, { chosen: this.style, onChoose: (name) => (this.style = name) });
+    showStyleCards(byId("style-choice"), styles, { chosen: this.style, onChoose: (name) => (this.style = name) });
     document.addEventListener("visibilitychange", () => document.hidden || (document.title = TITLE));
     byId("cancel-job").addEventListener("click", () => this.cancel());
-    for (const button of document.querySelectorAll('[data-do="restart"]'))
-      button.addEventListener("click", () => this.restart());
+    byId("cancel-reading").addEventListener("click", () => this.leave());
+  }
+
+  /** Go where the page's address points, now and whenever Back or Forward changes it. */
+  begin() {
+    watchPlaces((place) => this.arrive(place));
+    this.arrive(currentPlace());
+  }
+
+  /** @param {import("./places.js").Place} place */
+  arrive({ kind, id, signature }) {
+    if (kind === "print") return id === this.jobId || this.open(id, signature);
+    if (kind === "sitting" && this.sitting?.id === id) return this.resume(this.sitting);
+    if (kind === "sitting") enter(WELCOME, { instead: true }); // Its photo went with a reload.
+    if (this.jobId || document.body.dataset.at) this.showWelcome();
   }
 
   /** @param {Blob} file A new photo. */
   receive(file) {
+    const id = newIdempotencyKey();
     return this.run(async (signal) => {
-      const photo = await readPhoto(file, this.frame, signal);
-      const face = await this.persist(() => chooseFace(photo, this.frame, signal), signal);
-      this.frame.showSitter(photo, face, this.alignment());
-      const fields = await chooseOptions(() => this.style, signal);
-      const order = orderFor({ photo, face }, fields);
-      const job = await this.persist(() => {
-        this.openDrawing(photo, face, "Your photo is on its way.");
-        return order(signal);
-      }, signal);
-      remember(job.id);
-      this.address(job.id);
-      await this.watch(job.id, signal);
+      enter({ kind: "sitting", id });
+      if (this.sitting?.id !== id) {
+        const photo = await readPhoto(file, this.frame, signal);
+        const found = await this.persist(() => findFaces(photo, signal), signal);
+        this.sitting = { id, photo, found };
+      }
+      await this.portray(this.sitting, signal);
     });
   }
 
-  /** @param {string} id A print from the history or a link. */
-  open(id) {
+  /** @param {import("./order.js").Sitting} sitting One that the visitor comes back to. */
+  resume(sitting) {
     return this.run(async (signal) => {
-      this.address(id);
+      this.frame.showPhoto(sitting.photo);
+      await this.portray(sitting, signal);
+    });
+  }
+
+  /**
+   * @param {import("./order.js").Sitting} sitting
+   * @param {AbortSignal} signal
+   */
+  async portray(sitting, signal) {
+    const { photo } = sitting;
+    const face = await chooseFace(sitting, this.frame, signal);
+    this.frame.showSitter(photo, face, this.alignment());
+    const fields = await chooseOptions(() => this.style, signal);
+    const order = orderFor(sitting, face, fields);
+    const job = await this.persist(() => {
+      this.openDrawing(photo, face, "Your order is on its way.");
+      return order(signal);
+    }, signal);
+    remember(job.id);
+    this.jobId = job.id;
+    enter({ kind: "print", id: job.id });
+    try {
+      await this.watch(job.id, signal);
+    } catch (error) {
+      if (!signal.aborted) enter({ kind: "sitting", id: sitting.id }, { instead: true }); // There is no such print.
+      throw error;
+    }
+  }
+
+  /**
+   * @param {string} id A print from the history or a link.
+   * @param {string} [signature] Of a link that its owner has made for others.
+   */
+  open(id, signature) {
+    return this.run(async (signal) => {
       this.openDrawing(null, null, "Fetching the print.");
+      const isOurs = !signature || (await isKnown(id, signal));
+      if (signature && !isOurs) return this.openShared(id, signature, signal);
+      this.jobId = id;
+      enter({ kind: "print", id });
       await this.watch(id, signal);
     });
+  }
+
+  /**
+   * @param {string} id
+   * @param {string} signature
+   * @param {AbortSignal} signal
+   */
+  async openShared(id, signature, signal) {
+    await this.shared.open(await getShared(id, signature, signal));
+    signal.throwIfAborted();
+    this.jobId = id;
+    showStep("shared");
   }
 
   /**
@@ -70,13 +140,12 @@ export class Studio {
    * @param {AbortSignal} signal
    */
   async watch(id, signal) {
-    this.jobId = id;
     const job = await followJob(
       id,
       {
         job: (seen) => this.drawing.showJob(seen),
         progress: (progress) => this.drawing.showProgress(progress),
-        preview: (picture) => this.frame.showSketch(picture),
+        preview: (sketch) => this.frame.showSketch(sketch),
       },
       signal,
     );
@@ -84,7 +153,6 @@ export class Studio {
     await this.finished.open(job, await this.frame.cropUrl());
     signal.throwIfAborted();
     showStep("finished");
-    this.frame.comparison.reveal();
     announce("The portrait is ready.");
     if (document.hidden) document.title = `✓ Ready · ${TITLE}`;
   }
@@ -102,7 +170,7 @@ export class Studio {
 
   /** Where a face stands in the chosen style's pictures. */
   alignment() {
-    return this.shelf.styles.find(({ name }) => name === this.style)?.alignment;
+    return this.styles.find(({ name }) => name === this.style)?.alignment;
   }
 
   /**
@@ -116,7 +184,9 @@ export class Studio {
   async persist(attempt, signal) {
     for (;;) {
       try {
-        return await attempt();
+        const answer = await attempt();
+        connectionHolds();
+        return answer;
       } catch (error) {
         if (signal.aborted) throw error;
         await tryAgainAfter(error, signal);
@@ -146,28 +216,35 @@ export class Studio {
   /** Stop the drawing under way and erase it. */
   async cancel() {
     const id = this.jobId;
-    this.restart();
+    this.leave();
     if (id) await this.erase([id]);
   }
 
   /** @param {string[]} ids */
-  async erase(ids) {
-    try {
+  erase(ids) {
+    return this.run(async () => {
       await eraseJobs(ids);
-    } catch (error) {
-      return this.run(async () => {
-        throw error;
-      });
-    }
-    forget(ids);
-    this.restart();
-    announce("Deleted. Nothing of it is left on the server.");
+      forget(ids);
+      this.leave();
+      announce("Deleted. Nothing of it is left on the server.");
+    });
   }
 
   /** Back to the beginning. */
   restart() {
+    enter(WELCOME);
+    this.showWelcome();
+  }
+
+  /** Back to the beginning, without a way back to what was here: it is gone, and so is its photo. */
+  leave() {
+    this.sitting = null;
+    enter(WELCOME, { instead: true });
+    this.showWelcome();
+  }
+
+  showWelcome() {
     this.end();
-    this.address("");
     showWelcome();
     byId("choose-photo").focus({ preventScroll: true });
     scrollTo({ top: 0 });
@@ -179,14 +256,31 @@ export class Studio {
     this.visit = new AbortController();
     this.jobId = null;
     this.finished.close();
+    this.shared.close();
     this.frame.forgetPhoto();
     withdrawFaces();
     document.title = TITLE;
   }
 
-  /** @param {string} id The print that the page's address names, so that it can be reloaded and shared. */
-  address(id) {
-    history.replaceState(null, "", id ? `#${id}` : location.pathname + location.search);
+  /** @param {string} id Another look of the same print: the page's address names it, so that it can be reloaded. */
+  name(id) {
+    this.jobId = id;
+    enter({ kind: "print", id }, { instead: true });
+  }
+}
+
+/**
+ * @param {string} id
+ * @param {AbortSignal} signal
+ * @returns {Promise<boolean>} Whether the job is this browser's own.
+ */
+async function isKnown(id, signal) {
+  try {
+    await getJob(id, signal);
+    return true;
+  } catch (error) {
+    if (error instanceof Problem && (error.status === 404 || error.status === 401)) return false;
+    throw error;
   }
 }
 

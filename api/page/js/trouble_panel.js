@@ -3,13 +3,14 @@
 
 import { alarm } from "./announcer.js";
 import { Problem } from "./api_client.js";
+import { studioPatientlyBack } from "./connection.js";
 import { byId } from "./elements.js";
 import { pause } from "./pause.js";
 import { troubleOf } from "./problem_text.js";
 import { showStep } from "./steps.js";
 
 /**
- * Show an error and wait until the same may be tried again: after the server's Retry-After, when the connection is
+ * Show an error and wait until the same may be tried again: after the server's Retry-After, when the studio is
  * back, or at once when the user says so.
  *
  * @param {unknown} error
@@ -37,7 +38,7 @@ async function nextTry(error, signal) {
   const either = AbortSignal.any([signal, done.signal]);
   const ways = [clicked(byId("trouble-retry"), either)];
   if (error instanceof Problem && error.retryAfter) ways.push(countdown(error.retryAfter, either));
-  if (error instanceof Problem && error.code === "network") ways.push(backOnline(either));
+  if (error instanceof Problem && error.code === "network") ways.push(backOnline(either), studioPatientlyBack(either));
   try {
     await Promise.race(ways);
   } finally {

@@ -14,6 +14,7 @@
  * @property {number} width
  * @property {number} height
  * @property {Face[]} faces
+ * @property {string | null} [photo_token] Names the photo in an order, so that it need not be sent again.
  */
 
 /**
@@ -52,6 +53,16 @@
  * @property {string | null} expires_at
  * @property {string | null} parent_id
  * @property {{result: string | null, result_png: string | null, restyle: string | null}} links
+ */
+
+/**
+ * What a link shows to somebody else than the drawing's owner.
+ *
+ * @typedef {object} SharedDrawing
+ * @property {string} id
+ * @property {{style: string, degree: number, truncation: number, colours: number}} options
+ * @property {string | null} expires_at
+ * @property {{result: string | null, result_png: string | null}} links
  */
 
 /**

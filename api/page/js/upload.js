@@ -1,7 +1,7 @@
 // @ts-check
 // Sending a photo. XMLHttpRequest, because fetch cannot tell how much of a body has left.
 
-import { Problem, address, authorization, withKey } from "./api_client.js";
+import { Problem, address, authorization, admitted } from "./api_client.js";
 
 /**
  * POST a photo as a form.
@@ -16,7 +16,7 @@ import { Problem, address, authorization, withKey } from "./api_client.js";
  * @returns {Promise<any>} The answer's JSON.
  */
 export function upload(path, photo, options) {
-  return withKey(() => send(path, photo, options));
+  return admitted(() => send(path, photo, options));
 }
 
 /** @type {typeof upload} */
