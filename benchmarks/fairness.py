@@ -47,6 +47,9 @@ BATCH = 16
 KEPT = (*HIGHER_IS_BETTER, "identity, redrawn", "same person, redrawn", "identity, drawing", "sex kept")
 """Measures of which more is better; a group with few of them is left out by a style."""
 
+LEAST_MEAN = 0.1
+"""Below it a measure is as good as chance for everybody, and its ratio says nothing."""
+
 
 def main() -> None:
     """Search, draw, measure, print."""
@@ -157,7 +160,7 @@ def summaries(measures: Measures, groups: Groups) -> dict[str, dict[str, float]]
     worst = {
         title: (min if title in KEPT else max)(rows[name][title] for name in groups) / rows["all"][title]
         for title in measures
-        if rows["all"][title]
+        if rows["all"][title] >= LEAST_MEAN
     }
     return rows | {"worst group / mean": worst}
 
