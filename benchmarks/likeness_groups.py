@@ -47,8 +47,8 @@ class Label:
 
 def read_labels(folder: Path) -> list[Label | None]:
     """Return the label of every picture of a packed data set; None where the name says nothing."""
-    lines = (folder / ITEMS).read_text().splitlines()
-    return [_label(Path(json.loads(line)["name"]).name) for line in lines]
+    items = [json.loads(line) for line in (folder / ITEMS).read_text().splitlines()]
+    return [_label(Path(item["name"]).name) for item in items if "dropped" not in item]
 
 
 def balanced(labels: list[Label | None], count: int, *, seed: int = 0) -> list[int]:
