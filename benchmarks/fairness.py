@@ -44,7 +44,14 @@ from model.upscale import WAYS, Upscaler
 
 PARENT = "g_ori"
 BATCH = 16
-KEPT = (*HIGHER_IS_BETTER, "identity, redrawn", "same person, redrawn", "identity, drawing", "sex kept")
+KEPT = (
+    *HIGHER_IS_BETTER,
+    "identity, redrawn",
+    "same person, redrawn",
+    "identity, drawing",
+    "sex kept, redrawn",
+    "sex kept",
+)
 """Measures of which more is better; a group with few of them is left out by a style."""
 
 LEAST_MEAN = 0.1
@@ -128,7 +135,12 @@ class People:
         self.appearance = appearance(photos, self.template)
         at_best = identity_measures(self.persons, descriptors(self.reduced, self.template), "reduced photo")
         of_redrawn = identity_measures(self.persons, descriptors(torch.cat(redrawn), self.template), "redrawn")
-        self.own = {"identity, reduced photo": at_best["identity, reduced photo"], **of_redrawn}
+        seen = appearance_measures(self.appearance, appearance(torch.cat(redrawn), self.template))
+        self.own = {
+            "identity, reduced photo": at_best["identity, reduced photo"],
+            **of_redrawn,
+            "sex kept, redrawn": seen["sex kept"],
+        }
 
     def measures(self, pair: Pair, upscaler: Upscaler) -> Measures:
         """Draw everybody in a style; say of each person what is left."""
