@@ -1,6 +1,5 @@
 """The `nigaoe` command: a table of sub-commands and one place where errors become messages."""
 
-import importlib.metadata
 import sys
 from typing import Annotated
 
@@ -9,25 +8,82 @@ from rich.console import Console
 from rich.markup import escape
 
 from core.errors import NigaoeError
-from nigaoe.commands.api import api
-from nigaoe.commands.convert import convert
-from nigaoe.commands.data import app as data
-from nigaoe.commands.demo import demo
-from nigaoe.commands.doctor import doctor
-from nigaoe.commands.keys import app as keys
-from nigaoe.commands.metrics import metrics
-from nigaoe.commands.sample import sample
-from nigaoe.commands.serve import serve
-from nigaoe.commands.styles import styles
-from nigaoe.commands.train import app as train
-from nigaoe.commands.train import finetune
-from nigaoe.commands.weights import app as weights
-from nigaoe.commands.worker import worker
 from nigaoe.exit_codes import exit_code
 from nigaoe.extras import brings, missing_extra
+from nigaoe.lazy_commands import LazyCommand, LazyGroup
+
+_COMMANDS = "nigaoe.commands"
+
+
+class _Commands(LazyGroup):
+    lazy = (
+        LazyCommand(
+            "convert",
+            f"{_COMMANDS}.convert:convert",
+            "Turn photos of people into anime portraits of the same people.",
+        ),
+        LazyCommand(
+            "demo",
+            f"{_COMMANDS}.demo:demo",
+            "Start the embedded service, convert a photo through its REST API, fetch the pictures, stop.",
+        ),
+        LazyCommand(
+            "sample",
+            f"{_COMMANDS}.sample:sample",
+            "Draw people and, from the same latents, the same people in a style, or in all of them: rows in turns.",
+        ),
+        LazyCommand(
+            "finetune",
+            f"{_COMMANDS}.train:finetune",
+            "Fine-tune the last blocks of `g_ori` on drawings (`g_fin`); everything else stays as it is, bit by bit.",
+        ),
+        LazyCommand(
+            "metrics",
+            f"{_COMMANDS}.metrics:metrics",
+            "Distances to a data set (FD-effnet, KD-effnet), precision, recall, path length; with --parent also the "
+            "pair's.",
+        ),
+        LazyCommand(
+            "doctor",
+            f"{_COMMANDS}.doctor:doctor",
+            "Look at this installation and say what would be missing or slow. Exit code 1 when something is wrong.",
+        ),
+        LazyCommand(
+            "styles",
+            f"{_COMMANDS}.styles:styles",
+            "Show the installed styles, the best of those that came with Nigaoe first: generator, freeze depth, "
+            "licence.",
+        ),
+        LazyCommand(
+            "serve",
+            f"{_COMMANDS}.serve:serve",
+            "Start the upload page, the REST API and a worker, with a store of their own; Ctrl-C ends them all.",
+        ),
+        LazyCommand(
+            "api",
+            f"{_COMMANDS}.api:api",
+            "Serve the REST API and the page for the Redis in NIGAOE_REDIS_URL; workers run elsewhere.",
+        ),
+        LazyCommand(
+            "worker",
+            f"{_COMMANDS}.worker:worker",
+            "Run a worker for the Redis in NIGAOE_REDIS_URL, until SIGTERM; it is `celery -A worker.app worker -P "
+            "threads`.",
+        ),
+        LazyCommand(
+            "train",
+            f"{_COMMANDS}.train:app",
+            "Train a generator (`nigaoe train DATASET`), or the encoder of one (`nigaoe train encoder G_ORI`).",
+        ),
+        LazyCommand("weights", f"{_COMMANDS}.weights:app", "Inspect, import and export weights."),
+        LazyCommand("data", f"{_COMMANDS}.data:app", "Data sets to train on."),
+        LazyCommand("keys", f"{_COMMANDS}.keys:app", "API keys: give out, list, revoke."),
+    )
+
 
 app = typer.Typer(
     name="nigaoe",
+    cls=_Commands,
     help="Photos of people in, anime portraits of the same people out.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
@@ -36,6 +92,8 @@ app = typer.Typer(
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001 - Typer hands over the option's value
     if asked:
+        import importlib.metadata
+
         typer.echo(f"nigaoe {importlib.metadata.version('nigaoe')}")
         raise typer.Exit
 
@@ -48,22 +106,6 @@ def _options(
     ] = False,
 ) -> None:
     """Photos of people in, anime portraits of the same people out."""
-
-
-app.command()(convert)
-app.command()(demo)
-app.command()(sample)
-app.command()(finetune)
-app.command()(metrics)
-app.command()(doctor)
-app.command()(styles)
-app.command()(serve)
-app.command()(api)
-app.command()(worker)
-app.add_typer(train)
-app.add_typer(weights)
-app.add_typer(data)
-app.add_typer(keys)
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from model.discriminator import Discriminator
 from model.generator import Generator
 from model.tags import select
 from model.training.growth import check_growth, grow_discriminator, grow_generator
+from model.training.plan import Starts
 
 NamedParameters = dict[str, nn.Parameter]
 
@@ -45,26 +46,6 @@ class Networks:
         """Names of the generator's learning parameters; None when all learn."""
         names = frozenset(self.generator_parameters)
         return None if len(names) == sum(1 for _ in self.generator.parameters()) else names
-
-
-@dataclass(frozen=True, slots=True)
-class Starts:
-    """Slim weight files to start from; None starts at random (``average``: from the generator).
-
-    Attributes:
-        generator: File with a generator.
-        average: File whose generator becomes the moving average.
-        discriminator: File with a discriminator.
-        encoder: File of an encoder, perhaps of an earlier generator; only reconstruction needs one.
-        grow: The files may hold networks of half the run's resolution; such are grown
-            (see :mod:`model.training.growth`).
-    """
-
-    generator: Path | None = None
-    average: Path | None = None
-    discriminator: Path | None = None
-    encoder: Path | None = None
-    grow: bool = False
 
 
 def build_networks(architecture: Architecture, starts: Starts, device: torch.device, *, seed: int) -> Networks:

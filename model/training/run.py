@@ -1,9 +1,5 @@
 """Set up a run from a config, a data set and weights, and carry it out."""
 
-import json
-from dataclasses import dataclass, field
-from pathlib import Path
-
 import torch
 
 from core.errors import TrainingError
@@ -21,43 +17,22 @@ from model.training.dataset import PackedDataset
 from model.training.distributed import Team, join_team
 from model.training.growth import grown_architecture
 from model.training.moment_matching import LEVELS, MomentMatching
-from model.training.networks import Networks, Starts, build_child, build_networks
+from model.training.networks import Networks, build_child, build_networks
 from model.training.photo_latents import PhotoLatents
+from model.training.plan import RunPlan, write_config
 from model.training.run_log import RunLog
 from model.training.run_state import Progress, check_folder
-from model.training.session import Report, Session, fill_moments
+from model.training.session import Report, Session, Watch, fill_moments
 from model.training.trainer import Trainer
 
-CONFIG = "config.json"
 
-
-@dataclass(frozen=True, slots=True)
-class RunPlan:
-    """Everything that decides a run.
-
-    Attributes:
-        config: Resolved settings.
-        dataset: Folder of the packed data set.
-        folder: Where the run lives.
-        starts: Weights to start from.
-        parent: Slim checkpoint that a fine-tune starts from; None in a base run.
-        photo_latents: File of latents of photos that a fine-tune also draws; None draws z alone.
-        resume: Go on from the folder's state.
-        tensorboard: Also write TensorBoard events.
-    """
-
-    config: TrainingConfig
-    dataset: Path
-    folder: Path
-    starts: Starts = field(default_factory=Starts)
-    parent: Path | None = None
-    photo_latents: Path | None = None
-    resume: bool = False
-    tensorboard: bool = False
-
-
-def carry_out(plan: RunPlan, report: Report | None = None) -> Progress:
+def carry_out(plan: RunPlan, report: Report | None = None, watch: Watch | None = None) -> Progress:
     """Train as planned; several processes under ``torchrun``.
+
+    Args:
+        plan: What to do.
+        report: Called with each line of the log, by the leading process only.
+        watch: Called after each step.
 
     Raises:
         DatasetError: The data set cannot be read.
@@ -86,7 +61,7 @@ def carry_out(plan: RunPlan, report: Report | None = None) -> Progress:
         if team.leads:
             write_config(plan)
         log = RunLog(plan.folder, tensorboard=plan.tensorboard and team.leads)
-        session = Session(trainer, plan.folder, log, parent=parent, report=report)
+        session = Session(trainer, plan.folder, log, parent=parent, report=report, watch=watch)
         if not (plan.resume and session.resume()):
             fill_moments(trainer)
         progress = session.run()
@@ -96,33 +71,6 @@ def carry_out(plan: RunPlan, report: Report | None = None) -> Progress:
         return progress
     finally:
         team.close()
-
-
-def write_config(plan: RunPlan) -> None:
-    """Save the resolved settings beside the run."""
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    document = {
-        "config": plan.config.model_dump(mode="json"),
-        "dataset": str(plan.dataset),
-        "parent": str(plan.parent) if plan.parent else None,
-        "photo_latents": str(plan.photo_latents) if plan.photo_latents else None,
-    }
-    (plan.folder / CONFIG).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-
-
-def read_config(folder: Path) -> RunPlan:
-    """Return the plan that goes on with the run in ``folder``.
-
-    Raises:
-        TrainingError: There is no run.
-    """
-    try:
-        document = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        config = TrainingConfig.model_validate(document["config"])
-    except (OSError, ValueError, KeyError) as error:
-        raise TrainingError(f"`{folder}` holds no run that could be resumed.") from error
-    parent, latents = (Path(document[name]) if document.get(name) else None for name in ("parent", "photo_latents"))
-    return RunPlan(config, Path(document["dataset"]), folder, parent=parent, photo_latents=latents, resume=True)
 
 
 def _set_up_torch(config: TrainingConfig) -> None:

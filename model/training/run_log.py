@@ -31,6 +31,11 @@ class RunLog:
             self._sums[name] += value
             self._counts[name] += 1
 
+    @property
+    def has_news(self) -> bool:
+        """Whether something was collected since the last line."""
+        return bool(self._counts)
+
     def write(self, images_seen: int, **values: float) -> dict[str, float]:
         """Write one line: the means of what was collected, and ``values`` as they are."""
         means = {name: self._sums[name] / self._counts[name] for name in self._sums}

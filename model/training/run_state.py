@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from core.errors import TrainingError
+from model.training.plan import STATE
 
-STATE = "state.safetensors"
 METADATA_KEY = "nigaoe-run"
 
 

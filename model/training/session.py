@@ -25,6 +25,7 @@ from model.training.trainer import Trainer
 
 GRID_PICTURES = 64
 Report = Callable[[Progress, dict[str, float]], None]
+Watch = Callable[[Progress], None]
 
 
 class Session:
@@ -36,6 +37,7 @@ class Session:
         parent: What a fine-tune started from.
         log: Where lines go.
         report: Called with each line of the log, by the leading process only.
+        watch: Called after each step.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Session:
         *,
         parent: Checkpoint | None = None,
         report: Report | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.trainer, self.folder, self.parent = trainer, folder, parent
         self.config: TrainingConfig = trainer.config
@@ -53,6 +56,7 @@ class Session:
         self.team: Team = trainer.team
         self.log = log
         self.report = report
+        self.watch = watch
         self.score: Score | None = None
         self._photos = trainer.photo_latents
         least_psi, samples = self.config.photo_latents.least_psi, self.config.cadence.score_samples
@@ -81,9 +85,13 @@ class Session:
                 losses = self.trainer.step()
                 self.trainer.progress.seconds += time.monotonic() - started
                 self.log.collect(**losses)
+                if self.watch is not None:
+                    self.watch(self.trainer.progress)
                 self._keep_calendar()
                 if self._asked_to_stop():
                     break
+            if self.log.has_news:  # A run may be shorter than the distance of two lines.
+                self._write_line()
             self._save()
         return self.trainer.progress
 

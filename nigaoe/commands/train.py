@@ -10,11 +10,12 @@ from rich.console import Console
 
 from core.errors import TrainingError, UsageError
 from nigaoe.commands.train_encoder import encoder
-from nigaoe.commands.train_options import DryRun, Overrides, ResumeFrom, TensorBoard, parse_overrides, print_line
+from nigaoe.commands.train_options import DryRun, Overrides, ResumeFrom, TensorBoard, parse_overrides
 from nigaoe.default_command import DefaultCommandGroup
+from nigaoe.training_display import TrainingDisplay
 
 if TYPE_CHECKING:
-    from model.training.run import RunPlan
+    from model.training.plan import RunPlan
 
 Dataset = Annotated[Path | None, typer.Argument(help="Folder written by `nigaoe data prepare`.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the run.")]
@@ -61,8 +62,7 @@ def train(
     `nigaoe train DATASET` means this command; `nigaoe train encoder G_ORI` trains the encoder of a finished generator.
     """
     from model.training.config import load_config
-    from model.training.networks import Starts
-    from model.training.run import RunPlan
+    from model.training.plan import RunPlan, Starts
 
     changes = parse_overrides(overrides or [])
     if resume_from is not None:
@@ -99,8 +99,7 @@ def finetune(
 ) -> None:
     """Fine-tune the last blocks of `g_ori` on drawings (`g_fin`); everything else stays as it is, bit by bit."""
     from model.training.config import load_config
-    from model.training.networks import Starts
-    from model.training.run import RunPlan
+    from model.training.plan import RunPlan, Starts
 
     changes = parse_overrides(overrides or [])
     chosen = {"freeze.trainable_blocks": trainable_blocks, "freeze.freeze_d": freeze_d}
@@ -134,7 +133,7 @@ def _folder(output: Path | None, config: str) -> Path:
 
 def _resumed(folder: Path, dataset: Path | None, output: Path | None, changes: dict[str, Any]) -> "RunPlan":
     from model.training.config import change_config
-    from model.training.run import read_config
+    from model.training.plan import read_config
 
     if output is not None and output != folder:
         raise TrainingError("A run goes on in its own folder; leave --output out.")
@@ -143,14 +142,16 @@ def _resumed(folder: Path, dataset: Path | None, output: Path | None, changes: d
 
 
 def _carry_out(plan: "RunPlan", *, dry_run: bool) -> None:
-    from model.training.run import carry_out
-
     console = Console()
     if dry_run:
         console.print_json(plan.config.model_dump_json())
         return
-    if os.environ.get("RANK", "0") == "0":
+    leads = os.environ.get("RANK", "0") == "0"
+    if leads:
         console.print(f"Run in [bold]{plan.folder}[/] on {plan.dataset}", highlight=False)
-    progress = carry_out(plan, lambda progress, line: print_line(console, progress, line))
-    if os.environ.get("RANK", "0") == "0":
+    with TrainingDisplay(console, plan.config.total_images, quiet=not leads) as display:
+        from model.training.run import carry_out
+
+        progress = carry_out(plan, display.line, display.step)
+    if leads:
         console.print(f"Stopped after {progress.images_seen:,} images; the state is saved.", highlight=False)

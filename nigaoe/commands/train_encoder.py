@@ -8,10 +8,11 @@ import typer
 from rich.console import Console
 
 from core.errors import TrainingError, UsageError
-from nigaoe.commands.train_options import DryRun, Overrides, ResumeFrom, TensorBoard, parse_overrides, print_line
+from nigaoe.commands.train_options import DryRun, Overrides, ResumeFrom, TensorBoard, parse_overrides
+from nigaoe.training_display import TrainingDisplay
 
 if TYPE_CHECKING:
-    from model.training.encoder.run import EncoderPlan
+    from model.training.encoder.plan import EncoderPlan
 
 
 def encoder(
@@ -38,7 +39,7 @@ def encoder(
     It learns from faces that the generator draws itself, whose latents are known, and from photos where a data set is
     given. The run's `best.safetensors` goes beside the generator, and into the manifest as `encoder`.
     """
-    from model.training.encoder.run import read_config
+    from model.training.encoder.plan import read_config
 
     changes = parse_overrides(overrides or []) | ({} if images is None else {"total_images": images})
     if resume_from is None:
@@ -54,7 +55,7 @@ def encoder(
 def _planned(generator: Path | None, output: Path | None, changes: dict[str, Any]) -> "EncoderPlan":
     from model.training.config import change_config
     from model.training.encoder.config import EncoderConfig
-    from model.training.encoder.run import EncoderPlan
+    from model.training.encoder.plan import EncoderPlan
 
     if generator is None:
         raise UsageError("Name the checkpoint of the generator, or resume with --resume-from.")
@@ -73,13 +74,14 @@ def _refuse_new_home(folder: Path, output: Path | None) -> None:
 
 
 def _carry_out(plan: "EncoderPlan", *, dry_run: bool) -> None:
-    from model.training.encoder.run import carry_out
-
     console = Console()
     if dry_run:
         console.print_json(plan.config.model_dump_json())
         return
     photos = "own faces" if plan.dataset is None else f"own faces and {plan.dataset}"
     console.print(f"Run in [bold]{plan.folder}[/] on {photos} of {plan.generator}", highlight=False)
-    progress = carry_out(plan, lambda progress, line: print_line(console, progress, line))
+    with TrainingDisplay(console, plan.config.total_images) as display:
+        from model.training.encoder.run import carry_out
+
+        progress = carry_out(plan, display.line, display.step)
     console.print(f"Stopped after {progress.images_seen:,} images; the state is saved.", highlight=False)

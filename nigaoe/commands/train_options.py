@@ -1,8 +1,8 @@
-"""What the commands around training share: options, their overrides, lines and bars of progress."""
+"""What the commands around training share: options, their overrides, bars of progress."""
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -10,9 +10,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as ProgressBar
 
 from core.errors import UsageError
-
-if TYPE_CHECKING:
-    from model.training.run_state import Progress
 
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Change one setting: `optimiser.beta2=0.9`. Repeatable.")
@@ -49,9 +46,3 @@ def picture_progress() -> ProgressBar:
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
-
-
-def print_line(console: Console, progress: "Progress", line: dict[str, float]) -> None:
-    """Print one line of a run's log."""
-    shown = " ".join(f"{name}={value:.4g}" for name, value in line.items() if name not in ("images", "time", "seconds"))
-    console.print(f"{progress.images_seen:>9,} images  {shown}", highlight=False, soft_wrap=True)

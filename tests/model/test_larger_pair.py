@@ -32,7 +32,8 @@ from model.perceptual import shared_features
 from model.pipeline import Order, Pipeline, Subject
 from model.training.export import slim_generator
 from model.training.growth import grown_architecture
-from model.training.networks import Starts, build_child, build_networks
+from model.training.networks import build_child, build_networks
+from model.training.plan import Starts
 
 SMALL = Architecture(
     resolution=64, channels={4: 8, 8: 8, 16: 6, 32: 6, 64: 4}, z_dim=8, w_dim=8, mapping_layers=2, minibatch_std_group=2

@@ -1,9 +1,5 @@
 """Set up an encoder's run from a config, a generator and photos, and carry it out."""
 
-import json
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,41 +13,21 @@ from model.training.dataset import PackedDataset
 from model.training.encoder.config import EncoderConfig
 from model.training.encoder.examination import EncoderExaminer
 from model.training.encoder.faces import Photos, check_framing
+from model.training.encoder.plan import EncoderPlan, write_config
 from model.training.encoder.session import EncoderSession
 from model.training.encoder.trainer import EncoderTrainer
-from model.training.run import CONFIG
 from model.training.run_log import RunLog
 from model.training.run_state import Progress, check_folder
-from model.training.session import Report
+from model.training.session import Report, Watch
 
 
-@dataclass(frozen=True, slots=True)
-class EncoderPlan:
-    """Everything that decides a run.
-
-    Attributes:
-        config: Resolved settings.
-        generator: Checkpoint of g_ori.
-        folder: Where the run lives.
-        dataset: Folder of packed photos; None: own faces only.
-        held_out: Folder of packed photos for examinations; None: the last ones of ``dataset``.
-        init: Encoder to start from, perhaps of an earlier g_ori; None starts at the mean face.
-        resume: Go on from the folder's state.
-        tensorboard: Also write TensorBoard events.
-    """
-
-    config: EncoderConfig
-    generator: Path
-    folder: Path
-    dataset: Path | None = None
-    held_out: Path | None = None
-    init: Path | None = None
-    resume: bool = False
-    tensorboard: bool = False
-
-
-def carry_out(plan: EncoderPlan, report: Report | None = None) -> Progress:
+def carry_out(plan: EncoderPlan, report: Report | None = None, watch: Watch | None = None) -> Progress:
     """Train as planned.
+
+    Args:
+        plan: What to do.
+        report: Called with each line of the log.
+        watch: Called after each step.
 
     Raises:
         DatasetError: A data set cannot be read.
@@ -73,37 +49,10 @@ def carry_out(plan: EncoderPlan, report: Report | None = None) -> Progress:
     write_config(plan)
     log = RunLog(plan.folder, tensorboard=plan.tensorboard)
     names = () if photos is None else (photos.dataset.card.name,)
-    session = EncoderSession(trainer, examiner, plan.folder, log, datasets=names, report=report)
+    session = EncoderSession(trainer, examiner, plan.folder, log, datasets=names, report=report, watch=watch)
     if plan.resume:
         session.resume()
     return session.run()
-
-
-def write_config(plan: EncoderPlan) -> None:
-    """Save the resolved settings beside the run."""
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    document = {
-        "encoder": plan.config.model_dump(mode="json"),
-        "generator": str(plan.generator),
-        "dataset": str(plan.dataset) if plan.dataset else None,
-        "held_out": str(plan.held_out) if plan.held_out else None,
-    }
-    (plan.folder / CONFIG).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-
-
-def read_config(folder: Path) -> EncoderPlan:
-    """Return the plan that goes on with the run in ``folder``.
-
-    Raises:
-        TrainingError: There is no run of an encoder.
-    """
-    try:
-        document = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        config = EncoderConfig.model_validate(document["encoder"])
-        dataset, held_out = (Path(document[key]) if document[key] else None for key in ("dataset", "held_out"))
-        return EncoderPlan(config, Path(document["generator"]), folder, dataset, held_out, resume=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise TrainingError(f"`{folder}` holds no encoder's run that could be resumed.") from error
 
 
 def _device(name: str) -> str:

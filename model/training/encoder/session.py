@@ -15,7 +15,7 @@ from model.training.encoder.examination import EncoderExaminer
 from model.training.encoder.trainer import EncoderTrainer
 from model.training.run_log import RunLog
 from model.training.run_state import Progress, go_on, save_state
-from model.training.session import Report
+from model.training.session import Report, Watch
 from model.training.stop_signals import stop_signals
 
 MAX_NAME = 64
@@ -31,6 +31,7 @@ class EncoderSession:
         log: Where lines go.
         datasets: Names of the photos' data sets, for the record.
         report: Called with each line of the log.
+        watch: Called after each step.
     """
 
     def __init__(
@@ -42,9 +43,11 @@ class EncoderSession:
         *,
         datasets: tuple[str, ...] = (),
         report: Report | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.trainer, self.folder, self.config = trainer, folder, trainer.config
         self._examiner, self._log, self._datasets, self._report = examiner, log, datasets, report
+        self._watch = watch
         self._metrics: dict[str, float] = {}
         self._examined_at = -1
         self._calendar = self._new_calendar()
@@ -71,6 +74,8 @@ class EncoderSession:
                 losses = self.trainer.step()
                 self.trainer.progress.seconds += time.monotonic() - started
                 self._log.collect(**losses)
+                if self._watch is not None:
+                    self._watch(self.trainer.progress)
                 self._keep_calendar()
             self._save()
             self._examine()

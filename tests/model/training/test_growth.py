@@ -17,7 +17,8 @@ from model.training.config import TrainingConfig
 from model.training.dataset import PackedDataset
 from model.training.distributed import Team
 from model.training.growth import grown_architecture
-from model.training.networks import Networks, Starts, build_child, build_networks
+from model.training.networks import Networks, build_child, build_networks
+from model.training.plan import Starts
 from model.training.trainer import Trainer
 
 SMALL = Architecture(resolution=16, channels={4: 8, 8: 8, 16: 4}, z_dim=8, w_dim=8, mapping_layers=2)
