@@ -94,7 +94,8 @@ def _unknown(name: str, path: list[str], table: type[BaseModel], model: type[Bas
 def _demand(details: ErrorDetails) -> str:
     kind = details["type"]
     if kind in _SENTENCES:
-        return _SENTENCES[kind].format(**details.get("ctx", {}))
+        bounds = {name: f"{value:g}" if isinstance(value, float) else value for name, value in details["ctx"].items()}
+        return _SENTENCES[kind].format(**bounds)
     for ending in _ENDINGS:
         if kind.endswith(ending) and kind.removesuffix(ending) in _KINDS:
             return f"must be {_KINDS[kind.removesuffix(ending)]}"

@@ -188,7 +188,7 @@ def start_encoder(
 
 def _with_more_layers(heads: Tensor, architecture: EncoderArchitecture) -> Tensor:
     """Repeat the last layer's head for layers that have none. # [layers * w_dim, ...] -> [num_ws * w_dim, ...]."""
-    layered = heads.unflatten(0, (-1, architecture.w_dim))
+    layered = heads.reshape(-1, architecture.w_dim, *heads.shape[1:])
     last = layered[-1:].expand(architecture.num_ws - len(layered), *layered.shape[1:])
     return torch.cat([layered, last]).flatten(0, 1)
 
