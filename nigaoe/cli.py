@@ -73,7 +73,8 @@ class _Commands(LazyGroup):
         LazyCommand(
             "train",
             f"{_COMMANDS}.train:app",
-            "Train a generator (`nigaoe train DATASET`), or the encoder of one (`nigaoe train encoder G_ORI`).",
+            "Train a generator (`nigaoe train DATASET`), its encoder (`nigaoe train encoder G_ORI`), or a whole pair "
+            "(`nigaoe train pair CONFIG`).",
         ),
         LazyCommand("weights", f"{_COMMANDS}.weights:app", "Inspect, import and export weights."),
         LazyCommand("data", f"{_COMMANDS}.data:app", "Data sets to train on."),

@@ -8,6 +8,7 @@ that were found for photos, and deals them to the fine-tune. A latent can rebuil
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +17,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from core.errors import BrokenCheckpoint, ParentMismatch
+from core.errors import BrokenCheckpoint, ParentMismatch, TrainingError
 from model.checkpoint import Checkpoint
 from model.inversion.settings import InversionSettings
 from model.pair import LoadedGenerator
@@ -128,6 +129,7 @@ def find_photo_latents(
     seed: int = 0,
     width: int = WIDTH,
     report: Callable[[int], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> PhotoLatents:
     """Search the latents of ``count`` photos, half of them mirrored.
 
@@ -139,15 +141,19 @@ def find_photo_latents(
         seed: Of the choice.
         width: Photos that are searched as one batch.
         report: Called with the number of photos that are done.
+        stop: Asked before each photo; once it says so no further one is begun, and what was found is returned.
 
     Raises:
         InversionError: A search ended without a result.
+        TrainingError: It stopped before the first photo.
     """
     random = np.random.default_rng(seed)
     chosen = random.choice(len(dataset), min(count, len(dataset)), replace=False)
     mirrored = random.random(len(chosen)) < 0.5
-    photos = (dataset.pictures(np.array([index]))[0] for index in chosen)
-    shown = (photo.flip(2) if mirror else photo for photo, mirror in zip(photos, mirrored, strict=True))
+    photos = (dataset.pictures(np.array([index]))[0] for index in takewhile(lambda _: not stop(), chosen))
+    shown = (photo.flip(2) if mirror else photo for photo, mirror in zip(photos, mirrored, strict=False))
+    if stop():
+        raise TrainingError("The search of photos' latents was stopped before its first photo; give it more time.")
     found = search_latents(loaded, shown, settings, report, width=width)
     card = PhotoLatentsCard(generator_sha256=loaded.digest, dataset=dataset.card.name, steps=settings.steps)
     return PhotoLatents(card, found, loaded.statistics.mean.float().cpu())

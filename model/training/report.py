@@ -36,6 +36,12 @@ class Report:
         cells = "".join(f"<tr><td>{escape(name)}</td><td>{value:.4g}</td></tr>" for name, value in rows.items())
         self.parts.append(f"<h2>{escape(heading)}</h2><table>{cells}</table>")
 
+    def rows(self, heading: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Add a table of texts."""
+        cells = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+        titles = "".join(f"<th>{escape(title)}</th>" for title in head)
+        self.parts.append(f"<h2>{escape(heading)}</h2><table><tr>{titles}</tr>{cells}</table>")
+
     def curves(self, heading: str, lines: Sequence[dict[str, float]], names: Sequence[str]) -> None:
         """Add a plot of logged values over images; names that were never logged are left out."""
         shown = [name for name in names if any(name in line for line in lines)]

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.generator import Generator
@@ -41,6 +42,30 @@ class Score:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
+def data_floor(dataset: PackedDataset, samples: int, device: torch.device) -> float:
+    """Return the FD-effnet of one half of the data to the other: no generator can be expected to come nearer.
+
+    Args:
+        dataset: What is learned; at least 2 pictures.
+        samples: Pictures of each half, at most half of all: a distance of few samples is larger than one of many, so a
+            score that is to be compared with it must be of as many.
+        device: Where features are computed.
+    """
+    count = min(samples, len(dataset) // 2)
+    chosen = np.random.default_rng(1).choice(len(dataset), 2 * count, replace=False)
+    first, second = (
+        picture_features(
+            (torch.from_numpy(np.ascontiguousarray(dataset.pixels[part])) for part in _parts(np.sort(half))), device
+        )
+        for half in (chosen[:count], chosen[count:])
+    )
+    return frechet_distance(first, second)
+
+
+def _parts(indices: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    return np.array_split(indices, max(1, len(indices) // 64))
+
+
 class Examiner:
     """Keeps the data's features and draws the same latents each time.
 
@@ -73,8 +98,7 @@ class Examiner:
         if self._real is None:
             count = min(self.samples, len(self.dataset))
             chosen = np.sort(np.random.default_rng(0).choice(len(self.dataset), count, replace=False))
-            share = chosen[self._share]
-            parts = np.array_split(share, max(1, len(share) // 64))
+            parts = _parts(chosen[self._share])
             self._real = self._features(torch.from_numpy(np.ascontiguousarray(self.dataset.pixels[p])) for p in parts)
         return self._real
 

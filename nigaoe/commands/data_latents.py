@@ -1,6 +1,7 @@
 """`nigaoe data latents`: find the latents of photos, for a fine-tune to draw."""
 
 from pathlib import Path
+from threading import Event
 from typing import Annotated
 
 import typer
@@ -27,7 +28,7 @@ def latents(
     """Find the latents of photos by reverse generation, for `nigaoe finetune --photo-latents`.
 
     A style that also draws such latents while it learns draws photos better. They can rebuild faces: keep the file as
-    you keep the photos.
+    you keep the photos. Ctrl-C or SIGTERM keeps what was found so far.
     """
     import torch
 
@@ -37,13 +38,15 @@ def latents(
     from model.training.dataset import PackedDataset
     from model.training.encoder.faces import check_framing
     from model.training.photo_latents import find_photo_latents
+    from model.training.stop_signals import stop_signals
 
     device = prepare_device(device)
     if threads is not None:
         torch.set_num_threads(threads)
     loaded, dataset = load_generator(generator, device, encoder=encoder), PackedDataset(photos)
     check_framing(dataset, loaded)
-    with picture_progress() as bar:
+    stopped = Event()
+    with picture_progress() as bar, stop_signals(stopped.set):
         task = bar.add_task("photos", total=min(count, len(dataset)))
         found = find_photo_latents(
             loaded,
@@ -53,6 +56,7 @@ def latents(
             seed=seed,
             width=width,
             report=lambda done: bar.update(task, completed=done),
+            stop=stopped.is_set,
         )
     found.save(output)
     Console().print(f"[bold]{len(found)}[/] latents in {escape(str(output))}", highlight=False)

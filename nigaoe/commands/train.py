@@ -11,6 +11,7 @@ from rich.console import Console
 from core.errors import TrainingError, UsageError
 from nigaoe.commands.train_encoder import encoder
 from nigaoe.commands.train_options import DryRun, Overrides, ResumeFrom, TensorBoard, parse_overrides
+from nigaoe.commands.train_pair import pair, pair_report
 from nigaoe.default_command import DefaultCommandGroup
 from nigaoe.training_display import TrainingDisplay
 
@@ -37,7 +38,8 @@ class _TrainGroup(DefaultCommandGroup):
 app = typer.Typer(
     name="train",
     cls=_TrainGroup,
-    help="Train a generator (`nigaoe train DATASET`), or the encoder of one (`nigaoe train encoder G_ORI`).",
+    help="Train a generator (`nigaoe train DATASET`), its encoder (`nigaoe train encoder G_ORI`), or a whole pair "
+    "(`nigaoe train pair CONFIG`).",
 )
 
 
@@ -75,6 +77,8 @@ def train(
 
 
 app.command()(encoder)
+app.command()(pair)
+app.command("pair-report")(pair_report)
 
 
 def finetune(

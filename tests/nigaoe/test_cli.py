@@ -58,6 +58,7 @@ def test_every_command_is_there_and_says_of_itself_what_the_list_says(name: str)
         (["train", "somewhere", "--dry-run"], []),
         (["finetune", "g_ori.safetensors", "somewhere", "--dry-run"], []),
         (["train", "encoder", "g_ori.safetensors", "--dry-run"], []),
+        (["train", "pair", "pair64", "--dry-run", "--images-per-second", "100"], []),
         (["data", "prepare", "--help"], []),
         (["convert", "--help"], []),
     ],

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import BrokenCheckpoint, ParentMismatch
+from core.errors import BrokenCheckpoint, ParentMismatch, TrainingError
 from model.checkpoint import Checkpoint, save_checkpoint
 from model.generator import Generator
 from model.inversion.settings import InversionSettings
@@ -146,3 +146,20 @@ def test_photos_are_found_where_the_generator_draws_them_best(
     assert len(torch.unique(found.w_plus.flatten(1), dim=0)) == 9
     one_by_one = find_photo_latents(loaded, tiny_dataset, InversionSettings(steps=2), count=9, width=1)
     torch.testing.assert_close(one_by_one.w_plus, found.w_plus)
+
+
+def test_a_search_that_is_stopped_keeps_what_it_found(
+    parent: Checkpoint, tiny_dataset: PackedDataset, tmp_path: Path
+) -> None:
+    """No further photo is begun; those under way are finished and are the first of what a whole search finds."""
+    save_checkpoint(parent, tmp_path / "g_ori.safetensors")
+    loaded, settings = load_generator(tmp_path / "g_ori.safetensors"), InversionSettings(steps=2)
+    done: list[int] = []
+    few = find_photo_latents(
+        loaded, tiny_dataset, settings, count=9, width=2, report=done.append, stop=lambda: len(done) >= 2
+    )
+    assert 2 <= len(few) < 9
+    whole = find_photo_latents(loaded, tiny_dataset, settings, count=9, width=2)
+    torch.testing.assert_close(few.w_plus, whole.w_plus[: len(few)])
+    with pytest.raises(TrainingError, match="more time"):
+        find_photo_latents(loaded, tiny_dataset, settings, count=9, stop=lambda: True)

@@ -1,0 +1,117 @@
+"""From a run to the command that starts it, or goes on with it."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from model.training.plan import STATE
+from nigaoe.pair_training.config import EncoderRun, GeneratorRun, LatentsRun, PairConfig, StyleRun
+from nigaoe.pair_training.places import Places
+
+
+def command_of(config: PairConfig, stage: int, name: str, places: Places) -> list[str]:
+    """Return the command of a run in a stage, as it stands on disk: a new run, or the same run further on.
+
+    A run that was killed before its first state on disk begins anew.
+    """
+    run, folder = config.runs[name], places.run(name)
+    if isinstance(run, LatentsRun):
+        return _nigaoe(_latents(config, name, run, places))
+    goes_on = (folder / STATE).is_file()
+    if not goes_on:
+        shutil.rmtree(folder, ignore_errors=True)
+    if isinstance(run, GeneratorRun):
+        options = ["train", "generator"] if goes_on else _generator(config, name, run)
+    elif isinstance(run, StyleRun):
+        options = ["finetune"] if goes_on else _style(config, name, run, places)
+        options += _shown_latents(run, places)
+    else:
+        options = ["train", "encoder"] if goes_on else _encoder(config, run, places)
+    own, here = flat(run.settings), flat(config.stages[stage].settings.get(name, {}))
+    changes = flat(config.settings.get(run.kind, {})) | own | here
+    settings = [word for dotted, value in changes.items() for word in ("--set", f"{dotted}={_said(value)}")]
+    return _nigaoe([*options, *(["--resume-from"] if goes_on else ["--output"]), str(folder), *settings])
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return tables of tables as dotted names."""
+    names: dict[str, Any] = {}
+    for name, value in settings.items():
+        names |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return names
+
+
+def _generator(config: PairConfig, name: str, run: GeneratorRun) -> list[str]:
+    starts = {
+        "grow": run.grow,
+        "init": run.init,
+        "init-average": run.init_average,
+        "init-discriminator": run.init_discriminator,
+    }
+    named = ["--set", f"name={name}"]
+    return ["train", "generator", str(config.datasets[run.dataset]), "--config", run.config, *named, *_options(starts)]
+
+
+def _style(config: PairConfig, name: str, run: StyleRun, places: Places) -> list[str]:
+    starts = {
+        "grow": run.grow,
+        "init": run.init,
+        "init-discriminator": run.init_discriminator or places.weight(config.generator, "-discriminator"),
+        "trainable-blocks": run.trainable_blocks,
+    }
+    sources = [str(places.weight(config.generator)), str(config.datasets[run.dataset])]
+    return ["finetune", *sources, "--config", run.config, "--set", f"name={name}", *_options(starts)]
+
+
+def _shown_latents(run: StyleRun, places: Places) -> list[str]:
+    """Show a style what was found for photos, as soon as it was found."""
+    found = places.latents(run.photo_latents) if run.photo_latents is not None else None
+    return _options({"photo-latents": found if found is not None and found.is_file() else None})
+
+
+def _encoder(config: PairConfig, run: EncoderRun, places: Places) -> list[str]:
+    given = {
+        "dataset": config.datasets[run.dataset] if run.dataset else None,
+        "held-out": config.datasets[run.held_out] if run.held_out else None,
+        "init": run.init,
+    }
+    return ["train", "encoder", str(places.weight(config.generator)), *_options(given)]
+
+
+def _latents(config: PairConfig, name: str, run: LatentsRun, places: Places) -> list[str]:
+    given = {
+        "output": places.latents(name),
+        "encoder": places.weight(run.encoder) if run.encoder else None,
+        "count": run.count,
+        "preset": run.preset.value,
+        "width": run.width,
+        "threads": run.threads,
+    }
+    sources = [str(places.weight(config.generator)), str(config.datasets[run.dataset])]
+    return ["data", "latents", *sources, *_options(given)]
+
+
+def _options(given: Mapping[str, Path | str | int | None]) -> list[str]:
+    return [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
+
+
+def _said(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _nigaoe(words: list[str]) -> list[str]:
+    return [sys.executable, "-m", "nigaoe", *words]
+
+
+def checkpoints_of(config: PairConfig, name: str, places: Places) -> Iterator[tuple[Path, Path]]:
+    """Yield what of a finished run goes into the pair: from where, and to where."""
+    run, folder = config.runs[name], places.run(name)
+    if isinstance(run, LatentsRun):
+        return
+    stem = run.take if (folder / f"{run.take}.safetensors").is_file() else "latest"
+    yield folder / f"{stem}.safetensors", places.weight(name)
+    if isinstance(run, GeneratorRun):
+        yield folder / f"{stem}-discriminator.safetensors", places.weight(name, "-discriminator")
