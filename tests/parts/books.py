@@ -72,10 +72,14 @@ class Books:
         return {name for name in names - kept if not name.startswith(PASSING) and not self._is_key_of(name, job_ids)}
 
     def _is_key_of(self, name: str, job_ids: Collection[str]) -> bool:
-        """Whether this is the Idempotency-Key of one of the jobs; it lives as long as they do."""
-        if not name.startswith("idempotency:"):
+        """Whether one of the jobs is found again by this key, of idempotency or of its look; it lives as long."""
+        if name.startswith("idempotency:"):
+            named = (self._redis.hget(NAMESPACE + name, "jobs") or "").split()
+        elif name.startswith("same:"):
+            named = [self._redis.get(NAMESPACE + name)]
+        else:
             return False
-        return not set(job_ids).isdisjoint((self._redis.hget(NAMESPACE + name, "jobs") or "").split())
+        return not set(job_ids).isdisjoint(named)
 
     def waiting_messages(self) -> set[str]:
         """Queues with doorbells that nobody answers. (Those of a killed worker wait in `unacked` for their time.)"""
