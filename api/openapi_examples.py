@@ -76,7 +76,7 @@ ENDED_JOB: Final[dict[str, Any]] = JOB | {
     "state": "succeeded",
     "version": 9,
     "seconds_left": None,
-    "progress": JOB["progress"] | {"stage": "storing", "step": 30, "fraction": 1.0, "distance": 0.331},
+    "progress": JOB["progress"] | {"stage": "ended", "step": 30, "fraction": 1.0, "distance": 0.331},
     "timings": {"preparing": 0.02, "inverting": 1.61, "decoding": 0.32, "storing": 0.05},
     "report": {
         "distance_start": 0.803,

@@ -125,8 +125,8 @@ def test_nothing_outside_the_store_can_be_named(open_api: "Api", key: str) -> No
     assert b"root:" not in answer.content
 
 
-def test_a_deleted_parent_takes_its_face_along(open_api: "Api") -> None:
-    """A restyle's own pictures stay, the shared latent is gone."""
+def test_a_parent_whose_time_is_over_takes_its_face_along(open_api: "Api") -> None:
+    """A younger restyle's own pictures stay until its own time, the shared latent is gone."""
     api, client = open_api, open_api.client(follow_redirects=True)
     job = api.services.store.submit([new_job(JobOptions(), tenant=ANONYMOUS)]).jobs[0]
     parent = api.worker.finish(api.worker.claim(job.id), crop_png=b"crop")
@@ -135,6 +135,7 @@ def test_a_deleted_parent_takes_its_face_along(open_api: "Api") -> None:
     assert drawn.job.blobs[CROP] == parent.blobs[CROP]
     api.services.blobs.put(f"{drawn.job.folder}/result.png", b"drawn")
     api.services.store.succeed(drawn, Outcome(blobs={"result.png": f"{drawn.job.folder}/result.png"}))
-    client.delete(f"/jobs/{parent.id}")
+    api.services.store.delete(parent.id, with_restyles=False)
+    api.services.blobs.delete_folder(parent.folder)
     assert client.get(f"/jobs/{child['id']}/result").content == b"drawn"
     assert client.get(f"/jobs/{child['id']}/latent").json()["code"] == "no_such_result"
