@@ -201,8 +201,9 @@ def test_the_owner_of_a_link_may_do_what_owners_may(visitor: Any, studio: Any) -
     visitor.page.get_by_role("button", name="Copy link").click()
     expect(visitor.page.locator("#restyling")).to_contain_text("The link is copied")
     studio.painter.finish(studio.painter.next_job(JobKind.RESTYLE, style=studio.styles[1]), "red")
+    link = visitor.page.evaluate("navigator.clipboard.readText()")
     visitor.page.goto("about:blank")
-    visitor.page.goto(visitor.page.evaluate("navigator.clipboard.readText()"))
+    visitor.page.goto(link)
     visitor.at("finished")
     for style in studio.styles[2:]:
         studio.painter.finish(studio.painter.next_job(JobKind.RESTYLE, style=style), "red")
@@ -249,7 +250,7 @@ def test_deleting_takes_two_presses_and_leaves_nothing(visitor: Any, studio: Any
     button = visitor.page.locator("#delete")
     place = button.bounding_box()
     visitor.page.get_by_role("button", name="Delete", exact=True).click()
-    expect(visitor.page.locator("#restyling")).to_contain_text("every drawing of it")
+    expect(visitor.page.locator("#delete-warning")).to_be_visible()
     assert len(studio.painter.ordered()) >= 2
     armed = button.bounding_box()
     assert place is not None

@@ -175,7 +175,7 @@ def test_a_print_that_is_being_drawn_has_its_place(visitor: Any, studio: Any) ->
     visitor.order()
     studio.painter.next_job()
     # The service has the job before the page has its answer, and whoever leaves before that has no print.
-    visitor.page.wait_for_function("localStorage.getItem('nigaoe.prints')")
+    visitor.page.wait_for_function("() => localStorage.getItem('nigaoe.prints')")
     visitor.page.goto(studio.url)
     visitor.page.get_by_role("button", name=re.compile("My prints")).click()
     expect(visitor.page.locator("#history-list span")).to_contain_text("Being drawn")

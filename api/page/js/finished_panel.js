@@ -147,7 +147,8 @@ export class FinishedPanel {
     if (!button.dataset.armed) {
       button.dataset.armed = "yes";
       setLabel(button, "Really delete?");
-      this.tell("This erases the face and every drawing of it.");
+      byId("delete-warning").hidden = false;
+      announce(byId("delete-warning").textContent ?? "");
       button.addEventListener("blur", () => this.disarm(), { once: true });
       return;
     }
@@ -156,7 +157,7 @@ export class FinishedPanel {
   }
 
   disarm() {
-    if (byId("delete").dataset.armed) this.tell("");
+    byId("delete-warning").hidden = true;
     delete byId("delete").dataset.armed;
     setLabel(byId("delete"), "Delete");
   }
