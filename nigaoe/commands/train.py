@@ -110,6 +110,7 @@ def finetune(
     changes |= {name: value for name, value in chosen.items() if value is not None}
     if resume_from is not None:
         plan = replace(_resumed(resume_from, dataset, output, changes), starts=Starts(encoder=init_encoder))
+        plan = replace(plan, parent=parent or plan.parent)  # It may lie elsewhere by now; its digest decides.
     else:
         generator = _start(init, grow)
         starts = Starts(generator, discriminator=init_discriminator, encoder=init_encoder, grow=grow is not None)

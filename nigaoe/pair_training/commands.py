@@ -24,12 +24,11 @@ def command_of(config: PairConfig, stage: int, name: str, places: Places) -> lis
     if not goes_on:
         shutil.rmtree(folder, ignore_errors=True)
     if isinstance(run, GeneratorRun):
-        options = ["train", "generator"] if goes_on else _generator(config, name, run)
+        options = _generator(config, run) + ([] if goes_on else _generator_starts(name, run))
     elif isinstance(run, StyleRun):
-        options = ["finetune"] if goes_on else _style(config, name, run, places)
-        options += _shown_latents(run, places)
+        options = _style(config, run, places) + ([] if goes_on else _style_starts(config, name, run, places))
     else:
-        options = ["train", "encoder"] if goes_on else _encoder(config, run, places)
+        options = _encoder(config, run, places) + ([] if goes_on else _options({"init": run.init}))
     own, here = flat(run.settings), flat(config.stages[stage].settings.get(name, {}))
     changes = flat(config.settings.get(run.kind, {})) | own | here
     settings = [word for dotted, value in changes.items() for word in ("--set", f"{dotted}={_said(value)}")]
@@ -44,39 +43,43 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return names
 
 
-def _generator(config: PairConfig, name: str, run: GeneratorRun) -> list[str]:
+def _generator(config: PairConfig, run: GeneratorRun) -> list[str]:
+    return ["train", "generator", str(config.datasets[run.dataset])]
+
+
+def _generator_starts(name: str, run: GeneratorRun) -> list[str]:
     starts = {
+        "config": run.config,
         "grow": run.grow,
         "init": run.init,
         "init-average": run.init_average,
         "init-discriminator": run.init_discriminator,
     }
-    named = ["--set", f"name={name}"]
-    return ["train", "generator", str(config.datasets[run.dataset]), "--config", run.config, *named, *_options(starts)]
+    return [*_options(starts), "--set", f"name={name}"]
 
 
-def _style(config: PairConfig, name: str, run: StyleRun, places: Places) -> list[str]:
+def _style(config: PairConfig, run: StyleRun, places: Places) -> list[str]:
+    """A style of this pair's g_ori, and of the latents of photos as soon as they were found."""
+    found = places.latents(run.photo_latents) if run.photo_latents is not None else None
+    latents = _options({"photo-latents": found if found is not None and found.is_file() else None})
+    return ["finetune", str(places.weight(config.generator)), str(config.datasets[run.dataset]), *latents]
+
+
+def _style_starts(config: PairConfig, name: str, run: StyleRun, places: Places) -> list[str]:
     starts = {
+        "config": run.config,
         "grow": run.grow,
         "init": run.init,
         "init-discriminator": run.init_discriminator or places.weight(config.generator, "-discriminator"),
         "trainable-blocks": run.trainable_blocks,
     }
-    sources = [str(places.weight(config.generator)), str(config.datasets[run.dataset])]
-    return ["finetune", *sources, "--config", run.config, "--set", f"name={name}", *_options(starts)]
-
-
-def _shown_latents(run: StyleRun, places: Places) -> list[str]:
-    """Show a style what was found for photos, as soon as it was found."""
-    found = places.latents(run.photo_latents) if run.photo_latents is not None else None
-    return _options({"photo-latents": found if found is not None and found.is_file() else None})
+    return [*_options(starts), "--set", f"name={name}"]
 
 
 def _encoder(config: PairConfig, run: EncoderRun, places: Places) -> list[str]:
     given = {
         "dataset": config.datasets[run.dataset] if run.dataset else None,
         "held-out": config.datasets[run.held_out] if run.held_out else None,
-        "init": run.init,
     }
     return ["train", "encoder", str(places.weight(config.generator)), *_options(given)]
 

@@ -1,0 +1,56 @@
+"""The commands of a pair's runs: new ones, and the same ones further on, wherever the folder lies by then."""
+
+from pathlib import Path
+
+import pytest
+
+from model.training.plan import STATE
+from nigaoe.pair_training.commands import command_of
+from nigaoe.pair_training.config import PairConfig, load_pair_config
+from nigaoe.pair_training.places import Places
+
+
+@pytest.fixture
+def config() -> PairConfig:
+    return load_pair_config("pair128")
+
+
+def words(config: PairConfig, stage: int, name: str, places: Places) -> str:
+    return " ".join(command_of(config, stage, name, places)[3:])
+
+
+def test_a_new_run_has_its_start_and_its_settings(config: PairConfig, tmp_path: Path) -> None:
+    """g_ori is grown, a style stands on this pair's g_ori and meets its discriminator."""
+    places = Places(tmp_path)
+    generator, style = words(config, 0, "g_ori", places), words(config, 1, "anime", places)
+    assert generator.startswith("train generator data/faces128 --config tiny128 --grow weights/g_ori.safetensors")
+    assert generator.endswith("--set compute.precision=fp32 --set cadence.log_images=12800 --set "
+                              "cadence.grid_images=102400 --set cadence.score_images=102400 --set "
+                              "cadence.score_samples=1000 --set cadence.save_seconds=60")  # fmt: skip
+    assert style.startswith(f"finetune {tmp_path}/weights/g_ori.safetensors data/anime128 --config anime64")
+    assert f"--init-discriminator {tmp_path}/weights/g_ori-discriminator.safetensors" in style
+    assert "--photo-latents" not in style
+
+
+def test_a_run_goes_on_where_the_folder_is_now(config: PairConfig, tmp_path: Path) -> None:
+    """Its parent, its data and the latents that were found meanwhile are named anew; no start is."""
+    places = Places(tmp_path)
+    places.run("anime").mkdir(parents=True)
+    (places.run("anime") / STATE).touch()
+    places.latents("latents").parent.mkdir()
+    places.latents("latents").touch()
+    style = words(config, 4, "anime", places)
+    latents = f"--photo-latents {tmp_path}/latents/latents.safetensors"
+    parent = f"{tmp_path}/weights/g_ori.safetensors"
+    assert style.startswith(f"finetune {parent} data/anime128 {latents} --resume-from {tmp_path}/runs/anime --set")
+    assert "--init" not in style
+    assert "--grow" not in style
+
+
+def test_a_run_that_was_killed_before_its_first_state_begins_anew(config: PairConfig, tmp_path: Path) -> None:
+    """Without a state there is nothing to go on from: a resumed run would start at random, not from its start."""
+    places = Places(tmp_path)
+    places.run("g_ori").mkdir(parents=True)
+    (places.run("g_ori") / "log.jsonl").write_text('{"images": 16}\n')
+    assert "--grow weights/g_ori.safetensors" in words(config, 0, "g_ori", places)
+    assert not places.run("g_ori").exists()
