@@ -16,7 +16,7 @@ from rich.table import Table
 from model.checkpoint import load_checkpoint
 from model.generator import Generator
 from model.training.dataset import PackedDataset
-from model.training.distributed import join_team
+from model.training.distributed import Team
 from model.training.pair_metrics import correspond, diversity, draw_truth, identity_vectors, retrieve
 from model.training.scoring import Examiner
 
@@ -27,7 +27,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)
     g_ori = load_checkpoint(arguments.parent).build_generator()
-    examiner = Examiner(PackedDataset(arguments.data), arguments.samples, join_team("cpu"))
+    examiner = Examiner(PackedDataset(arguments.data), arguments.samples, Team(0, 1, torch.device("cpu")))
     names = ("depth", "images", "FD-effnet", "precision", "recall", "pose", "mouth", "hair, lightness", "hair, hue")
     table = Table(*names, "top-1", "MRR", "diversity", title=f"{arguments.faces} faces and their drawings")
     for run in arguments.runs:

@@ -90,6 +90,22 @@ def mix_styles(ws_first: Tensor, ws_second: Tensor, crossover: int) -> Tensor:
     return torch.cat([ws_first[:, :crossover], ws_second[:, crossover:]], dim=1)
 
 
+def mix_at_random(ws_first: Tensor, ws_second: Tensor, probability: float) -> Tensor:
+    """Mix the styles of some pictures, each at a layer of its own; the device's global generator decides.
+
+    Args:
+        ws_first: # [N, num_ws, w_dim].
+        ws_second: Gives the finer layers. # [N, num_ws, w_dim].
+        probability: Of a picture to be mixed.
+    """
+    count, num_ws, _ = ws_first.shape
+    device = ws_first.device
+    crossovers = torch.randint(1, num_ws, (count, 1, 1), device=device)
+    mixed = torch.rand(count, 1, 1, device=device) < probability
+    layers = torch.arange(num_ws, device=device)[None, :, None]
+    return torch.where(mixed & (layers >= crossovers), ws_second, ws_first)
+
+
 class StyledConv(nn.Module):
     """One layer of a synthesis block: modulated convolution, noise, bias, leaky rectifier."""
 

@@ -81,8 +81,11 @@ def measure_latents(generator: Generator, *, samples: int = DEFAULT_SAMPLES, see
         samples: Number of z; 10,000 in the official projector.
         seed: Seed of z.
     """
-    w = sample_w(generator.mapping, samples, seed=seed)  # [samples, w_dim]
-    num_ws = generator.architecture.num_ws
+    return moments_of(sample_w(generator.mapping, samples, seed=seed), generator.architecture.num_ws)
+
+
+def moments_of(w: Tensor, num_ws: int) -> LatentStatistics:
+    """Return the statistics of styles # [samples, w_dim] that ``num_ws`` layers share."""
     mean, std = w.mean(dim=0), w.std(dim=0)
     return LatentStatistics(
         mean=mean.expand(num_ws, -1).contiguous().cpu(),
@@ -94,10 +97,14 @@ def measure_latents(generator: Generator, *, samples: int = DEFAULT_SAMPLES, see
 @torch.no_grad()
 def sample_w(mapping: MappingNetwork, count: int, *, seed: int) -> Tensor:
     """Return ``count`` styles of a seeded normal z. # [count, w_dim]."""
+    w: Tensor = mapping(sample_z(mapping, count, seed=seed))
+    return w
+
+
+def sample_z(mapping: MappingNetwork, count: int, *, seed: int) -> Tensor:
+    """Return ``count`` seeded normal z on the network's device. # [count, z_dim]."""
     first = mapping.layers[0]
     weight = first.weight
     assert isinstance(weight, Tensor)  # noqa: S101 - narrows ModuleList's type
     random = torch.Generator().manual_seed(seed)
-    z = torch.randn(count, weight.shape[1], generator=random).to(weight.device)
-    w: Tensor = mapping(z)
-    return w
+    return torch.randn(count, weight.shape[1], generator=random).to(weight.device)

@@ -24,22 +24,31 @@ class LatentPrior(nn.Module):
     Attributes:
         mean: Mean of each layer's style. # [num_ws, w_dim].
         spread: Root of the mean squared distance of w from its mean.
-        variance: Mean variance of a coordinate of w.
+        variance: Mean variance of a coordinate of w. # [].
         unit: Root of ``variance``: the unit in which learning rates are given.
     """
 
     mean: Tensor
     whitening: Tensor
+    variance: Tensor
 
     def __init__(self, statistics: LatentStatistics) -> None:
         super().__init__()
+        self.register_buffer("mean", torch.empty_like(statistics.mean, dtype=torch.float32))  # [num_ws, w_dim]
+        self.register_buffer("whitening", torch.empty_like(statistics.covariance, dtype=torch.float32))
+        self.register_buffer("variance", torch.empty(()))
+        self.spread = self.unit = 0.0
+        self.adopt(statistics)
+
+    def adopt(self, statistics: LatentStatistics) -> None:
+        """Measure distances by other statistics from now on, whose tensors take the old ones' places."""
         variances, axes = torch.linalg.eigh(statistics.covariance.double())
         variances = variances.clamp_min(VARIANCE_FLOOR * float(variances.mean()))
-        self.spread = statistics.spread
-        self.variance = max(float(variances.mean()), 1e-12)
-        self.unit = self.variance**0.5
-        self.register_buffer("mean", statistics.mean.float())  # [num_ws, w_dim]
-        self.register_buffer("whitening", (axes * variances.rsqrt()).float())  # [w_dim, w_dim]
+        variance = max(float(variances.mean()), 1e-12)
+        self.spread, self.unit = statistics.spread, variance**0.5
+        self.mean.copy_(statistics.mean)
+        self.whitening.copy_(axes * variances.rsqrt())  # [w_dim, w_dim]
+        self.variance.fill_(variance)
 
     def mahalanobis(self, w_plus: Tensor) -> Tensor:
         """Return the squared Mahalanobis distance from the mean a dimension, averaged over layers: 1 in W. # [N]."""

@@ -15,7 +15,8 @@ class Calendar:
     def __init__(self, images_seen: int, *, batch: int, save_seconds: float) -> None:
         self._batch, self._save_seconds = batch, save_seconds
         self._logged_images = images_seen
-        self._saved_at = self._logged_at = time.monotonic()
+        self._saved_at = self._logged_at = self._scored_at = time.monotonic()
+        self._score_seconds = 0.0
 
     def crossed(self, images_seen: int, every: int) -> bool:
         """Whether the step that ended at ``images_seen`` crossed a multiple of ``every`` images; never for 0."""
@@ -27,6 +28,15 @@ class Calendar:
         pace = (images_seen - self._logged_images) / max(now - self._logged_at, 1e-9)
         self._logged_at, self._logged_images = now, images_seen
         return pace
+
+    def scoring_is_affordable(self, share: float) -> bool:
+        """Whether another score like the last one would leave scoring at most ``share`` of the time since then."""
+        since = time.monotonic() - self._scored_at
+        return self._score_seconds * (1.0 - share) <= share * since
+
+    def scored(self, seconds: float) -> None:
+        """Take note of a score that took ``seconds``."""
+        self._scored_at, self._score_seconds = time.monotonic(), seconds
 
     def saving_is_due(self) -> bool:
         """Whether the state on disk is ``save_seconds`` old."""

@@ -168,6 +168,7 @@ class CadenceSettings(Section):
         grid_images: Images from one sample grid to the next; 0 turns grids off.
         score_images: Images from one FD-effnet score to the next; 0 turns scores off.
         score_samples: Drawn pictures a score.
+        score_share: Most of the time that scores may take; one that is due too soon after the last one is left out.
         keep_best: Keep the slim checkpoint with the best score.
     """
 
@@ -176,6 +177,7 @@ class CadenceSettings(Section):
     grid_images: Images = 10_000
     score_images: Images = 10_000
     score_samples: Annotated[int, Field(ge=8)] = 2_000
+    score_share: Annotated[float, Field(gt=0, le=1)] = 0.2
     keep_best: bool = True
 
 
@@ -191,6 +193,8 @@ class ComputeSettings(Section):
             eighth to a quarter less, and on GPUs where the main steps are reduced; other CPUs' backward pass is slower.
         threads: CPU threads; None leaves PyTorch's choice.
         compile: Compile the main steps with ``torch.compile``.
+        step_graphs: Record whole steps as CUDA graphs and replay them. ``auto`` does so where one process trains on an
+            NVIDIA GPU, unless the main steps are compiled.
         reuse_fakes: Show the generator's own step the pictures that the discriminator's step was drawn for: one
             forward pass less.
         seed: Start of every random number of the run.
@@ -202,6 +206,7 @@ class ComputeSettings(Section):
     channels_last: Literal["auto"] | bool = "auto"
     threads: Annotated[int, Field(ge=1)] | None = None
     compile: bool = False
+    step_graphs: Literal["auto"] | bool = "auto"
     reuse_fakes: bool = True
     seed: Annotated[int, Field(ge=0)] = 0
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from model.perceptual import shared_features
 from model.training.dataset import to_unit_range
+from model.training.sample_grid import pictures_at_once
 
 INPUT_SIDE = 128
 """Pictures are scaled to this side, so that scores of all resolutions mean the same.
@@ -26,18 +27,21 @@ Features = NDArray[np.float64]
 
 
 @torch.no_grad()
-def picture_features(pictures: Iterable[Tensor], device: torch.device | str = "cpu", *, batch: int = 16) -> Features:
+def picture_features(
+    pictures: Iterable[Tensor], device: torch.device | str = "cpu", *, batch: int | None = None
+) -> Features:
     """Return pooled features of pictures.
 
     Args:
         pictures: Batches of bytes. # [N, 3, R, R].
         device: Where to compute.
-        batch: Pictures at a time.
+        batch: Pictures at a time; None: as many as keep the device busy.
 
     Returns:
         # [all N, 320].
     """
     network = shared_features((32,), str(device))
+    batch = batch or pictures_at_once(torch.device(device), INPUT_SIDE)
     rows = []
     for group in pictures:
         for part in torch.split(group, batch):

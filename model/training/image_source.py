@@ -151,7 +151,7 @@ class _Slot:
     def __init__(self, shape: tuple[int, ...], device: torch.device) -> None:
         on_gpu = device.type == "cuda"
         self._bytes = torch.zeros(shape, dtype=torch.uint8, pin_memory=on_gpu)
-        self._copied = torch.cuda.Event() if on_gpu else None
+        self._copied = torch.cuda.Event() if on_gpu else None  # type: ignore[no-untyped-call]  # torch annotates it not
 
     def read(self, pixels: NDArray[np.uint8], indices: Callable[[int], NDArray[np.int64]], images_seen: int) -> "_Slot":
         """Fill the slot, once the device has what it held before."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+TeamMean = Callable[[Sequence[Tensor]], list[Tensor]]
 LEVELS = (4, 8, 16, 32)
 SIGMA_FLOOR = 0.01
 
@@ -47,18 +48,28 @@ class MomentMatching(nn.Module):
             self.register_buffer(f"sigma{level}", sigma.float())
             self.register_buffer(f"average{level}", torch.zeros_like(mean, dtype=torch.float32))
 
-    def forward(self, fake: Tensor) -> Tensor:
+    def forward(self, fake: Tensor, mean_over_team: TeamMean | None = None) -> Tensor:
         """Return the loss # [] for pictures # [N, 3, R, R], and move the average on.
+
+        Args:
+            fake: What this process drew.
+            mean_over_team: Returns the means of tensors over all processes, so that all keep the same moving average;
+                None: there is one process.
 
         With ``delta = (mean of data - mean of batch) / (sigma + 0.01)`` and ``v`` its moving average (a constant), the
         loss ``2 v delta`` has the gradient of ``delta^2`` with a less noisy factor.
         """
-        levels = []
+        deltas = []
         for level, moments in enumerate(self._moments(fake)):
             mean, sigma = self.get_buffer(f"mean{level}"), self.get_buffer(f"sigma{level}")
-            delta = (mean - moments.mean(dim=0)) / (sigma + SIGMA_FLOOR)
+            deltas.append((mean - moments.mean(dim=0)) / (sigma + SIGMA_FLOOR))
+        shared = [delta.detach() for delta in deltas]
+        if mean_over_team is not None:
+            shared = mean_over_team(shared)
+        levels = []
+        for level, (delta, present) in enumerate(zip(deltas, shared, strict=True)):
             average = self.get_buffer(f"average{level}")
-            average.lerp_(delta.detach(), 1.0 - self.momentum)
+            average.lerp_(present, 1.0 - self.momentum)
             levels.append((2.0 * average.detach().clone() * delta).mean())
         return torch.stack(levels).mean()
 
@@ -67,9 +78,13 @@ class MomentMatching(nn.Module):
         return {n: b for n, b in self.named_buffers() if "." not in n}
 
     def restore_moments(self, tensors: Mapping[str, Tensor], device: torch.device) -> None:
-        """Take over what :meth:`moment_buffers` returned, onto ``device``."""
+        """Take over what :meth:`moment_buffers` returned, onto ``device``; buffers of the same shape stay in place."""
         for name, tensor in tensors.items():
-            self.register_buffer(name, tensor.to(device))
+            present = self._buffers.get(name)
+            if present is not None and present.shape == tensor.shape:
+                present.copy_(tensor)
+            else:
+                self.register_buffer(name, tensor.to(device))
 
     def _moments(self, image: Tensor) -> list[Tensor]:
         """Return, a level, features and their squares. # [N, 2, C, h, w]."""

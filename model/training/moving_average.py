@@ -1,7 +1,7 @@
 """The moving average of a network's weights: what is scored, shown and shipped."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def ema_decay(batch: int, halflife_images: float, images_seen: int, rampup: float) -> float:
@@ -19,20 +19,30 @@ def ema_decay(batch: int, halflife_images: float, images_seen: int, rampup: floa
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, decay: float, names: frozenset[str] | None = None) -> None:
+def update_average(average: nn.Module, network: nn.Module, rate: Tensor, names: frozenset[str] | None = None) -> None:
     """Move ``average`` towards ``network``.
 
     Args:
         average: Changed in place.
         network: Same architecture.
-        decay: Result is ``decay * average + (1 - decay) * network``.
+        rate: Result is ``average + rate * (network - average)``; one minus the decay. # [].
         names: Parameters that learn; the others, and then all buffers too, are not touched. None: all of them.
     """
     source = dict(network.named_parameters())
-    for name, parameter in average.named_parameters():
-        if names is None or name in names:
-            parameter.lerp_(source[name], 1.0 - decay)
+    learning = [name for name in source if names is None or name in names]
+    mean = dict(average.named_parameters())
+    _move([mean[name] for name in learning], [source[name] for name in learning], rate)
     if names is None:
         buffers = dict(network.named_buffers())
-        for name, buffer in average.named_buffers():
-            buffer.copy_(buffers[name])
+        pairs = [(buffer, buffers[name]) for name, buffer in average.named_buffers()]
+        torch._foreach_copy_([buffer for buffer, _ in pairs], [found for _, found in pairs])
+
+
+def _move(average: list[Tensor], network: list[Tensor], rate: Tensor) -> None:
+    if rate.device.type == "cpu":  # Three passes over the memory for the sake of few calls pay on a GPU only.
+        for mean, value in zip(average, network, strict=True):
+            mean.lerp_(value, rate)
+        return
+    differences = torch._foreach_sub(network, average)  # noqa: SLF001 - torch.optim's own way to few launches
+    torch._foreach_mul_(differences, rate)
+    torch._foreach_add_(average, differences)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from core.errors import BrokenCheckpoint, ParentMismatch, TrainingError
 from model.checkpoint import Checkpoint
+from model.generator import mix_at_random
 from model.inversion.settings import InversionSettings
 from model.pair import LoadedGenerator
 from model.tensor_file import opened, write_tensors
@@ -63,7 +64,7 @@ class PhotoLatents:
         return len(self.w_plus)
 
     def deal(self, count: int, *, style_mixing: float, least_psi: float) -> Tensor:
-        """Return latents as a conversion may meet them; torch's global generator decides which.
+        """Return latents as a conversion may meet them; the device's global generator decides which.
 
         Args:
             count: Number of latents.
@@ -73,19 +74,18 @@ class PhotoLatents:
         Returns:
             # [count, num_ws, w_dim].
         """
-        first, second = (self.w_plus[torch.randint(len(self), (count,))] for _ in range(2))
-        num_ws = self.w_plus.shape[1]
-        crossovers = torch.randint(1, num_ws, (count, 1, 1))
-        mixed = torch.rand(count, 1, 1) < style_mixing
-        ws = torch.where((mixed & (torch.arange(num_ws)[:, None] >= crossovers)).to(first.device), second, first)
-        psi = least_psi + (1.0 - least_psi) * torch.rand(count, 1, 1)
-        return self.mean + (ws - self.mean) * psi.to(ws)
+        device = self.w_plus.device
+        first, second = (self.w_plus[torch.randint(len(self), (count,), device=device)] for _ in range(2))
+        ws = mix_at_random(first, second, style_mixing)
+        psi = least_psi + (1.0 - least_psi) * torch.rand(count, 1, 1, device=device)
+        return self.mean + (ws - self.mean) * psi
 
     def fixed(self, count: int, *, least_psi: float) -> Tensor:
-        """Return unmixed latents that are the same each time. # [count, num_ws, w_dim]."""
+        """Return unmixed latents that are the same each time, on any device. # [count, num_ws, w_dim]."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
-            return self.deal(count, style_mixing=0.0, least_psi=least_psi)
+            dealt = self.to(torch.device("cpu")).deal(count, style_mixing=0.0, least_psi=least_psi)
+        return dealt.to(self.w_plus.device)
 
     def to(self, device: torch.device) -> "PhotoLatents":
         """Return the same latents on a device."""

@@ -7,7 +7,7 @@ it, held by the priors of reverse generation. The encoder that learns along is t
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -17,13 +17,13 @@ from model.encoder.network import Encoder
 from model.frozen.layout import preferred_layout
 from model.generator import Generator
 from model.inversion.objective import Iterate, Objective, weight_columns
-from model.inversion.prior import LatentPrior
-from model.latent_statistics import LatentStatistics, measure_latents
+from model.latent_statistics import DEFAULT_SAMPLES, LatentStatistics, moments_of, sample_z
 from model.perceptual import LEAST_SIDE, STRIDES, shared_features
 from model.training.config import ReconstructionSettings
 from model.training.distributed import Team
+from model.training.gradients import share_gradients
 from model.training.moving_average import update_average
-from model.training.run_state import adam_tensors, part_of, prefixed, restore_adam
+from model.training.run_state import adam_tensors, part_of, prefixed, primed, restore_adam
 
 CLIP_NORM = 1.0
 """Longest gradient of the encoder: one odd picture must not throw it."""
@@ -50,10 +50,18 @@ class Reconstruction:
         encoder = encoder.to(memory_format=preferred_layout(team.device))
         self.encoder = encoder.train().requires_grad_(requires_grad=True)
         self.average = copy.deepcopy(encoder).eval().requires_grad_(requires_grad=False)
-        self.adam = torch.optim.Adam(self.encoder.parameters(), lr=settings.encoder_lr, betas=(0.9, 0.99))
+        adam = torch.optim.Adam(
+            self.encoder.parameters(),
+            lr=settings.encoder_lr,
+            betas=(0.9, 0.99),
+            fused=True,
+            capturable=team.device.type == "cuda",
+        )
+        self.adam = primed(adam)
         side = max(generator.architecture.resolution, LEAST_SIDE)
         eye = shared_features(STRIDES, str(team.device))
-        self.statistics = measure_latents(generator)
+        self._z = sample_z(generator.mapping, DEFAULT_SAMPLES, seed=0)
+        self.statistics = self._measured()
         self.objective = Objective(self.statistics, eye, perceptual_size=side).to(team.device)
         self._weights = weight_columns((settings.terms,), team.device)
 
@@ -80,23 +88,30 @@ class Reconstruction:
         loss = self.settings.weight * (measured.loss.mean() + self.settings.code * known)
         return {"reconstruction": loss, "distance": measured.distance.mean()}
 
-    def learn(self, step: int, decay: float) -> None:
+    def learn(self, rate: Tensor) -> None:
         """Move the encoder by the gradients that the loss left, and its average after it.
 
         Args:
-            step: Number of the step.
-            decay: By which the average keeps itself.
+            rate: By how much the average follows. # [].
         """
-        self.team.average_gradients(self.encoder.parameters())
-        for parameter in self.encoder.parameters():
-            if parameter.grad is not None:
-                torch.nan_to_num(parameter.grad, nan=0.0, posinf=0.0, neginf=0.0, out=parameter.grad)
+        share_gradients(self.encoder.parameters(), self.team, bound=0.0)
         torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), CLIP_NORM)
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
-        update_average(self.average, self.encoder, decay)
+        update_average(self.average, self.encoder, rate)
+
+    def look_after(self, step: int) -> None:
+        """See where w lies, now and then; between steps, since the host computes the priors' axes."""
         if step % REFRESH_STEPS == 0:
-            self._look_where_w_lies(measure_latents(self.generator))
+            self._adopt(self._measured())
+
+    def places(self) -> Iterator[Tensor]:
+        """Yield all tensors that a step writes."""
+        for network in (self.encoder, self.average):
+            yield from network.parameters()
+            yield from network.buffers()
+        for state in self.adam.state.values():
+            yield from state.values()
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that a resumed run needs, by name."""
@@ -117,13 +132,17 @@ class Reconstruction:
             self.average.load_state_dict(part_of("average.", tensors))
             restore_adam(self.adam, self._names(), part_of("adam.", tensors))
             saved = part_of("statistics.", tensors)
-            self._look_where_w_lies(LatentStatistics.from_tensors(saved, self.generator.architecture))
+            self._adopt(LatentStatistics.from_tensors(saved, self.generator.architecture))
         except (RuntimeError, ValueError, CheckpointMismatch) as error:
             raise TrainingError(f"The saved state belongs to another encoder: {error}") from error
 
-    def _look_where_w_lies(self, statistics: LatentStatistics) -> None:
+    @torch.no_grad()
+    def _measured(self) -> LatentStatistics:
+        return moments_of(self.generator.mapping(self._z), self.generator.architecture.num_ws)
+
+    def _adopt(self, statistics: LatentStatistics) -> None:
         self.statistics = statistics
-        self.objective.prior = LatentPrior(statistics).to(self.team.device)
+        self.objective.prior.adopt(statistics)
 
     def _guess(self, images: Tensor) -> Tensor:
         device = self.team.device.type

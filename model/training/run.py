@@ -14,7 +14,7 @@ from model.latent_statistics import measure_latents
 from model.perceptual import EfficientNetFeatures
 from model.training.config import TrainingConfig
 from model.training.dataset import PackedDataset
-from model.training.distributed import Team, join_team
+from model.training.distributed import Team, joined_team
 from model.training.growth import grown_architecture
 from model.training.moment_matching import LEVELS, MomentMatching
 from model.training.networks import Networks, build_child, build_networks
@@ -41,36 +41,37 @@ def carry_out(plan: RunPlan, report: Report | None = None, watch: Watch | None =
         InvalidSettings: The device has no instructions for the chosen precision.
     """
     _set_up_torch(plan.config)
+    with joined_team(plan.config.compute.device) as team:
+        return _carry_out(plan, team, report, watch)
+
+
+def _carry_out(plan: RunPlan, team: Team, report: Report | None, watch: Watch | None) -> Progress:
     dataset = PackedDataset(plan.dataset)
     parent = load_checkpoint(plan.parent) if plan.parent is not None else None
     architecture = _architecture(plan, parent, dataset)
     check_folder(plan.folder, resume=plan.resume)
-    team = join_team(plan.config.compute.device)
-    try:
-        networks = _networks(plan, architecture, parent, team)
-        trainer = Trainer(
-            plan.config,
-            dataset,
-            networks,
-            team,
-            moments=_moments(plan.config, team),
-            photo_latents=_photo_latents(plan, parent),
-            encoder=_encoder(plan, networks, team),
-            parent=_person(plan.config, parent, team),
-        )
-        if team.leads:
-            write_config(plan)
-        log = RunLog(plan.folder, tensorboard=plan.tensorboard and team.leads)
-        session = Session(trainer, plan.folder, log, parent=parent, report=report, watch=watch)
-        if not (plan.resume and session.resume()):
-            fill_moments(trainer)
-        progress = session.run()
-        if team.leads:
-            session.export("latest")
-        team.wait()
-        return progress
-    finally:
-        team.close()
+    networks = _networks(plan, architecture, parent, team)
+    trainer = Trainer(
+        plan.config,
+        dataset,
+        networks,
+        team,
+        moments=_moments(plan.config, team),
+        photo_latents=_photo_latents(plan, parent),
+        encoder=_encoder(plan, networks, team),
+        parent=_person(plan.config, parent, team),
+    )
+    if team.leads:
+        write_config(plan)
+    log = RunLog(plan.folder, tensorboard=plan.tensorboard and team.leads)
+    session = Session(trainer, plan.folder, log, parent=parent, report=report, watch=watch)
+    if not (plan.resume and session.resume()):
+        fill_moments(trainer)
+    progress = session.run()
+    if team.leads:
+        session.export("latest")
+    team.wait()
+    return progress
 
 
 def _set_up_torch(config: TrainingConfig) -> None:

@@ -29,6 +29,7 @@ class Progress:
         steps: Steps made.
         mean_path_length: Long-term mean of the path length; None before the first path length step.
         augment_p: Present strength of the augmentation.
+        augmenting: Whether the augmentation takes part in the present steps; its strength is looked at now and then.
         best_score: Lowest FD-effnet so far.
         best_images: Where it was reached.
         best_by_photos: Whether that is the distance of photos' latents; a run that is given some starts to count anew.
@@ -39,6 +40,7 @@ class Progress:
     steps: int = 0
     mean_path_length: float | None = None
     augment_p: float = 0.0
+    augmenting: bool = False
     best_score: float | None = None
     best_images: int = 0
     best_by_photos: bool = False
@@ -115,22 +117,42 @@ def part_of(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
+def primed(optimiser: torch.optim.Adam) -> torch.optim.Adam:
+    """Give every parameter Adam's state before its first gradient, all zero as Adam itself would make it.
+
+    From then on moments and counts stay where they are, so that a recorded step finds them. They lie in memory as their
+    parameters do: a fused step walks through both side by side and looks at no strides.
+    """
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            if not optimiser.state[parameter]:
+                counted_on = parameter.device if group["fused"] or group["capturable"] else torch.device("cpu")
+                optimiser.state[parameter] = {
+                    "step": torch.zeros((), dtype=torch.float32, device=counted_on),
+                    "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+                    "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+                }
+    return optimiser
+
+
 def adam_tensors(optimiser: torch.optim.Adam, names: Iterable[str]) -> dict[str, Tensor]:
     """Return Adam's moments and step counts by parameter name."""
-    state = optimiser.state_dict()["state"]
-    return {f"{name}.{key}": t for i, name in enumerate(names) for key, t in state.get(i, {}).items()}
-
-
-def restore_adam(optimiser: torch.optim.Adam, names: Iterable[str], tensors: Mapping[str, Tensor]) -> None:
-    """Give an optimiser over the parameters ``names`` what :func:`adam_tensors` returned.
-
-    Moments lie in memory as their parameters do: a fused step walks through both side by side and looks at no strides.
-    """
-    document = optimiser.state_dict()
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-    for index, (name, parameter) in enumerate(zip(names, parameters, strict=True)):
-        found = part_of(f"{name}.", tensors)
-        if set(found) == {"step", "exp_avg", "exp_avg_sq"}:
-            moments = {kind: torch.empty_like(parameter).copy_(found[kind]) for kind in ("exp_avg", "exp_avg_sq")}
-            document["state"][index] = {"step": found["step"], **moments}
-    optimiser.load_state_dict(document)
+    states = ((name, optimiser.state.get(parameter, {})) for name, parameter in zip(names, parameters, strict=True))
+    return {f"{name}.{key}": tensor for name, state in states for key, tensor in state.items()}
+
+
+@torch.no_grad()
+def restore_adam(optimiser: torch.optim.Adam, names: Iterable[str], tensors: Mapping[str, Tensor]) -> None:
+    """Give an optimiser over the parameters ``names`` what :func:`adam_tensors` returned, each tensor in its place.
+
+    Parameters that the tensors do not know begin anew.
+
+    Raises:
+        RuntimeError: A tensor has another shape than its parameter.
+    """
+    parameters = [parameter for group in primed(optimiser).param_groups for parameter in group["params"]]
+    for name, parameter in zip(names, parameters, strict=True):
+        for key, place in optimiser.state[parameter].items():
+            found = tensors.get(f"{name}.{key}")
+            place.zero_() if found is None else place.copy_(found)

@@ -10,20 +10,30 @@ from torch import Tensor
 from model.generator import Generator
 from model.training.dataset import to_bytes
 
+GPU_PIXELS = 2**22
+"""Pixels that a GPU draws at once: 256 pictures up to 128 px, 4 at 1024 px."""
+
 
 def fixed_latents(count: int, z_dim: int, *, seed: int = 0) -> Tensor:
     """Return the z of a sheet. # [count, z_dim]."""
     return torch.randn(count, z_dim, generator=torch.Generator().manual_seed(seed))
 
 
-def draw_pictures(generator: Generator, z: Tensor, *, truncation_psi: float = 1.0, batch: int = 16) -> Tensor:
+def pictures_at_once(device: torch.device, side: int) -> int:
+    """Return how many pictures of ``side`` pixels are drawn or looked at together: as many as keep the device busy."""
+    return 16 if device.type == "cpu" else max(4, min(256, GPU_PIXELS // side**2))
+
+
+def draw_pictures(generator: Generator, z: Tensor, *, truncation_psi: float = 1.0) -> Tensor:
     """Draw z # [N, z_dim] with the fixed noise, a batch at a time. Returns bytes # [N, 3, R, R] on the CPU."""
     device = generator.mapping.w_avg.device
+    batch = pictures_at_once(device, generator.architecture.resolution)
     return _drawn(lambda part: generator(part.to(device), truncation_psi=truncation_psi, noise="fixed"), z, batch)
 
 
-def draw_styles(generator: Generator, ws: Tensor, *, batch: int = 16) -> Tensor:
+def draw_styles(generator: Generator, ws: Tensor) -> Tensor:
     """Draw w_plus # [N, num_ws, w_dim] in the same way. Returns bytes # [N, 3, R, R] on the CPU."""
+    batch = pictures_at_once(ws.device, generator.architecture.resolution)
     return _drawn(generator.draw_image, ws, batch)
 
 

@@ -15,6 +15,9 @@ from model.training.feature_statistics import Features, frechet_distance, pictur
 from model.training.photo_latents import PhotoLatents
 from model.training.sample_grid import draw_pictures, draw_styles, fixed_latents
 
+CHUNK = 256
+"""Pictures that are handed from drawing to looking at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -63,7 +66,7 @@ def data_floor(dataset: PackedDataset, samples: int, device: torch.device) -> fl
 
 
 def _parts(indices: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    return np.array_split(indices, max(1, len(indices) // 64))
+    return np.array_split(indices, max(1, len(indices) // CHUNK))
 
 
 class Examiner:
@@ -105,7 +108,7 @@ class Examiner:
     def examine(self, generator: Generator) -> Score:
         """Score a generator on the team's device; every process gets the same score."""
         z = fixed_latents(self.samples, generator.architecture.z_dim, seed=1)[self._share]
-        fake = self._features(draw_pictures(generator, part) for part in torch.split(z, 64))
+        fake = self._features(draw_pictures(generator, part) for part in torch.split(z, CHUNK))
         coverage = precision_recall(self.real, fake)
         return Score(
             frechet_distance(self.real, fake), coverage.precision, coverage.recall, self._photo_distance(generator)
@@ -114,7 +117,7 @@ class Examiner:
     def _photo_distance(self, generator: Generator) -> float | None:
         if self._photo_styles is None:
             return None
-        parts = torch.split(self._photo_styles[self._share], 64)
+        parts = torch.split(self._photo_styles[self._share], CHUNK)
         return frechet_distance(self.real, self._features(draw_styles(generator, part) for part in parts))
 
     @property

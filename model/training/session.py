@@ -24,6 +24,9 @@ from model.training.stop_signals import stop_signals
 from model.training.trainer import Trainer
 
 GRID_PICTURES = 64
+
+STOP_LOOK_STEPS = 16
+"""Steps of several GPUs from one question whether anybody was asked to stop to the next."""
 Report = Callable[[Progress, dict[str, float]], None]
 Watch = Callable[[Progress], None]
 
@@ -82,14 +85,14 @@ class Session:
         with stop_signals(self._ask_to_stop):
             while self.trainer.progress.images_seen < self.config.total_images:
                 started = time.monotonic()
-                losses = self.trainer.step()
+                self.trainer.step()
                 self.trainer.progress.seconds += time.monotonic() - started
-                self.log.collect(**losses)
                 if self.watch is not None:
                     self.watch(self.trainer.progress)
                 self._keep_calendar()
                 if self._asked_to_stop():
                     break
+            self.log.collect(**self.trainer.take_losses())
             if self.log.has_news:  # A run may be shorter than the distance of two lines.
                 self._write_line()
             self._save()
@@ -107,7 +110,10 @@ class Session:
             self._write_line()
         if self._due(cadence.grid_images):
             self._show()
-        scoring = self._due(cadence.score_images)
+        # Who leads has the clock, and all score or none.
+        scoring = self._due(cadence.score_images) and self.team.agree(
+            self.team.leads and self._calendar.scoring_is_affordable(cadence.score_share)
+        )
         # A score takes long and may be killed, so what it judges is saved first.
         if scoring or self._calendar.saving_is_due():
             self._save()
@@ -118,9 +124,11 @@ class Session:
         return self._calendar.crossed(self.trainer.progress.images_seen, every)
 
     def _write_line(self) -> None:
+        started, progress = time.monotonic(), self.trainer.progress
+        self.log.collect(**self.trainer.take_losses())
+        progress.seconds += time.monotonic() - started  # Steps are asked for; here is waited for them.
         if not self.team.leads:
             return
-        progress = self.trainer.progress
         speed = self._calendar.images_per_second(progress.images_seen)
         extra = {"images_per_second": speed, "augment_p": progress.augment_p, "seconds": progress.seconds}
         line = self.log.write(progress.images_seen, **extra)
@@ -142,7 +150,9 @@ class Session:
 
     def _examine(self) -> None:
         """Score the average; the best one is kept as a slim checkpoint."""
+        started = time.monotonic()
         score = self.score = self._examiner.examine(self.trainer.networks.average)
+        self._calendar.scored(time.monotonic() - started)
         if not self.team.leads:
             return
         progress = self.trainer.progress
@@ -183,6 +193,10 @@ class Session:
         self._stop = True
 
     def _asked_to_stop(self) -> bool:
+        # Several processes ask each other, for which a GPU would have to be waited for after every step.
+        waits = self.team.size > 1 and self.team.device.type == "cuda"
+        if waits and self.trainer.progress.steps % STOP_LOOK_STEPS:
+            return False
         return self.team.agree(self._stop)
 
 

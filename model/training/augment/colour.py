@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-_LUMA = (1 / math.sqrt(3),) * 3
+_LUMA = 1 / math.sqrt(3)
+"""Each coordinate of the unit vector along which only brightness changes."""
 
 
 def identity(count: int, device: torch.device) -> Tensor:
@@ -34,11 +35,11 @@ def luma_flip(flipped: Tensor) -> Tensor:
 def hue(angle: Tensor) -> Tensor:
     """Turn hues by ``angle`` # [N] radians about the grey axis (Rodrigues' formula)."""
     matrix = identity(len(angle), angle.device)
-    axis = torch.tensor(_LUMA, device=angle.device)
-    x, y, z = _LUMA
-    cross = torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]], device=angle.device)
     cos, sin = torch.cos(angle)[:, None, None], torch.sin(angle)[:, None, None]
-    matrix[:, :3, :3] = torch.outer(axis, axis) * (1 - cos) + torch.eye(3, device=angle.device) * cos + cross * sin
+    unit = torch.eye(3, device=angle.device)
+    # The cross product with (1, 1, 1): one cyclic shift of the axes minus the other.
+    cross = unit.roll(1, 0) - unit.roll(-1, 0)
+    matrix[:, :3, :3] = _LUMA**2 * (1 - cos) + unit * cos + _LUMA * cross * sin
     return matrix
 
 
@@ -56,8 +57,10 @@ def apply(image: Tensor, matrix: Tensor) -> Tensor:
 
 
 def _luma_projection(device: torch.device) -> Tensor:
-    axis = torch.tensor((*_LUMA, 0.0), device=device)
-    return torch.outer(axis, axis)
+    """Return what keeps brightness alone. # [4, 4]."""
+    projection = torch.zeros(4, 4, device=device)
+    projection[:3, :3].fill_(_LUMA**2)
+    return projection
 
 
 def _but_one(factor: Tensor) -> Tensor:

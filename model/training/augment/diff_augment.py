@@ -13,7 +13,9 @@ from model.training.augment.base import Augmentation
 class DiffAugment(Augmentation):
     """All three policies, always at full strength; ``p`` has no effect."""
 
-    def forward(self, image: Tensor, p: float) -> Tensor:  # noqa: ARG002 - this method is not adaptive
+    changes = True
+
+    def forward(self, image: Tensor, p: Tensor) -> Tensor:  # noqa: ARG002 - this method is not adaptive
         """Return augmented pictures # [N, 3, R, R]."""
         return cut_out(shift(change_colour(image)))
 

@@ -4,11 +4,14 @@ Matrices map output coordinates to input coordinates (the inverse of the move), 
 [-1, 1]; a chain of moves is the product of their matrices in the order in which the moves are made.
 """
 
+from dataclasses import dataclass
+from typing import Self
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.training.augment.wavelets import SYM6, low_pass, separable
+from model.training.augment.wavelets import separable
 
 
 def identity(count: int, device: torch.device) -> Tensor:
@@ -39,36 +42,55 @@ def inverse_rotation(angle: Tensor) -> Tensor:
     return matrix
 
 
-def warp(image: Tensor, inverse: Tensor) -> Tensor:
+@dataclass(frozen=True, slots=True)
+class Resampling:
+    """The two low-passes of a warp as matrices along each axis: few launches, no convolution of many groups.
+
+    Attributes:
+        up: Mirrors a picture at its borders, doubles it and filters it. # [4R, R].
+        down: Filters what was sampled and halves it. # [R, 2R + taps - 2].
+        reach: Half the number of taps.
+    """
+
+    up: Tensor
+    down: Tensor
+    reach: int
+
+    @classmethod
+    def of(cls, side: int, taps: Tensor) -> Self:
+        """Return the matrices for pictures of ``side`` pixels and a low-pass of an even number of taps with sum 1."""
+        row, half = taps.cpu().double()[None, None], len(taps) // 2
+        continued = torch.eye(side, dtype=torch.float64)[:, None, _mirror_index(side, side // 2)]  # [R, 1, 2R]
+        spread = torch.stack([continued, torch.zeros_like(continued)], dim=3).flatten(2)  # [R, 1, 4R]
+        up = F.conv1d(F.pad(spread, (half, half - 1)), 2 * row)[:, 0].t()
+        lines = torch.eye(2 * side + len(taps) - 2, dtype=torch.float64)[:, None]
+        down = F.conv1d(lines, row.flip(2))[:, 0, ::2][:, :side].t()
+        return cls(up.to(taps).contiguous(), down.to(taps).contiguous(), half)
+
+
+def warp(image: Tensor, inverse: Tensor, resampling: Resampling) -> Tensor:
     """Resample pictures # [N, C, R, R] under inverse moves # [N, 3, 3].
 
-    Pictures are mirrored at their borders and sampled at twice their resolution between two sym6 low-passes, so that
-    no move leaves a trace of aliasing that the discriminator could see (Karras et al. 2020b, appendix B).
+    Pictures are mirrored at their borders and sampled at twice their resolution between two low-passes, so that no move
+    leaves a trace of aliasing that the discriminator could see (Karras et al. 2020b, appendix B).
     """
-    side = image.shape[-1]
-    taps = low_pass(SYM6).to(image)
-    reach = len(taps) // 2
-    margin = side // 2
-    padded = _continued(image, margin)
-    fine = upsample(padded, taps)  # [N, C, 4R, 4R]
+    fine = resampling.up @ image @ resampling.up.t()  # [N, C, 4R, 4R]
     # The fine picture spans twice the width of the original one, so coordinates halve.
-    coordinates = _output_grid(image, reach) @ inverse.transpose(1, 2)[:, None]  # [N, S, S, 3]
+    coordinates = _output_grid(image, resampling.reach) @ inverse.transpose(1, 2)[:, None]  # [N, S, S, 3]
     moved = F.grid_sample(fine, _mirrored(coordinates[..., :2] / 2), mode="bilinear", align_corners=False)
-    return downsample(moved, taps, side)
+    return resampling.down @ moved @ resampling.down.t()
 
 
-def upsample(x: Tensor, taps: Tensor) -> Tensor:
-    """Double the size with a low-pass of an even number of taps. # [N, C, H, W] -> [N, C, 2H, 2W]."""
-    batch, channels, height, width = x.shape
-    grid = x.new_zeros(batch, channels, height, 2, width, 2)
-    grid[:, :, :, 0, :, 0] = x
-    half = len(taps) // 2
-    return separable(grid.reshape(batch, channels, 2 * height, 2 * width), taps * 2, before=half, after=half - 1)
-
-
-def downsample(x: Tensor, taps: Tensor, side: int) -> Tensor:
-    """Halve the size, using up the border that :func:`_output_grid` drew. # [N, C, 2R + t - 2, ...] -> [N, C, R, R]."""
-    filtered = separable(x, taps.flip(0), before=0, after=0)
+def warp_reference(image: Tensor, inverse: Tensor, taps: Tensor) -> Tensor:
+    """The definition of :func:`warp`: mirror, insert zeros, filter; sample; filter, keep every second pixel."""
+    batch, channels, side, _ = image.shape
+    index, half = _mirror_index(side, side // 2), len(taps) // 2
+    grid = image.new_zeros(batch, channels, 2 * side, 2, 2 * side, 2)
+    grid[:, :, :, 0, :, 0] = image[:, :, index][:, :, :, index]
+    fine = separable(grid.reshape(batch, channels, 4 * side, 4 * side), taps * 2, before=half, after=half - 1)
+    coordinates = _output_grid(image, half) @ inverse.transpose(1, 2)[:, None]
+    moved = F.grid_sample(fine, _mirrored(coordinates[..., :2] / 2), mode="bilinear", align_corners=False)
+    filtered = separable(moved, taps.flip(0), before=0, after=0)
     return filtered[:, :, ::2, ::2][:, :, :side, :side]
 
 
@@ -82,12 +104,10 @@ def _output_grid(image: Tensor, reach: int) -> Tensor:
     return torch.stack([x, y, torch.ones_like(x)], dim=-1)[None]
 
 
-def _continued(image: Tensor, margin: int) -> Tensor:
-    """Continue pictures beyond their borders by their mirror images. # [N, C, R, R] -> [N, C, R + 2 margin, ...]."""
-    side = image.shape[-1]
-    steps = torch.arange(-margin, side + margin, device=image.device) % (2 * side)
-    index = torch.where(steps >= side, 2 * side - 1 - steps, steps)
-    return image[:, :, index][:, :, :, index]
+def _mirror_index(side: int, margin: int) -> Tensor:
+    """Which pixel lies where when a picture goes on beyond its borders as its mirror image. # [side + 2 margin]."""
+    steps = torch.arange(-margin, side + margin) % (2 * side)
+    return torch.where(steps >= side, 2 * side - 1 - steps, steps)
 
 
 def _mirrored(grid: Tensor) -> Tensor:

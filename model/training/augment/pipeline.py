@@ -13,7 +13,7 @@ from torch import Tensor
 
 from model.training.augment import colour, geometry
 from model.training.augment.base import Augmentation
-from model.training.augment.wavelets import BANDS, octave_bands, separable
+from model.training.augment.wavelets import BANDS, SYM6, low_pass, octave_bands, separable
 
 BLIT, GEOMETRY, COLOUR, FILTER, NOISE, CUTOUT = "blit", "geometry", "colour", "filter", "noise", "cutout"
 BGC = (BLIT, GEOMETRY, COLOUR)
@@ -30,21 +30,26 @@ class AdaptiveAugmentation(Augmentation):
 
     # Expected power of natural pictures in each octave: filtering keeps their total.
     band_power: ClassVar[tuple[float, ...]] = (10 / 13, 1 / 13, 1 / 13, 1 / 13)
+    changes = True
+    adaptive = True
     bands: Tensor
+    power: Tensor
+    taps: Tensor
 
     def __init__(self, groups: tuple[str, ...] = BGC) -> None:
         super().__init__()
         self.groups = frozenset(groups)
+        self._resamplings: dict[tuple[int, torch.device], geometry.Resampling] = {}
         self.register_buffer("bands", octave_bands(), persistent=False)
+        self.register_buffer("power", torch.tensor(self.band_power), persistent=False)
+        self.register_buffer("taps", low_pass(SYM6), persistent=False)
 
-    def forward(self, image: Tensor, p: float) -> Tensor:
-        """Return augmented pictures # [N, 3, R, R]; at p = 0 the very same ones."""
-        if p <= 0:
-            return image
+    def forward(self, image: Tensor, p: Tensor) -> Tensor:
+        """Return augmented pictures # [N, 3, R, R]; at p = 0 the same ones, but for a resampling that moves nothing."""
         if BLIT in self.groups:
             image = blit(image, p)
         if GEOMETRY in self.groups:
-            image = geometry.warp(image, draw_inverse_move(image, p))
+            image = geometry.warp(image, draw_inverse_move(image, p), self._resampling(image))
         if COLOUR in self.groups:
             image = colour.apply(image, draw_colour_move(image, p))
         if FILTER in self.groups:
@@ -53,14 +58,20 @@ class AdaptiveAugmentation(Augmentation):
             image = add_noise(image, p)
         return cut_out(image, p) if CUTOUT in self.groups else image
 
-    def _filter(self, image: Tensor, p: float) -> Tensor:
+    def _resampling(self, image: Tensor) -> geometry.Resampling:
+        """Return the warp's matrices for pictures of this size, which are made once."""
+        key = image.shape[-1], image.device
+        if key not in self._resamplings:
+            self._resamplings[key] = geometry.Resampling.of(image.shape[-1], self.taps)
+        return self._resamplings[key]
+
+    def _filter(self, image: Tensor, p: Tensor) -> Tensor:
         """Amplify single octaves and keep the expected power."""
-        power = torch.tensor(self.band_power, device=image.device)
         gains = torch.ones(len(image), BANDS, device=image.device)
         for band in range(BANDS):
             single = torch.ones_like(gains)
             single[:, band] = _chosen(_lognormal(image, LN2), 1.0, p)
-            gains = gains * single / (single.square() * power).sum(dim=1, keepdim=True).sqrt()
+            gains = gains * single / (single.square() * self.power).sum(dim=1, keepdim=True).sqrt()
         taps = gains @ self.bands  # [N, taps]
         reach = self.bands.shape[1] // 2
         margin = min(reach, image.shape[-1] - 1)
@@ -69,7 +80,7 @@ class AdaptiveAugmentation(Augmentation):
         return separable(padded, taps, before=spare, after=spare)
 
 
-def blit(image: Tensor, p: float) -> Tensor:
+def blit(image: Tensor, p: Tensor) -> Tensor:
     """Mirror, turn by quarters and move by whole pixels: no pixel changes its value."""
     flipped = _chosen(torch.randint(0, 2, (len(image),), device=image.device), 0, p)
     image = torch.where(_to_pictures(flipped).bool(), image.flip(3), image)
@@ -79,7 +90,7 @@ def blit(image: Tensor, p: float) -> Tensor:
     return _shifted(image, p)
 
 
-def _shifted(image: Tensor, p: float) -> Tensor:
+def _shifted(image: Tensor, p: Tensor) -> Tensor:
     """Move by up to an eighth of the width, mirrored at the borders."""
     side = image.shape[-1]
     happens = torch.rand(len(image), device=image.device) < p
@@ -94,12 +105,12 @@ def _shifted(image: Tensor, p: float) -> Tensor:
     return image.permute(0, 2, 3, 1)[picture, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def draw_inverse_move(image: Tensor, p: float) -> Tensor:
+def draw_inverse_move(image: Tensor, p: Tensor) -> Tensor:
     """Draw scale, turn, stretch, turn and fractional shift. # [N, 3, 3]."""
     scale = _chosen(_lognormal(image, 0.2 * LN2), 1.0, p)
     stretch = _chosen(_lognormal(image, 0.2 * LN2), 1.0, p)
     # Two turns of probability 1 - sqrt(1 - p) each make one of probability p.
-    p_turn = 1 - math.sqrt(1 - min(p, 1.0))
+    p_turn = 1 - torch.sqrt(1 - p)
     before, after = (_chosen((_uniform(image) * 2 - 1) * math.pi, 0.0, p_turn) for _ in range(2))
     happens = _uniform(image) < p
     x, y = (torch.where(happens, _normal(image) * 0.125 * 2, 0.0) for _ in range(2))
@@ -108,7 +119,7 @@ def draw_inverse_move(image: Tensor, p: float) -> Tensor:
     return inverse @ geometry.inverse_translation(x, y)
 
 
-def draw_colour_move(image: Tensor, p: float) -> Tensor:
+def draw_colour_move(image: Tensor, p: Tensor) -> Tensor:
     """Draw brightness, contrast, luma flip, hue and saturation. # [N, 4, 4]."""
     matrix = colour.brightness(_chosen(_normal(image) * 0.2, 0.0, p))
     matrix = colour.contrast(_chosen(_lognormal(image, 0.5 * LN2), 1.0, p)) @ matrix
@@ -117,13 +128,13 @@ def draw_colour_move(image: Tensor, p: float) -> Tensor:
     return colour.saturation(_chosen(_lognormal(image, LN2), 1.0, p)) @ matrix
 
 
-def add_noise(image: Tensor, p: float) -> Tensor:
+def add_noise(image: Tensor, p: Tensor) -> Tensor:
     """Add normal noise of a half-normal strength."""
     sigma = _chosen(_normal(image).abs() * 0.1, 0.0, p)
     return image + torch.randn_like(image) * _to_pictures(sigma)
 
 
-def cut_out(image: Tensor, p: float) -> Tensor:
+def cut_out(image: Tensor, p: Tensor) -> Tensor:
     """Blacken a square of half the width around a random place."""
     side = image.shape[-1]
     size = _chosen(torch.full((len(image),), 0.5, device=image.device), 0.0, p)
@@ -133,7 +144,7 @@ def cut_out(image: Tensor, p: float) -> Tensor:
     return image * (rows[:, :, None] | columns[:, None, :])[:, None].to(image.dtype)
 
 
-def _chosen(drawn: Tensor, neutral: float, p: float) -> Tensor:
+def _chosen(drawn: Tensor, neutral: float, p: Tensor) -> Tensor:
     """Keep what was drawn with probability p, else do nothing. # [N]."""
     return torch.where(torch.rand(len(drawn), device=drawn.device) < p, drawn, neutral)
 

@@ -73,12 +73,14 @@ class ComputeSettings(Section):
         precision: Of the encoder and of the generator that redraws its guesses; losses, own faces and examinations are
             always computed in fp32. ``auto`` is bf16 where the machine multiplies it natively, else fp32.
         threads: CPU threads; None leaves PyTorch's choice.
+        step_graphs: Record whole steps as CUDA graphs and replay them; ``auto`` does so on an NVIDIA GPU.
         seed: Start of every random number of the run.
     """
 
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     threads: Annotated[int, Field(ge=1)] | None = None
+    step_graphs: Literal["auto"] | bool = "auto"
     seed: Annotated[int, Field(ge=0)] = 0
 
 

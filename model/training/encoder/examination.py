@@ -103,4 +103,4 @@ class EncoderExaminer:
 def code_distance(encoder: Encoder, known: KnownFaces, objective: Objective) -> float:
     """Return the mean squared distance of guessed and known latents, in units of w's variance."""
     guessed = torch.cat([encoder(part) for part in torch.split(known.image, TOGETHER)])
-    return float((guessed - known.w_plus).square().mean()) / objective.prior.variance
+    return float((guessed - known.w_plus).square().mean() / objective.prior.variance)

@@ -7,10 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.errors import TrainingError
+from model.generator import mix_at_random
 from model.pair import LoadedGenerator
 from model.training.batch_schedule import BatchSchedule
-from model.training.dataset import PackedDataset
+from model.training.dataset import PackedDataset, to_unit_range
 from model.training.encoder.config import OwnFaceSettings
+from model.training.image_source import ImageSource, Shares, image_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +29,25 @@ class KnownFaces:
 
 
 @torch.no_grad()
-def draw_known_faces(loaded: LoadedGenerator, count: int, settings: OwnFaceSettings) -> KnownFaces:
-    """Draw faces with noise of their own, from W and its neighbourhood; torch's global generator decides which.
+def draw_known_faces(
+    loaded: LoadedGenerator, count: int, settings: OwnFaceSettings, std: Tensor | None = None
+) -> KnownFaces:
+    """Draw faces with noise of their own, from W and its neighbourhood; the device's global generator decides which.
 
     Args:
         loaded: Draws.
         count: Number of faces.
         settings: How far from W their latents may lie.
+        std: Of w, on the generator's device, so that nothing is copied there. # [num_ws, w_dim]; None: copy it.
     """
     mapping, architecture = loaded.generator.mapping, loaded.card.architecture
     device = mapping.w_avg.device
     first, second = (
         mapping.broadcast(mapping(torch.randn(count, architecture.z_dim, device=device))) for _ in range(2)
     )
-    crossovers = torch.randint(1, architecture.num_ws, (count, 1, 1), device=device)
-    mixed = torch.rand(count, 1, 1, device=device) < settings.style_mixing
-    layers = torch.arange(architecture.num_ws, device=device)[None, :, None]
-    w_plus = torch.where(mixed & (layers >= crossovers), second, first)
+    w_plus = mix_at_random(first, second, settings.style_mixing)
     reach = torch.rand(count, 1, 1, device=device) * settings.jitter  # so that some faces lie in W itself
-    w_plus = w_plus + reach * torch.randn_like(w_plus) * loaded.statistics.std.to(device)
+    w_plus = w_plus + reach * torch.randn_like(w_plus) * (loaded.statistics.std.to(device) if std is None else std)
     return KnownFaces(w_plus, loaded.generator.draw_image(w_plus, "random").clamp(-1, 1))
 
 
@@ -69,17 +71,35 @@ class Photos:
         check_framing(dataset, loaded)
         self.variation = variation
         self.dataset = dataset
+        self.device = loaded.generator.mapping.w_avg.device
         self.shown = len(dataset) - min(held_out, len(dataset) // 10)
         self._schedule = BatchSchedule(self.shown, seed)
+        self._source: ImageSource | None = None
+        self._count = 0
 
-    def batch(self, photos_seen: int, count: int) -> Tensor:
-        """Return the next photos of the endless stream, half of them mirrored. # [count, 3, R, R]."""
-        photos = self.dataset.pictures(self._schedule.indices(photos_seen, count))
-        flip = torch.rand(count, 1, 1, 1) < 0.5
-        photos = torch.where(flip, photos.flip(3), photos)
+    def prepare(self, photos_seen: int, count: int) -> None:
+        """Bring the next photos of the endless stream to the device; not while a step is recorded."""
+        if self._source is None or count != self._count:
+            self._source, self._count = image_source(self.dataset, Shares(self._schedule, count), self.device), count
+        self._source.prepare(photos_seen)
+
+    def batch(self) -> Tensor:
+        """Return the prepared photos, half of them mirrored. # [count, 3, R, R] in [-1, 1].
+
+        Raises:
+            TrainingError: None were prepared.
+        """
+        if self._source is None:
+            raise TrainingError("Photos must be prepared before they are shown.")
+        photos = to_unit_range(self._source.batch())
+        photos = torch.where(self._half_of(photos), photos.flip(3), photos)
         if not self.variation:
             return photos
-        return torch.where(torch.rand(count, 1, 1, 1) < 0.5, varied(photos, self.variation), photos)
+        return torch.where(self._half_of(photos), varied(photos, self.variation), photos)
+
+    @staticmethod
+    def _half_of(photos: Tensor) -> Tensor:
+        return torch.rand(len(photos), 1, 1, 1, device=photos.device) < 0.5
 
 
 def varied(photos: Tensor, amount: float) -> Tensor:
@@ -91,13 +111,13 @@ def varied(photos: Tensor, amount: float) -> Tensor:
             channel's contrast changed by up to 20 % and its brightness by up to 10 % of the range.
 
     Returns:
-        # [N, 3, R, R] in [-1, 1]; torch's global generator decides.
+        # [N, 3, R, R] in [-1, 1]; the device's global generator decides.
     """
     zoom, shift, contrast, brightness = (
-        amount * reach * (2 * torch.rand(len(photos), size) - 1)
+        amount * reach * (2 * torch.rand(len(photos), size, device=photos.device) - 1)
         for reach, size in ((0.1, 1), (0.1, 2), (0.2, 3), (0.2, 3))
     )
-    turn = torch.eye(2).expand(len(photos), 2, 2) * (1 + zoom)[:, :, None]
+    turn = torch.eye(2, device=photos.device).expand(len(photos), 2, 2) * (1 + zoom)[:, :, None]
     grid = F.affine_grid(torch.cat([turn, shift[:, :, None]], dim=2), list(photos.shape), align_corners=False)
     moved = F.grid_sample(photos, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
     return (moved * (1 + contrast)[:, :, None, None] + brightness[:, :, None, None]).clamp(-1, 1)

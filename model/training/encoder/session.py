@@ -71,9 +71,8 @@ class EncoderSession:
         with stop_signals(self._ask_to_stop):
             while self.trainer.progress.images_seen < self.config.total_images and not self._stop:
                 started = time.monotonic()
-                losses = self.trainer.step()
+                self.trainer.step()
                 self.trainer.progress.seconds += time.monotonic() - started
-                self._log.collect(**losses)
                 if self._watch is not None:
                     self._watch(self.trainer.progress)
                 self._keep_calendar()
@@ -103,7 +102,9 @@ class EncoderSession:
         return self._calendar.crossed(self.trainer.progress.images_seen, every)
 
     def _write_line(self) -> None:
-        progress = self.trainer.progress
+        started, progress = time.monotonic(), self.trainer.progress
+        self._log.collect(**self.trainer.take_losses())
+        progress.seconds += time.monotonic() - started  # Steps are asked for; here is waited for them.
         speed = self._calendar.images_per_second(progress.images_seen)
         self._tell({"images_per_second": speed, "seconds": progress.seconds})
 

@@ -1,5 +1,6 @@
 """The calendar of a run."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,3 +34,26 @@ def test_the_pace_counts_from_the_last_line() -> None:
     calendar = Calendar(1000, batch=8, save_seconds=300)
     assert calendar.images_per_second(1000) == 0
     assert calendar.images_per_second(1800) > 0
+
+
+@given(st.floats(0.01, 100), st.floats(0.05, 0.95))
+def test_scores_take_their_share_of_the_time(seconds: float, share: float) -> None:
+    """The first is always made; the next one waits until both together would keep to the share."""
+    clock = _Clock()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("model.training.calendar.time", clock)
+        calendar = Calendar(0, batch=8, save_seconds=300)
+        assert calendar.scoring_is_affordable(share)
+        calendar.scored(seconds)
+        training = seconds * (1 - share) / share
+        clock.now += training * 0.99
+        assert not calendar.scoring_is_affordable(share)
+        clock.now += training * 0.02
+        assert calendar.scoring_is_affordable(share)
+
+
+class _Clock:
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now

@@ -1,7 +1,10 @@
 """Feature-moment matching."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
+from torch import Tensor
 
 from model.perceptual import EfficientNetFeatures
 from model.training.moment_matching import LEVELS, MomentMatching, faded_weight
@@ -44,6 +47,25 @@ def test_descending_it_brings_pictures_to_the_data(features: EfficientNetFeature
         adam.step()
         losses.append(loss.item())
     assert losses[-1] < 0.5 * max(losses)
+
+
+def test_all_processes_keep_one_average() -> None:
+    """The average follows the mean over the team, and the gradient is that of this process's own pictures."""
+    first, second = (torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    alone = [MomentMatching(lambda image: [image]) for _ in range(2)]
+    together = MomentMatching(lambda image: [image])
+    for matching in (*alone, together):
+        matching.measure([torch.zeros(4, 3, 8, 8)])
+    for matching, fake in zip(alone, (first, second), strict=True):
+        matching(fake)
+
+    def mean_over_team(mine: Sequence[Tensor]) -> list[Tensor]:
+        """What the other process would bring: its difference is its average over 1 - momentum."""
+        return [(delta + alone[1].get_buffer("average0") / 0.05) / 2 for delta in mine]
+
+    together(first, mean_over_team)
+    expected = (alone[0].get_buffer("average0") + alone[1].get_buffer("average0")) / 2
+    torch.testing.assert_close(together.get_buffer("average0"), expected)
 
 
 @pytest.mark.parametrize(("images", "weight"), [(0, 10), (100, 10), (150, 6), (200, 2), (900, 2)])

@@ -23,7 +23,7 @@ def test_the_average_moves_and_takes_buffers(tiny_architecture: Architecture) ->
     """Parameters are mixed, buffers copied."""
     average, generator = Generator(tiny_architecture), Generator(tiny_architecture)
     before = average.synthesis.block(8).conv1.conv.weight.clone()
-    update_average(average, generator, 0.75)
+    update_average(average, generator, torch.tensor(0.25))
     expected = 0.75 * before + 0.25 * generator.synthesis.block(8).conv1.conv.weight
     assert torch.allclose(average.synthesis.block(8).conv1.conv.weight, expected, atol=1e-6)
     assert torch.equal(average.synthesis.block(8).conv1.noise_const, generator.synthesis.block(8).conv1.noise_const)
@@ -34,6 +34,6 @@ def test_what_does_not_learn_is_not_touched(tiny_architecture: Architecture) -> 
     average, generator = Generator(tiny_architecture), Generator(tiny_architecture)
     before = {name: tensor.clone() for name, tensor in average.state_dict().items()}
     generator.synthesis.block(16).torgb.bias.data += 1
-    update_average(average, generator, 0.5, frozenset({"synthesis.blocks.b16.torgb.bias"}))
+    update_average(average, generator, torch.tensor(0.5), frozenset({"synthesis.blocks.b16.torgb.bias"}))
     changed = [n for n, t in average.state_dict().items() if not torch.equal(t, before[n])]
     assert changed == ["synthesis.blocks.b16.torgb.bias"]

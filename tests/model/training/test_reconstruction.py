@@ -23,6 +23,12 @@ from model.training.trainer import Trainer
 ALONE = Team(0, 1, torch.device("cpu"))
 
 
+def step_of(trainer: Trainer) -> dict[str, float]:
+    """Make one step; its losses."""
+    trainer.step()
+    return trainer.take_losses()
+
+
 @pytest.fixture
 def redrawing(tiny_config: TrainingConfig) -> TrainingConfig:
     """The tiny run with reconstruction, and no other aid."""
@@ -41,7 +47,7 @@ def trainer_of(config: TrainingConfig, dataset: PackedDataset) -> Trainer:
 def test_pictures_drawn_again_come_nearer_to_themselves(redrawing: TrainingConfig, tiny_dataset: PackedDataset) -> None:
     """After a hundred small steps the codes of real pictures draw something more like them."""
     trainer = trainer_of(redrawing, tiny_dataset)
-    distances = [trainer.step()["distance"] for _ in range(100)]
+    distances = [step_of(trainer)["distance"] for _ in range(100)]
     assert sum(distances[-10:]) < 0.9 * sum(distances[:10])
 
 
@@ -51,6 +57,7 @@ def test_it_teaches_the_encoder_and_the_synthesis_but_not_the_mapping(
     """Codes come from the encoder; where styles lie is the adversary's business."""
     trainer = trainer_of(redrawing, tiny_dataset)
     assert trainer.reconstruction is not None
+    trainer.images.prepare(0)
     real = trainer._real_batch()
     drawn = trainer._draw_batch(real)
     assert drawn.redrawn is not None
@@ -70,6 +77,7 @@ def test_a_share_of_the_codes_has_one_style_for_all_layers(
     trainer = trainer_of(redrawing.model_copy(update={"reconstruction": settings}), tiny_dataset)
     assert trainer.reconstruction is not None
     torch.nn.init.normal_(trainer.reconstruction.encoder.heads.weight)
+    trainer.images.prepare(0)
     redrawn = trainer._draw_batch(trainer._real_batch()).redrawn
     assert redrawn is not None
     codes = redrawn.w_plus
@@ -84,12 +92,12 @@ def test_a_resumed_run_goes_on_in_every_bit(
     whole = trainer_of(redrawing, tiny_dataset)
     whole.progress.steps = REFRESH_STEPS - 2
     for _ in range(4):
-        whole.step()
+        step_of(whole)
     save_state(tmp_path, whole.progress, whole.tensors())
-    expected = [whole.step() for _ in range(3)]
+    expected = [step_of(whole) for _ in range(3)]
     resumed = trainer_of(redrawing, tiny_dataset)
     resumed.restore(*load_state(tmp_path))
-    assert [resumed.step() for _ in range(3)] == expected
+    assert [step_of(resumed) for _ in range(3)] == expected
     for name, tensor in whole.tensors().items():
         assert torch.equal(tensor, resumed.tensors()[name]), name
 
@@ -104,7 +112,7 @@ def test_it_may_be_switched_on_later(
     later = trainer_of(redrawing, tiny_dataset)
     later.restore(*load_state(tmp_path))
     assert later.progress.steps == 1
-    assert later.step()["distance"] > 0
+    assert step_of(later)["distance"] > 0
 
 
 def test_a_run_leaves_the_encoder_beside_its_generator(

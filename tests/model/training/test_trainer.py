@@ -13,13 +13,15 @@ from model.architecture import Architecture
 from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from model.discriminator import Discriminator
 from model.generator import Generator
-from model.training.config import TrainingConfig, load_config
+from model.training import trainer as trainer_module
+from model.training.augment.pipeline import AdaptiveAugmentation
+from model.training.config import TrainingConfig, change_config, load_config
 from model.training.dataset import PackedDataset
 from model.training.distributed import Team
 from model.training.export import describe_run, slim_generator
 from model.training.losses import r1_penalty
 from model.training.networks import Starts, build_child, build_networks
-from model.training.run_state import load_state, save_state
+from model.training.run_state import Progress, load_state, save_state
 from model.training.trainer import Trainer
 
 ALONE = Team(0, 1, torch.device("cpu"))
@@ -30,13 +32,19 @@ def base_trainer(config: TrainingConfig, dataset: PackedDataset, *, seed: int = 
     return Trainer(config, dataset, build_networks(config.architecture, Starts(), ALONE.device, seed=seed), ALONE)
 
 
+def step_of(trainer: Trainer) -> dict[str, float]:
+    """Make one step; its losses."""
+    trainer.step()
+    return trainer.take_losses()
+
+
 @pytest.mark.parametrize("seed", [0, 5])
 def test_a_seed_gives_the_same_first_ten_steps_twice(
     tiny_config: TrainingConfig, tiny_dataset: PackedDataset, seed: int
 ) -> None:
     """Losses and weights agree in every bit."""
     first, second = (base_trainer(tiny_config, tiny_dataset, seed=seed) for _ in range(2))
-    assert [first.step() for _ in range(10)] == [second.step() for _ in range(10)]
+    assert [step_of(first) for _ in range(10)] == [step_of(second) for _ in range(10)]
     for name, tensor in first.tensors().items():
         assert torch.equal(tensor, second.tensors()[name]), name
 
@@ -44,23 +52,72 @@ def test_a_seed_gives_the_same_first_ten_steps_twice(
 def test_two_seeds_differ(tiny_config: TrainingConfig, tiny_dataset: PackedDataset) -> None:
     """The seed is no ornament."""
     first, second = (base_trainer(tiny_config, tiny_dataset, seed=seed) for seed in (0, 5))
-    assert first.step() != second.step()
+    assert step_of(first) != step_of(second)
 
 
+@pytest.mark.parametrize("kind", ["none", "ada"])
 def test_a_resumed_run_makes_the_steps_of_an_uninterrupted_one(
-    tiny_config: TrainingConfig, tiny_dataset: PackedDataset, tmp_path: Path
+    tiny_config: TrainingConfig, tiny_dataset: PackedDataset, tmp_path: Path, kind: str
 ) -> None:
-    """State saved after four steps, restored into new networks: steps five to eight agree in every bit."""
+    """State saved after four steps, restored into new networks: steps five to eight agree in every bit.
+
+    ADA moves p at every third step, so that one sign statistic is waiting when the state is saved.
+    """
+    ada = {"augmentation.kind": kind, "augmentation.initial_p": 0.5, "augmentation.ada_every": 3}
+    tiny_config = change_config(tiny_config, ada | {"augmentation.ada_speed_images": 100})
     whole = base_trainer(tiny_config, tiny_dataset)
     for _ in range(4):
-        whole.step()
+        step_of(whole)
     save_state(tmp_path, whole.progress, whole.tensors())
-    expected = [whole.step() for _ in range(4)]
+    expected = [step_of(whole) for _ in range(4)]
     resumed = base_trainer(tiny_config, tiny_dataset, seed=0)
     resumed.restore(*load_state(tmp_path))
-    assert [resumed.step() for _ in range(4)] == expected
+    assert [step_of(resumed) for _ in range(4)] == expected
     for name, tensor in whole.tensors().items():
         assert torch.equal(tensor, resumed.tensors()[name]), name
+    assert resumed.progress == whole.progress
+    assert float(whole.state.sign_count) == (2 if kind == "ada" else 0)
+
+
+def test_a_state_of_an_earlier_version_goes_on(tiny_config: TrainingConfig, tiny_dataset: PackedDataset) -> None:
+    """It has no tensors of the step; the augmentation's strength and path length's mean are taken from its numbers."""
+    ada = {"augmentation.kind": "ada", "augmentation.initial_p": 0.5}
+    earlier = base_trainer(change_config(tiny_config, ada), tiny_dataset)
+    earlier.step()
+    tensors = {name: tensor for name, tensor in earlier.tensors().items() if not name.startswith("step.")}
+    progress = Progress(images_seen=4, steps=1, mean_path_length=earlier.progress.mean_path_length, augment_p=0.5)
+    later = base_trainer(change_config(tiny_config, ada | {"augmentation.initial_p": 0.0}), tiny_dataset)
+    later.restore(progress, tensors)
+    assert float(later.state.augment_p) == 0.5
+    assert float(later.state.mean_path_length) == earlier.progress.mean_path_length
+    assert later._kind_of_step().augmented
+    later.step()
+    assert float(later.state.path_length_steps) == 1
+
+
+def test_pictures_are_left_alone_while_the_strength_is_zero(
+    tiny_config: TrainingConfig, tiny_dataset: PackedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ADA at p = 0 costs nothing, until the host looks again and finds that p has moved."""
+    shown: list[float] = []
+    forward = AdaptiveAugmentation.forward
+
+    def counted(self: AdaptiveAugmentation, image: Tensor, p: Tensor) -> Tensor:
+        shown.append(float(p))
+        return forward(self, image, p)
+
+    monkeypatch.setattr(AdaptiveAugmentation, "forward", counted)
+    monkeypatch.setattr(trainer_module, "AUGMENTATION_LOOK_STEPS", 4)
+    trainer = base_trainer(change_config(tiny_config, {"augmentation.kind": "ada"}), tiny_dataset)
+    for _ in range(2):
+        trainer.step()
+    trainer.state.augment_p.fill_(0.25)
+    for _ in range(2):
+        trainer.step()
+    assert shown == []
+    trainer.step()
+    assert shown
+    assert min(shown) > 0
 
 
 def test_everything_of_a_base_run_learns(tiny_config: TrainingConfig, tiny_dataset: PackedDataset) -> None:
@@ -182,8 +239,8 @@ def test_real_and_drawn_pictures_share_no_minibatch_statistic(
 def test_bf16_steps_stay_near_fp32(tiny_config: TrainingConfig, tiny_dataset: PackedDataset) -> None:
     """Reduced precision changes the first losses by less than a hundredth or so."""
     compute = tiny_config.compute.model_copy(update={"precision": "bf16"})
-    exact = base_trainer(tiny_config, tiny_dataset).step()
-    reduced = base_trainer(tiny_config.model_copy(update={"compute": compute}), tiny_dataset).step()
+    exact = step_of(base_trainer(tiny_config, tiny_dataset))
+    reduced = step_of(base_trainer(tiny_config.model_copy(update={"compute": compute}), tiny_dataset))
     assert reduced["d_loss"] == pytest.approx(exact["d_loss"], abs=0.03)
     assert reduced["g_loss"] == pytest.approx(exact["g_loss"], abs=0.03)
     assert reduced["r1"] == pytest.approx(exact["r1"], rel=0.05)

@@ -1,6 +1,7 @@
 """ADA's feedback against the paper's rule."""
 
 import pytest
+import torch
 
 from model.training.augment.controller import updated_p
 
@@ -17,4 +18,6 @@ from model.training.augment.controller import updated_p
 )
 def test_p_moves_by_the_images_since_the_last_update(p: float, statistic: float, expected: float) -> None:
     """p goes from 0 to 1 in `speed_images` at most, by the sign of r_t - target."""
-    assert updated_p(p, statistic, target=0.6, images=64, speed_images=500_000) == pytest.approx(expected, abs=1e-15)
+    before, seen, images = (torch.tensor(value, dtype=torch.float64) for value in (p, statistic, 64.0))
+    after = updated_p(before, seen, target=0.6, images=images, speed_images=500_000)
+    assert float(after) == pytest.approx(expected, abs=1e-15)

@@ -6,6 +6,7 @@ import pytest
 
 from model.encoder.architecture import encoder_architecture
 from model.encoder.network import Encoder
+from model.inversion.step_graphs import Recorder
 from model.pair import LoadedGenerator
 from model.training.dataset import PackedDataset
 from model.training.encoder.config import EncoderConfig
@@ -19,6 +20,7 @@ def brisk() -> EncoderConfig:
     return EncoderConfig.model_validate(
         {
             "batch": 8,
+            "variation": 0.0,
             "total_images": 4000,
             "network": {"widths": (8, 12, 16), "features": 16},
             "optimiser": {"learning_rate": 5e-3, "warm_up_images": 0, "schedule": "constant"},
@@ -29,14 +31,20 @@ def brisk() -> EncoderConfig:
     )
 
 
-def trainer_of(loaded: LoadedGenerator, config: EncoderConfig, dataset: PackedDataset | None) -> EncoderTrainer:
+def trainer_of(
+    loaded: LoadedGenerator, config: EncoderConfig, dataset: PackedDataset | None, recorder: Recorder | None = None
+) -> EncoderTrainer:
     import torch
 
     torch.manual_seed(config.compute.seed)
     shape = encoder_architecture(loaded.card.architecture)
     shape = shape.model_copy(update={"widths": config.network.widths, "features": config.network.features})
-    photos = Photos(dataset, loaded, config.held_out, config.compute.seed) if dataset is not None else None
-    return EncoderTrainer(config, loaded, Encoder(shape, loaded.statistics), photos)
+    photos = (
+        Photos(dataset, loaded, config.held_out, config.compute.seed, variation=config.variation)
+        if dataset is not None
+        else None
+    )
+    return EncoderTrainer(config, loaded, Encoder(shape, loaded.statistics), photos, recorder)
 
 
 @pytest.fixture
@@ -45,7 +53,7 @@ def trainer_for(
 ) -> Callable[..., EncoderTrainer]:
     """A function that makes a trainer, with photos or without, and with some settings changed."""
 
-    def make(*, photos: bool = True, **changes: object) -> EncoderTrainer:
-        return trainer_of(tiny_g_ori, brisk.model_copy(update=changes), tiny_dataset if photos else None)
+    def make(*, photos: bool = True, recorder: Recorder | None = None, **changes: object) -> EncoderTrainer:
+        return trainer_of(tiny_g_ori, brisk.model_copy(update=changes), tiny_dataset if photos else None, recorder)
 
     return make

@@ -33,12 +33,18 @@ def test_latents_lie_in_w_or_near_it(tiny_g_ori: LoadedGenerator) -> None:
     assert styles[0, 0.3] == [tiny_g_ori.card.architecture.num_ws] * 4
 
 
+def shown_at(photos: Photos, photos_seen: int) -> torch.Tensor:
+    """The twelve photos that follow."""
+    photos.prepare(photos_seen, 12)
+    return photos.batch()
+
+
 def test_kept_photos_are_never_shown(tiny_g_ori: LoadedGenerator, tiny_dataset: PackedDataset) -> None:
     """At most a tenth is kept; over some epochs every other photo appears, as it is or mirrored."""
     photos = Photos(tiny_dataset, tiny_g_ori, held_out=64, seed=0)
     assert photos.shown == 36
     torch.manual_seed(0)
-    shown = torch.cat([photos.batch(seen, 12) for seen in range(0, 72, 12)])
+    shown = torch.cat([shown_at(photos, seen) for seen in range(0, 72, 12)])
     everything = tiny_dataset.pictures(torch.arange(40).numpy())
     matches = [
         bool(((shown == p).flatten(1).all(dim=1) | (shown == p.flip(2)).flatten(1).all(dim=1)).any())
@@ -64,7 +70,7 @@ def test_half_of_the_photos_are_varied(tiny_g_ori: LoadedGenerator, tiny_dataset
     """The others are shown as they are, or mirrored."""
     photos = Photos(tiny_dataset, tiny_g_ori, held_out=0, seed=0, variation=1)
     torch.manual_seed(0)
-    shown = torch.cat([photos.batch(seen, 12) for seen in range(0, 60, 12)])
+    shown = torch.cat([shown_at(photos, seen) for seen in range(0, 60, 12)])
     known = tiny_dataset.pictures(torch.arange(40).numpy())
     known = torch.cat([known, known.flip(3)])
     as_they_are = sum(bool((known == picture).flatten(1).all(dim=1).any()) for picture in shown)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from processors import needs_bf16
+from tape import TapeRecorder
 
 from core.errors import TrainingError
 from model.checkpoint import tensor_digest
@@ -16,16 +17,22 @@ from model.training.run_state import load_state, save_state
 Make = Callable[..., EncoderTrainer]
 
 
+def step_of(trainer: EncoderTrainer) -> dict[str, float]:
+    """Make one step; its losses."""
+    trainer.step()
+    return trainer.take_losses()
+
+
 def test_a_resumed_run_makes_the_same_steps(trainer_for: Make, tmp_path: Path) -> None:
     """Four steps at once, or two, a state on disk, and two more by somebody else: the same in every bit."""
     through, first, second = trainer_for(), trainer_for(), trainer_for()
-    losses = [through.step() for _ in range(4)]
-    assert [first.step() for _ in range(2)] == losses[:2]
+    losses = [step_of(through) for _ in range(4)]
+    assert [step_of(first) for _ in range(2)] == losses[:2]
     save_state(tmp_path, first.progress, first.tensors())
     saved = load_state(tmp_path)
     assert saved is not None
     second.restore(*saved)
-    assert [second.step() for _ in range(2)] == losses[2:]
+    assert [step_of(second) for _ in range(2)] == losses[2:]
     assert tensor_digest(second.tensors()) == tensor_digest(through.tensors())
     assert second.progress.images_seen == 32
 
@@ -34,7 +41,7 @@ def test_a_resumed_run_makes_the_same_steps(trainer_for: Make, tmp_path: Path) -
 def test_photos_teach_through_the_generator(trainer_for: Make) -> None:
     """Without any known latent the pictures come nearer."""
     trainer = trainer_for(photo_share=1.0)
-    losses = [trainer.step() for _ in range(60)]
+    losses = [step_of(trainer) for _ in range(60)]
     assert "code" not in losses[0]
     assert sum(line["distance"] for line in losses[-10:]) < 0.97 * sum(line["distance"] for line in losses[:10])
 
@@ -45,7 +52,7 @@ def test_a_step_may_compute_in_sixteen_bits(trainer_for: Make) -> None:
     exact, short = (
         trainer_for(compute=ComputeSettings(device="cpu", threads=1, precision=name)) for name in ("fp32", "bf16")
     )
-    losses = [trainer.step() for trainer in (exact, short)]
+    losses = [step_of(trainer) for trainer in (exact, short)]
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
     assert losses[1] != losses[0]
     assert {parameter.dtype for parameter in short.network.parameters()} == {torch.float32}
@@ -64,11 +71,30 @@ def test_the_average_follows_the_network(trainer_for: Make) -> None:
 
 
 def test_a_broken_loss_ends_the_run(trainer_for: Make) -> None:
-    """Not a number is told before Adam's moments take it in."""
+    """Not a number is never taken in by Adam, and told with the next losses."""
     trainer = trainer_for(photos=False)
+    trainer.step()
+    before = {name: tensor.clone() for name, tensor in trainer.tensors().items() if name.startswith("adam.")}
     trainer.network.stem.bias.data.fill_(float("nan"))
+    trainer.step()
     with pytest.raises(TrainingError, match="learning_rate"):
-        trainer.step()
+        trainer.take_losses()
+    after = trainer.tensors()
+    assert [name for name, tensor in before.items() if not torch.equal(tensor, after[name])] == []
+
+
+def test_replayed_steps_are_eager_ones(trainer_for: Make) -> None:
+    """A dozen steps from a tape, while the rate falls and the average's decay ramps up: equal in every bit."""
+    changes = {
+        "optimiser": OptimiserSettings(learning_rate=5e-3, warm_up_images=40, schedule="cosine"),
+        "variation": 0.5,
+        "total_images": 200,
+    }
+    eager, recorded = trainer_for(**changes), trainer_for(recorder=TapeRecorder(), **changes)
+    losses = [[step_of(trainer) for _ in range(12)] for trainer in (eager, recorded)]
+    assert losses[0] == losses[1]
+    assert recorded.recordings.records
+    assert tensor_digest(eager.tensors()) == tensor_digest(recorded.tensors())
 
 
 def test_a_state_of_another_network_is_refused(trainer_for: Make) -> None:
