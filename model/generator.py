@@ -15,8 +15,12 @@ from torch import Tensor, nn
 from model.architecture import Architecture
 from model.layers import EqualLinear, ModulatedConv2d
 from model.ops.activation import add_bias, bias_leaky_relu
-from model.ops.resample import fir_kernel, upsample2d
+from model.ops.folding import pays, upsampling_taps
+from model.ops.resample import fir_kernel, upsample2d, upsampling_matrix
 from model.tags import tag, tag_parameter
+
+LARGEST_MATRIX = 128
+"""Pictures up to this side are enlarged by matrix products on a GPU."""
 
 NoiseMode = Literal["random", "fixed", "none"]
 Noise = NoiseMode | Sequence[Tensor]
@@ -120,9 +124,16 @@ class StyledConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.register_buffer("noise_const", torch.randn(resolution, resolution))
 
-    def forward(self, x: Tensor, w: Tensor, noise: Tensor | NoiseMode, up_kernel: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        w: Tensor,
+        noise: Tensor | NoiseMode,
+        up_kernel: Tensor | None = None,
+        up_taps: Tensor | None = None,
+    ) -> Tensor:
         """Draw one layer. ``w`` # [N, w_dim]; ``noise`` a mode or maps # [N or 1, 1, R, R]."""
-        x = self.conv(x, w, up_kernel)
+        x = self.conv(x, w, up_kernel, up_taps)
         noise_map = self._noise(noise, x)
         if noise_map is not None:
             x = x + noise_map.to(x.dtype) * self.noise_strength.to(x.dtype)
@@ -151,9 +162,15 @@ class ToRGB(nn.Module):
 
 
 class SynthesisBlock(nn.Module):
-    """All layers of one resolution: (conv0 that doubles the size,) conv1, and ToRGB onto the skip."""
+    """All layers of one resolution: (conv0 that doubles the size,) conv1, and ToRGB onto the skip.
+
+    Attributes:
+        fold: Whether the filter becomes part of conv0; None: where that pays (:mod:`model.ops.folding`).
+    """
 
     resample_kernel: Tensor
+    up_taps: Tensor | None
+    image_upsampling: Tensor | None
 
     def __init__(self, resolution: int, architecture: Architecture) -> None:
         super().__init__()
@@ -165,7 +182,14 @@ class SynthesisBlock(nn.Module):
             self.conv0 = StyledConv(architecture.channels[resolution // 2], width, resolution, architecture)
         self.conv1 = StyledConv(width, width, resolution, architecture)
         self.torgb = ToRGB(width, architecture)
-        self.register_buffer("resample_kernel", fir_kernel(architecture.resample_filter), persistent=False)
+        kernel = fir_kernel(architecture.resample_filter)
+        self.register_buffer("resample_kernel", kernel, persistent=False)
+        self.register_buffer("up_taps", upsampling_taps(kernel), persistent=False)
+        # Two small matrix products are fewer launches, and no grouped convolution, as long as the matrix is small.
+        small = 4 < resolution <= LARGEST_MATRIX
+        matrix = upsampling_matrix(resolution // 2, kernel) if small else None
+        self.register_buffer("image_upsampling", matrix, persistent=False)
+        self.fold: bool | None = None
 
     @property
     def convs(self) -> tuple[StyledConv, ...]:
@@ -181,12 +205,20 @@ class SynthesisBlock(nn.Module):
         if canvas is None:
             x = self.const.to(dtype).expand(ws.shape[0], -1, -1, -1)  # [N, C, 4, 4]
         else:
-            x = self.conv0(canvas.features.to(dtype), next(styles), next(maps), self.resample_kernel)
+            features = canvas.features.to(dtype)
+            taps = self.up_taps if (pays(features) if self.fold is None else self.fold) else None
+            x = self.conv0(features, next(styles), next(maps), self.resample_kernel, taps)
         x = self.conv1(x, next(styles), next(maps))
         image = self.torgb(x, next(styles)).to(ws.dtype)
         if canvas is not None:
-            image = image + upsample2d(canvas.image, self.resample_kernel)
+            image = image + self._upsampled(canvas.image)
         return Canvas(self.resolution, x, image)
+
+    def _upsampled(self, image: Tensor) -> Tensor:
+        matrix = self.image_upsampling
+        if matrix is None or image.device.type != "cuda":
+            return upsample2d(image, self.resample_kernel)
+        return matrix @ image @ matrix.t()
 
 
 class Synthesis(nn.Module):

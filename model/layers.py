@@ -11,8 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.ops.activation import bias_leaky_relu
+from model.ops.folding import downsampling_taps, folded_downsampling, folded_shortcut, pays
 from model.ops.modulation import modulated_conv2d
-from model.ops.resample import filter2d
+from model.ops.resample import downsample2d, filter2d
+
+FOLDED_SIZE = 3
+"""Side of the kernels that a filter is folded into."""
 
 
 class EqualLinear(nn.Module):
@@ -71,12 +75,11 @@ class ModulatedConv2d(nn.Module):
         self.weight_gain = 1.0 / math.sqrt(in_channels * kernel_size**2)
         self.demodulate = demodulate
 
-    def forward(self, x: Tensor, w: Tensor, up_kernel: Tensor | None = None) -> Tensor:
-        """Convolve ``x`` # [N, I, H, W] under the style ``w`` # [N, w_dim]."""
+    def forward(self, x: Tensor, w: Tensor, up_kernel: Tensor | None = None, up_taps: Tensor | None = None) -> Tensor:
+        """Convolve ``x`` # [N, I, H, W] under the style ``w`` # [N, w_dim]; see :func:`modulated_conv2d`."""
         style = self.affine(w)  # [N, I]
-        return modulated_conv2d(
-            x, self.weight * self.weight_gain, style, demodulate=self.demodulate, up_kernel=up_kernel
-        )
+        weight = self.weight * self.weight_gain
+        return modulated_conv2d(x, weight, style, demodulate=self.demodulate, up_kernel=up_kernel, up_taps=up_taps)
 
 
 class ConvLayer(nn.Module):
@@ -90,9 +93,13 @@ class ConvLayer(nn.Module):
         activate: Bias, leaky rectifier and clamp; without it the layer is a bare convolution.
         gain: Factor on the output, 1 / sqrt(2) in residual branches.
         clamp: See :func:`model.ops.activation.bias_leaky_relu`.
+
+    Attributes:
+        fold: Whether the filter becomes part of the convolution; None: where that pays (:mod:`model.ops.folding`).
     """
 
     resample_kernel: Tensor | None
+    down_taps: Tensor | None
 
     def __init__(
         self,
@@ -109,21 +116,32 @@ class ConvLayer(nn.Module):
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.zeros(out_channels)) if activate else None
         self.register_buffer("resample_kernel", resample_kernel, persistent=False)
+        down_taps = None
+        if resample_kernel is not None and kernel_size == FOLDED_SIZE:
+            down_taps = downsampling_taps(resample_kernel)
+        self.register_buffer("down_taps", down_taps, persistent=False)
+        self.fold: bool | None = None
         self.weight_gain = 1.0 / math.sqrt(in_channels * kernel_size**2)
         self.gain = gain
         self.clamp = clamp
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve # [N, I, H, W] to # [N, O, H, W], or # [N, O, H/2, W/2] when resampling."""
-        x = self._convolve(x, (self.weight * self.weight_gain).to(x.dtype))
+        x = self._convolve(x, self.weight * self.weight_gain)
         if self.bias is None:
             return x * self.gain
         return bias_leaky_relu(x, self.bias, gain=self.gain, clamp=self.clamp)
 
     def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
-        size = weight.shape[-1]
-        if self.resample_kernel is None:
-            return F.conv2d(x, weight, padding=size // 2)
-        spare = self.resample_kernel.shape[-1] - 2 + size - 1
-        x = filter2d(x, self.resample_kernel, padding=((spare + 1) // 2, spare // 2))
-        return F.conv2d(x, weight, stride=2)
+        size, kernel = weight.shape[-1], self.resample_kernel
+        if kernel is None:
+            return F.conv2d(x, weight.to(x.dtype), padding=size // 2)
+        fold = pays(x) if self.fold is None else self.fold
+        if size == 1:
+            # The filter may as well answer only where the stride will look.
+            return folded_shortcut(x, weight, kernel) if fold else F.conv2d(downsample2d(x, kernel), weight.to(x.dtype))
+        if fold and self.down_taps is not None:
+            return folded_downsampling(x, weight, self.down_taps)
+        spare = kernel.shape[-1] - 2 + size - 1
+        x = filter2d(x, kernel, padding=((spare + 1) // 2, spare // 2))
+        return F.conv2d(x, weight.to(x.dtype), stride=2)

@@ -8,13 +8,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.ops.folding import folded_upsampling
 from model.ops.resample import filter2d
 
 DEMODULATION_EPSILON = 1e-8
 
 
 def modulated_conv2d(
-    x: Tensor, weight: Tensor, style: Tensor, *, demodulate: bool = True, up_kernel: Tensor | None = None
+    x: Tensor,
+    weight: Tensor,
+    style: Tensor,
+    *,
+    demodulate: bool = True,
+    up_kernel: Tensor | None = None,
+    up_taps: Tensor | None = None,
 ) -> Tensor:
     """Modulate, convolve, demodulate.
 
@@ -24,6 +31,7 @@ def modulated_conv2d(
         style: Scale of each input channel. # [N, I].
         demodulate: Return every output channel to unit variance (eq. 3).
         up_kernel: FIR kernel; when given the output is twice as large. # [t, t].
+        up_taps: From :func:`model.ops.folding.upsampling_taps`: the filter becomes part of a 3 x 3 convolution.
 
     Returns:
         # [N, O, H, W], or # [N, O, 2H, 2W] with ``up_kernel``.
@@ -32,7 +40,10 @@ def modulated_conv2d(
         # Demodulation cancels any common factor, so keep half-precision activations near one.
         style = style / style.abs().amax(dim=1, keepdim=True).clamp_min(1e-6)
     scaled = x * style.to(x.dtype)[:, :, None, None]  # [N, I, H, W]
-    y = _convolve(scaled, weight.to(x.dtype), up_kernel)  # [N, O, H', W']
+    if up_taps is not None:
+        y = folded_upsampling(scaled, weight, up_taps)
+    else:
+        y = _convolve(scaled, weight.to(x.dtype), up_kernel)  # [N, O, H', W']
     if demodulate:
         y = y * demodulation(weight, style).to(x.dtype)[:, :, None, None]
     return y

@@ -60,16 +60,62 @@ class _Filter(torch.autograd.Function):
 
 def upsample2d(x: Tensor, kernel: Tensor) -> Tensor:
     """Double the size: insert zeros, filter with ``4 * kernel``. # [N, C, H, W] -> [N, C, 2H, 2W]."""
-    channels, taps = x.shape[1], kernel.shape[-1]
-    weight = (kernel * 4).to(x.dtype)[None, None].expand(channels, 1, -1, -1)
-    return F.conv_transpose2d(x, weight, stride=2, padding=(taps - 2) // 2, groups=channels)
+    upsampled: Tensor = _Spread.apply(x, kernel * 4)
+    return upsampled
 
 
 def downsample2d(x: Tensor, kernel: Tensor) -> Tensor:
     """Halve the size: filter, keep every second pixel. # [N, C, H, W] -> [N, C, H/2, W/2]."""
-    channels, taps = x.shape[1], kernel.shape[-1]
-    weight = kernel.flip((0, 1)).to(x.dtype)[None, None].expand(channels, 1, -1, -1)
-    return F.conv2d(x, weight, stride=2, padding=(taps - 2) // 2, groups=channels)
+    downsampled: Tensor = _Gather.apply(x, kernel.flip((0, 1)))
+    return downsampled
+
+
+class _Gather(torch.autograd.Function):
+    """Correlate every channel with one constant kernel, with stride 2; the gradient is :class:`_Spread`.
+
+    As with :class:`_Filter`, PyTorch's own double backward would loop over channels.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(weight)
+        channels, padding = x.shape[1], (weight.shape[-1] - 2) // 2
+        filters = weight.to(x.dtype)[None, None].expand(channels, 1, -1, -1)
+        return F.conv2d(x, filters, stride=2, padding=padding, groups=channels)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (weight,) = ctx.saved_tensors
+        return _Spread.apply(gradients[0], weight), None
+
+
+class _Spread(torch.autograd.Function):
+    """Scatter every pixel of every channel by one constant kernel, with stride 2; the gradient is :class:`_Gather`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(weight)
+        channels, padding = x.shape[1], (weight.shape[-1] - 2) // 2
+        filters = weight.to(x.dtype)[None, None].expand(channels, 1, -1, -1)
+        return F.conv_transpose2d(x, filters, stride=2, padding=padding, groups=channels)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (weight,) = ctx.saved_tensors
+        return _Gather.apply(gradients[0], weight), None
+
+
+def upsampling_matrix(side: int, kernel: Tensor) -> Tensor:
+    """Return U with ``U @ image @ U.T`` equal to :func:`upsample2d` of pictures of ``side`` pixels. # [2 side, side].
+
+    Args:
+        side: In pixels.
+        kernel: Separable, as :func:`fir_kernel` makes it. # [t, t].
+    """
+    row = kernel.sum(dim=1).double()  # the kernel along one axis, of sum 1
+    lines = torch.eye(side, dtype=torch.float64)[:, None]  # [side, 1, side]
+    spread = F.conv_transpose1d(lines, 2.0 * row[None, None], stride=2, padding=(len(row) - 2) // 2)
+    return spread[:, 0].t().to(kernel.dtype).contiguous()
 
 
 def upfirdn2d_reference(x: Tensor, kernel: Tensor, *, up: int, down: int, padding: tuple[int, int]) -> Tensor:
