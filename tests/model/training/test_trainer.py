@@ -139,7 +139,7 @@ def _unmoved(trainer: Trainer, before: dict[str, Tensor], prefix: str, name: str
     return torch.equal(trainer.tensors()[prefix + name], before[prefix + name])
 
 
-@pytest.mark.parametrize("trainable_blocks", [0, 1, 2, 3])
+@pytest.mark.parametrize("trainable_blocks", [1, 2, 3])
 @pytest.mark.parametrize("freeze_d", [0, 2])
 def test_frozen_tensors_keep_every_bit(
     tiny_config: TrainingConfig,
@@ -154,9 +154,6 @@ def test_frozen_tensors_keep_every_bit(
     frozen_d = {
         n: p.clone() for n, p in networks.discriminator.named_parameters() if n not in networks.discriminator_parameters
     }
-    if trainable_blocks == 0:
-        assert networks.generator_parameters == {}
-        return
     freeze = {"freeze": {"trainable_blocks": trainable_blocks, "freeze_d": freeze_d}}
     config = type(tiny_config).model_validate(tiny_config.model_dump() | freeze)
     trainer = Trainer(config, tiny_dataset, networks, ALONE)
