@@ -168,7 +168,7 @@ class CadenceSettings(Section):
         grid_images: Images from one sample grid to the next; 0 turns grids off.
         score_images: Images from one FD-effnet score to the next; 0 turns scores off.
         score_samples: Drawn pictures a score.
-        score_share: Most of the time that scores may take; one that is due too soon after the last one is left out.
+        score_share: Most of the time that scores may take; one that is due too soon is left out, except a run's last.
         keep_best: Keep the slim checkpoint with the best score.
     """
 

@@ -110,15 +110,18 @@ class Session:
             self._write_line()
         if self._due(cadence.grid_images):
             self._show()
-        # Who leads has the clock, and all score or none.
-        scoring = self._due(cadence.score_images) and self.team.agree(
-            self.team.leads and self._calendar.scoring_is_affordable(cadence.score_share)
-        )
+        scoring = self._due(cadence.score_images) and self._may_score()
         # A score takes long and may be killed, so what it judges is saved first.
         if scoring or self._calendar.saving_is_due():
             self._save()
         if scoring:
             self._examine()
+
+    def _may_score(self) -> bool:
+        """Whether there is time for a score; the last is always made. Who leads has the clock: all score, or none."""
+        ends = self.trainer.progress.images_seen >= self.config.total_images
+        affordable = self._calendar.scoring_is_affordable(self.config.cadence.score_share)
+        return self.team.agree(self.team.leads and (ends or affordable))
 
     def _due(self, every: int) -> bool:
         return self._calendar.crossed(self.trainer.progress.images_seen, every)
