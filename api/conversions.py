@@ -45,12 +45,20 @@ class Conversions:
                 is wrong: queue, quota, rate, storage.
         """
         self._intake.check_webhook(options.webhook_url)
-        framing = await run_in_threadpool(self._styles.framing, options.style)
+        options, framing = await run_in_threadpool(self._completed, options)
         await self._limits.count_photos(order.caller, len(photos))
         if order.idempotency is None:  # A repeated order is answered however long the queue is.
             await run_in_threadpool(self._intake.refuse_early, len(photos))
         prepared = [await self._prepare(index, photos, options, framing) for index in range(len(photos))]
         return await run_in_threadpool(self._submit, order, prepared, options)
+
+    def _completed(self, options: ConvertOptions) -> tuple[ConvertOptions, Framing]:
+        """Fill in what depends on the style, which may be the default one, and tell how photos are cut for it."""
+        registry = self._styles.registry()
+        style = registry.style(options.style) if options.style is not None else registry.default_style()
+        truncation = options.truncation if options.truncation is not None else style.truncation
+        completed = options.model_copy(update={"style": style.name, "truncation": truncation})
+        return completed, self._styles.framing(style.name)
 
     async def _prepare(
         self, index: int, photos: Sequence[bytes], options: ConvertOptions, framing: Framing

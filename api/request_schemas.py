@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.outbound import URI_CHARACTER
-from core.jobs import DEFAULT_COLOURS, DEFAULT_TRUNCATION, Method, Preset, UnitInterval
+from core.jobs import DEFAULT_COLOURS, Method, Preset, UnitInterval
 
 MAX_WAIT_SECONDS: Final = 60.0
 """The longest that ``Prefer: wait`` and ``?wait=`` are honoured."""
@@ -31,12 +31,12 @@ class _Request(BaseModel):
 class ConvertOptions(_Request):
     """How a photo is converted: the fields beside ``photo`` in a form, or beside ``photo_url`` in JSON."""
 
-    style: StyleName = "anime"
+    style: StyleName | None = Field(None, description="An installed style; by default the first of `GET /styles`.")
     method: Method = Field(Method.CROSS, description="cross: invert as a person; direct: invert as anime; best: both.")
     preset: Preset = Field(Preset.STANDARD, description="How much work the conversion may cost.")
     degree: UnitInterval = Field(1.0, description="Anime degree: 0 is the human reconstruction, 1 is fully anime.")
-    truncation: UnitInterval = Field(
-        DEFAULT_TRUNCATION, description="truncation_psi: 1 keeps the latent, 0 is the mean face."
+    truncation: UnitInterval | None = Field(
+        None, description="truncation_psi: 1 keeps the latent, 0 is the mean face; by default what suits the style."
     )
     colours: UnitInterval = Field(
         DEFAULT_COLOURS,

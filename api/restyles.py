@@ -53,8 +53,7 @@ class Restyles:
         tenant = order.caller.tenant
         parent = self._services.store.get(parent_id, tenant=tenant)
         latent = self._latent_of(parent)
-        options = _changed(parent.options, changes)
-        self._check_style(parent.options.style, options.style)
+        options = self._changed(parent.options, changes)
         root_id = job_of(latent)
         if order.idempotency is None and (root := self._root_of_look(root_id, tenant, options)) is not None:
             return Submission((root,), replayed=True)
@@ -84,10 +83,21 @@ class Restyles:
             raise NoSuchResult("The latent of this job is gone; convert the photo again.")
         return latent
 
-    def _check_style(self, old: str, new: str) -> None:
-        registry = self._styles.registry()
-        if old != new and registry.style(new).parent != registry.style(old).parent:
-            raise ParentMismatch(f"The style `{new}` draws other latents; convert the photo again with it.")
+    def _changed(self, options: JobOptions, changes: RestyleRequest) -> JobOptions:
+        """Return the options of the new look.
+
+        A truncation that was its style's own does not go along to another style, which has one of its own.
+        """
+        asked = changes.model_dump(exclude_none=True)
+        if changes.style not in (None, options.style):
+            registry = self._styles.registry()
+            old, new = registry.style(options.style), registry.style(changes.style)
+            if new.parent != old.parent:
+                raise ParentMismatch(f"The style `{new.name}` draws other latents; convert the photo again with it.")
+            if options.truncation == old.truncation:
+                asked = {"truncation": new.truncation} | asked
+        unchanged = options.model_dump(exclude={"webhook_url", "priority", "paste_back"})
+        return JobOptions.model_validate({**unchanged, "priority": URGENT, **asked})
 
 
 def _look_of(options: JobOptions) -> dict[str, Any]:
@@ -97,9 +107,3 @@ def _look_of(options: JobOptions) -> dict[str, Any]:
 def _name_of(root_id: str, options: JobOptions) -> str:
     """What is made. Somebody else's call is part of it: who is there already would never make it."""
     return json.dumps(["restyle", root_id, _look_of(options), options.webhook_url], sort_keys=True)
-
-
-def _changed(options: JobOptions, changes: RestyleRequest) -> JobOptions:
-    asked = changes.model_dump(exclude_none=True)
-    unchanged = options.model_dump(exclude={"webhook_url", "priority", "paste_back"})
-    return JobOptions.model_validate({**unchanged, "priority": URGENT, **asked})

@@ -310,7 +310,8 @@ class StyleView(_View):
     description: str
     resolution: int = Field(description="Side of the generator's pictures, before upscaling.")
     ready: bool = Field(description="Whether a running worker serves it now.")
-    default: bool
+    default: bool = Field(description="Whether photos are drawn in it that name no style.")
+    truncation: float = Field(description="truncation_psi of photos that name none.")
     licence: str | None = None
     alignment: AlignmentTemplate | None = Field(
         None, description="Where the landmarks of a face stand in its pictures; null if its generator is damaged."
@@ -321,8 +322,8 @@ class StyleView(_View):
 class StylesView(_View):
     """The installed styles."""
 
-    default: str
-    styles: list[StyleView]
+    default: str | None = Field(description="The style of photos that name none; null where none is installed.")
+    styles: list[StyleView] = Field(description="The best first.")
 
 
 class LiveView(_View):

@@ -12,6 +12,7 @@ styles, `--style` adds weights that no manifest names yet. No picture is written
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from core.manifest import DEFAULT_UPSCALER
 from core.registry import Registry
 from model.inversion.presets import PRESETS
 from model.pair import LoadedGenerator, Pair, load_generator, load_pair
-from model.portrait import DEFAULT_LOOK, draw_portraits
+from model.portrait import DEFAULT_LOOK, Look, draw_portraits
 from model.training.dataset import PackedDataset, to_bytes
 from model.training.face_regions import Pictures
 from model.training.face_search import FaceSearch
@@ -66,7 +67,7 @@ def main() -> None:
     registry = Registry.load(arguments.weights)
     parent = registry.generator(PARENT)
     g_ori = load_generator(parent.path, encoder=parent.encoder)
-    pairs = list(_pairs(registry, g_ori, arguments.style))
+    styles = list(_styles(registry, g_ori, arguments.style))
     upscaler = Upscaler(folders=registry.folders)
     search = FaceSearch(g_ori, PRESETS[Preset(arguments.preset)], arguments.latents)
     found: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
@@ -76,10 +77,11 @@ def main() -> None:
         photos = torch.from_numpy(np.array(dataset.pixels[chosen]))
         groups = groups_of(dataset, chosen, photos)
         people = People(g_ori, search, photos)
-        for pair in pairs:
-            rows = summaries(people.measures(pair, upscaler), groups)
+        for pair, look in styles:
+            rows = summaries(people.measures(pair, look, upscaler), groups)
             title = f"{pair.style}: {len(photos)} photos of {dataset.card.name}, {arguments.preset}"
-            caption = f"g_ori {g_ori.digest[:12]}, style {pair.g_fin.digest[:12]}, {pair.upscaler}; {machine()}"
+            drawn = f"{pair.upscaler}, truncation {look.truncation_psi:g}"
+            caption = f"g_ori {g_ori.digest[:12]}, style {pair.g_fin.digest[:12]}, {drawn}; {machine()}"
             Console(width=150).print(_table(title, caption, rows, groups))
             found.setdefault(dataset.card.name, {})[pair.style] = rows
     if arguments.json is not None:
@@ -101,17 +103,18 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _pairs(registry: Registry, g_ori: LoadedGenerator, more: Sequence[str]) -> Iterator[Pair]:
-    """Yield the styles of the manifest, and those that the command line adds."""
+def _styles(registry: Registry, g_ori: LoadedGenerator, more: Sequence[str]) -> Iterator[tuple[Pair, Look]]:
+    """Yield the styles of the manifest as people get them, and those that the command line adds."""
     for style in registry.styles():
         if style.parent == PARENT:
-            yield load_pair(style.name, g_ori, style.path, upscaler=style.upscaler)
+            look = replace(DEFAULT_LOOK, truncation_psi=style.truncation)
+            yield load_pair(style.name, g_ori, style.path, upscaler=style.upscaler), look
     for text in more:
         name, _, rest = text.partition("=")
         file, _, upscaler = rest.partition(":")
         if (upscaler := upscaler or DEFAULT_UPSCALER) not in WAYS:
             raise SystemExit(f"There is no upscaler `{upscaler}`; there are: {', '.join(WAYS)}.")
-        yield load_pair(name, g_ori, Path(file), upscaler=upscaler)
+        yield load_pair(name, g_ori, Path(file), upscaler=upscaler), DEFAULT_LOOK
 
 
 class People:
@@ -142,12 +145,10 @@ class People:
             "sex kept, redrawn": seen["sex kept"],
         }
 
-    def measures(self, pair: Pair, upscaler: Upscaler) -> Measures:
+    def measures(self, pair: Pair, look: Look, upscaler: Upscaler) -> Measures:
         """Draw everybody in a style; say of each person what is left."""
         portraits = [
-            portrait
-            for part in self.w_plus.split(BATCH)
-            for portrait in draw_portraits(pair, part, DEFAULT_LOOK, upscaler)
+            portrait for part in self.w_plus.split(BATCH) for portrait in draw_portraits(pair, part, look, upscaler)
         ]
         drawings = to_bytes(torch.stack([portrait.drawing for portrait in portraits]))
         pictures = to_bytes(torch.stack([portrait.picture for portrait in portraits]))

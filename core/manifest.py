@@ -22,6 +22,7 @@ the best comes first. Format 1, every key but ``file`` and ``parent`` optional::
     title = "Anime"
     description = "Frontal anime portraits."
     upscaler = "realesr-animevideov3"  # how its drawings are enlarged
+    truncation = 0.7                   # truncation_psi of photos that name none
 
     [downloads.some-name]              # known to `nigaoe weights fetch`, never fetched by itself
     url = "https://..."
@@ -36,6 +37,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from core.errors import InvalidManifest
+from core.jobs import DEFAULT_TRUNCATION, UnitInterval
 
 MANIFEST_NAME = "manifest.toml"
 FORMAT_VERSION: Literal[1] = 1
@@ -83,6 +85,7 @@ class StyleRow(_Entry):
     file: FileName
     parent: Name
     upscaler: UpscalerName = DEFAULT_UPSCALER
+    truncation: UnitInterval = DEFAULT_TRUNCATION
 
 
 class DownloadRow(_Entry):

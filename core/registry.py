@@ -13,6 +13,7 @@ from typing import Any, Self
 from core.bundled import BUNDLED_WEIGHTS
 from core.checkpoint_header import CheckpointFacts, read_facts
 from core.errors import BrokenCheckpoint, CheckpointError, InvalidManifest, UnknownGenerator, UnknownStyle
+from core.jobs import DEFAULT_TRUNCATION
 from core.manifest import (
     DEFAULT_UPSCALER,
     MANIFEST_NAME,
@@ -77,10 +78,12 @@ class Style(WeightEntry):
     Attributes:
         parent: Name of the generator that it was fine-tuned from.
         upscaler: How its drawings are enlarged.
+        truncation: truncation_psi of photos for which nobody asks for another: 1 keeps the latent, 0 is the mean face.
     """
 
     parent: str
     upscaler: UpscalerName = DEFAULT_UPSCALER
+    truncation: float = DEFAULT_TRUNCATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,9 @@ class Registry:
                 generators[name] = _generator(row, folder, _described(name, row, folder, bundled=is_bundled))
             for name, style in manifest.styles.items():
                 described = _described(name, style, folder, bundled=is_bundled)
-                styles[name] = Style(**described, parent=style.parent, upscaler=style.upscaler)
+                styles[name] = Style(
+                    **described, parent=style.parent, upscaler=style.upscaler, truncation=style.truncation
+                )
             downloads |= manifest.downloads
         return cls(folders, generators, styles, downloads)
 
@@ -153,6 +158,17 @@ class Registry:
     def downloads(self) -> dict[str, DownloadRow]:
         """Return what `nigaoe weights fetch` knows by name."""
         return dict(self._downloads)
+
+    def default_style(self) -> Style:
+        """Return the style of those who name none: the first of `styles` whose files were readable.
+
+        Raises:
+            UnknownStyle: There is none.
+        """
+        for style in self.styles():
+            if style.facts is not None:
+                return style
+        raise UnknownStyle("No style can be drawn; see `nigaoe weights list`.")
 
     def style(self, name: str) -> Style:
         """Return one style.

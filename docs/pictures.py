@@ -3,6 +3,7 @@
 Nothing is chosen by hand: the samples are all photos of `samples/`, the drawn faces are the first of one seed.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,11 @@ def main() -> None:
         write_samples(pipeline, style)
 
 
+def look_of(pipeline: Pipeline, style: str) -> Look:
+    """How people get a style who ask for nothing else."""
+    return replace(DEFAULT_LOOK, truncation_psi=pipeline.registry.style(style).truncation)
+
+
 def sample_row(pipeline: Pipeline, styles: list[str], path: Path) -> Picture:
     """Photo, reconstruction and every style's drawing of one sample."""
     photo = read_photo(path.read_bytes())
@@ -59,7 +65,7 @@ def sample_row(pipeline: Pipeline, styles: list[str], path: Path) -> Picture:
         crop, _ = align_face(photo, face.landmarks, template, resolution)
         large, _ = align_face(photo, face.landmarks, template, SIDE)
         ((_, outcome),) = pipeline.convert(
-            Order(style, settings=PRESETS[Preset.STANDARD], look=DEFAULT_LOOK),
+            Order(style, settings=PRESETS[Preset.STANDARD], look=look_of(pipeline, style)),
             [Subject(crop)],
         )
         if not isinstance(outcome, Conversion):
@@ -92,7 +98,7 @@ def write_samples(pipeline: Pipeline, style: str) -> None:
     pair = pipeline.pair(style)
     mapping = pair.g_ori.generator.mapping
     ws = mapping.broadcast(sample_w(mapping, SAMPLES, seed=SEED))
-    for number, portrait in enumerate(draw_portraits(pair, ws, DEFAULT_LOOK, pipeline.upscaler), start=1):
+    for number, portrait in enumerate(draw_portraits(pair, ws, look_of(pipeline, style), pipeline.upscaler), start=1):
         person = resized(to_rgb(portrait.person), portrait.picture.shape[-1])  # The upscaler is for drawings.
         (folder / f"{number}.webp").write_bytes(encode_webp(to_rgb(portrait.picture)))
         (folder / f"{number}.before.webp").write_bytes(encode_webp(person))

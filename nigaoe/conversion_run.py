@@ -36,7 +36,8 @@ class ConversionOrder:
         style: Style to draw in.
         method: Which generators are searched; with a sheet only the shared one can be: cross.
         settings: Of every search.
-        look: How what was found is drawn.
+        look: How what was found is drawn, but for its truncation.
+        truncation: Of every style's drawings; None for what each style's entry says.
         seed: Seed of everything random.
         faces: Which faces of a photo.
         extras: What is written beside the picture.
@@ -52,6 +53,7 @@ class ConversionOrder:
     seed: int
     faces: FaceChoice
     extras: Extras
+    truncation: float | None = None
     sheet: "Sheet | None" = None
 
 
@@ -126,7 +128,7 @@ class ConversionRun:
             UnknownStyle: There is no such style.
             CheckpointError: Its weights cannot be used.
         """
-        order = Order(self.order.style, self.order.method, self.order.settings, self.order.look)
+        order = Order(self.order.style, self.order.method, self.order.settings, self._look(self.order.style))
         for subject, outcome in self.pipeline.convert(order, self._subjects()):
             work = self._work.pop(subject)
             if isinstance(outcome, NigaoeError):
@@ -134,6 +136,11 @@ class ConversionRun:
             else:
                 self._finish(work, outcome)
         return self.failures
+
+    def _look(self, style: str) -> Look:
+        truncation = self.order.truncation
+        own = self.pipeline.registry.style(style).truncation if truncation is None else truncation
+        return replace(self.order.look, truncation_psi=own)
 
     def _subjects(self) -> Iterator[Subject]:
         for path in self.order.photos:
@@ -191,7 +198,7 @@ class ConversionRun:
         drawings: list[tuple[str, Portrait]] = []
         for style, title in sheet.titles.items():
             is_own = style == self.order.style
-            drawn = conversion if is_own else self.pipeline.restyle(conversion, style, self.order.look)
+            drawn = conversion if is_own else self.pipeline.restyle(conversion, style, self._look(style))
             written = self._write(work, drawn, with_latent=is_own)
             files |= {kind if kind == "latent" else f"{kind}-{style}": path for kind, path in written.items()}
             drawings.append((title, drawn.portrait))

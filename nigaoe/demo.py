@@ -35,13 +35,13 @@ class DemoReport:
     seconds: float
 
 
-def run_demo(photo: Path, folder: Path, style: str, timeout: float, tell: Callable[[str], None]) -> DemoReport:
+def run_demo(photo: Path, folder: Path, style: str | None, timeout: float, tell: Callable[[str], None]) -> DemoReport:
     """Start the service on a free port with a fresh data folder, convert ``photo``, fetch the pictures, stop.
 
     Args:
         photo: The photo's file.
         folder: Where the pictures and the service's log go.
-        style: Style to draw in.
+        style: Style to draw in; None takes the first.
         timeout: Seconds until the service must be ready, and again until the job must have ended.
         tell: Says what happens.
 
@@ -107,8 +107,10 @@ def _wait_until_ready(client: httpx.Client, process: "subprocess.Popen[str]", ti
     raise NigaoeError(f"The embedded service was not ready after {timeout:.0f} s; see `{log}`.")
 
 
-def _convert(client: httpx.Client, photo: Path, style: str, timeout: float) -> dict[str, Any]:
-    answer = client.post("/convert", files={"photo": (photo.name, photo.read_bytes())}, data={"style": style})
+def _convert(client: httpx.Client, photo: Path, style: str | None, timeout: float) -> dict[str, Any]:
+    answer = client.post(
+        "/convert", files={"photo": (photo.name, photo.read_bytes())}, data={"style": style} if style else {}
+    )
     job = _json(answer)
     give_up = time.monotonic() + timeout
     while job["state"] in ("queued", "running") and time.monotonic() < give_up:

@@ -8,7 +8,6 @@ from starlette.responses import FileResponse
 
 from api.dependencies import Base, ServicesDep, Tools
 from api.problem_responses import problems
-from api.request_schemas import ConvertOptions
 from api.schemas import StyleSample, StylesView, StyleView
 from api.style_catalogue import StyleCatalogue
 from core import errors
@@ -19,8 +18,6 @@ from faces.align import AlignmentTemplate
 
 router = APIRouter(prefix="/styles", tags=["styles"])
 
-DEFAULT = ConvertOptions.model_fields["style"].default
-
 
 @router.get("", summary="List styles", responses=problems())
 async def list_styles(tools: Tools, services: ServicesDep, base: Base) -> StylesView:
@@ -29,7 +26,8 @@ async def list_styles(tools: Tools, services: ServicesDep, base: Base) -> Styles
     def read() -> StylesView:
         served = _served(services.store)
         styles = [_view(style, tools.styles, base, served) for style in tools.styles.styles()]
-        return StylesView(default=DEFAULT, styles=styles)
+        styles = [style.model_copy(update={"default": style is styles[0]}) for style in styles]
+        return StylesView(default=styles[0].name if styles else None, styles=styles)
 
     return await run_in_threadpool(read)
 
@@ -83,7 +81,8 @@ def _view(style: Style, catalogue: StyleCatalogue, base: str, served: frozenset[
         description=style.description,
         resolution=style.facts.resolution if style.facts else 0,
         ready=style.name in served,
-        default=style.name == DEFAULT,
+        default=False,  # Which one is the first is said where all are known.
+        truncation=style.truncation,
         licence=style.licence,
         alignment=_alignment(style, catalogue),
         samples=samples,

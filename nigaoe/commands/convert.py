@@ -11,10 +11,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from core.errors import NigaoeError, UsageError
-from core.jobs import DEFAULT_COLOURS, DEFAULT_TRUNCATION, Method, Preset
+from core.jobs import DEFAULT_COLOURS, Method, Preset
 from nigaoe.exit_codes import exit_code
 
 if TYPE_CHECKING:
+    from core.registry import Registry
     from nigaoe.conversion_run import ConversionOrder, Listener
     from nigaoe.photos import FaceChoice
 
@@ -24,8 +25,11 @@ def convert(
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("out"),
     style: Annotated[
-        str, typer.Option(help="Style to draw in; see `nigaoe styles`. all: every one, and a sheet that shows them.")
-    ] = "anime",
+        str | None,
+        typer.Option(
+            help="Style to draw in; the first of `nigaoe styles` if none. all: every one, and a sheet that shows them."
+        ),
+    ] = None,
     method: Annotated[
         Method,
         typer.Option(help="cross: as a person, drawn in the style. direct: in the style. best: both, ranked."),
@@ -46,8 +50,9 @@ def convert(
     ] = "auto",
     degree: Annotated[float, typer.Option(min=0, max=1, help="0 draws the person, 1 the style.")] = 1.0,
     truncation: Annotated[
-        float, typer.Option(min=0, max=1, help="1 draws the latent as found, 0 the mean face.")
-    ] = DEFAULT_TRUNCATION,
+        float | None,
+        typer.Option(min=0, max=1, help="1 draws the latent as found, 0 the mean face; if none, what suits the style."),
+    ] = None,
     colours: Annotated[
         float, typer.Option(min=0, max=1, help="1 draws in the person's colours, 0 in the style's own.")
     ] = DEFAULT_COLOURS,
@@ -73,26 +78,30 @@ def convert(
     A photo that fails is told and the others go on. Exit codes: 0 all went well, 2 a wrong request, 3 pictures,
     4 faces, 5 weights, 6 the optimisation, 1 failures of several kinds.
     """
+    from core.registry import Registry
+    from core.settings import load_settings
     from model.inversion.presets import PRESETS
     from model.portrait import Look
     from nigaoe.conversion_run import ConversionOrder
     from nigaoe.outputs import Extras
     from nigaoe.photos import find_photos
 
+    registry = Registry.from_settings(load_settings())
     asked = (("steps", steps), ("space", space), ("start", start))
     changes = {name: value for name, value in asked if value is not None}
     order = ConversionOrder(
         photos=find_photos(photos),
         folder=output,
-        style=style,
+        style=style or registry.default_style().name,
         method=method,
         settings=PRESETS[preset].model_copy(update=changes),
-        look=Look(degree, truncation, colours),
+        look=Look(degree, colours=colours),
+        truncation=truncation,
         seed=seed,
         faces=_face_choice(faces),
         extras=Extras(compare=compare, animation=animation, paste_back=paste_back, latent=keep_latent),
     )
-    failures = _run(order, device, as_json=as_json)
+    failures = _run(order, registry, device, as_json=as_json)
     if failures:
         raise typer.Exit(exit_code(failures))
 
@@ -105,8 +114,7 @@ def _face_choice(text: str) -> "FaceChoice":
     raise UsageError(f"--faces is `largest`, `all` or a number from 0, not `{text}`.")
 
 
-def _run(order: "ConversionOrder", device: str, *, as_json: bool) -> list[NigaoeError]:
-    from core.registry import Registry
+def _run(order: "ConversionOrder", registry: "Registry", device: str, *, as_json: bool) -> list[NigaoeError]:
     from core.settings import load_settings
     from faces.result_encoder import ResultEncoder
     from model.device import prepare_device
@@ -118,7 +126,7 @@ def _run(order: "ConversionOrder", device: str, *, as_json: bool) -> list[Nigaoe
         raise UsageError("There are no photos in what you named; name JPEG, PNG, WebP, AVIF or HEIC files or a folder.")
     settings = load_settings()
     results = ResultEncoder.from_settings(settings)
-    pipeline = Pipeline(Registry.from_settings(settings), device=prepare_device(device, settings.torch_threads))
+    pipeline = Pipeline(registry, device=prepare_device(device, settings.torch_threads))
     console = Console(stderr=True)
     # A wrong style, damaged weights or a missing encoder end the command before any photo is opened.
     orders, failures = orders_of(order, pipeline)

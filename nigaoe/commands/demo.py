@@ -18,7 +18,9 @@ def demo(
     photo: Annotated[Path, typer.Argument(help="A photo with a face.", metavar="PHOTO")],
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("out/demo"),
-    style: Annotated[str, typer.Option(help="Style to draw in; see `nigaoe styles`.")] = "anime",
+    style: Annotated[
+        str | None, typer.Option(help="Style to draw in; by default the first of `nigaoe styles`.")
+    ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds until the service must have answered.")] = 300,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:

@@ -22,8 +22,11 @@ def sample(
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="PNG file to write.")] = Path("out/sample.png"),
     style: Annotated[
-        str, typer.Option(help="Style to draw in; see `nigaoe styles`. all: every one of the first one's generator.")
-    ] = "anime",
+        str | None,
+        typer.Option(
+            help="Style to draw in; the first of `nigaoe styles` if none. all: every one of that one's generator."
+        ),
+    ] = None,
     count: Annotated[int, typer.Option(min=1, max=1024, help="Faces, or steps of an interpolation.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the latents.")] = 0,
     truncation: Annotated[
@@ -67,12 +70,12 @@ def sample(
     )
 
 
-def _pairs(pipeline: "Pipeline", style: str) -> "list[Pair]":
+def _pairs(pipeline: "Pipeline", style: str | None) -> "list[Pair]":
     from core.errors import UnknownStyle
     from nigaoe.style_sheets import ALL_STYLES, loadable
 
     if style != ALL_STYLES:
-        return [pipeline.pair(style)]
+        return [pipeline.pair(style or pipeline.registry.default_style().name)]
     for styles in pipeline.registry.usable_styles().values():
         loaded, failures = loadable(pipeline, styles)
         for error in failures:

@@ -52,6 +52,7 @@ def _document(style: Style) -> dict[str, object]:
         "trainable_blocks": facts.trainable_blocks if facts else None,
         "images_seen": facts.images_seen if facts else None,
         "upscaler": style.upscaler,
+        "truncation": style.truncation,
         "licence": style.licence,
         "source": style.source,
         "bundled": style.bundled,
