@@ -43,6 +43,20 @@ def test_a_restyle_is_an_urgent_job_of_its_own(open_api: "Api") -> None:
     assert job.blobs[LATENT] == parent.blobs[LATENT]
 
 
+@pytest.mark.parametrize(
+    ("found_at", "asked", "drawn_at"),
+    [(0.85, {}, 0.7), (0.5, {}, 0.5), (0.85, {"truncation": 0.9}, 0.9)],
+    ids=["the style's own stays with it", "a chosen one goes along", "a named one wins"],
+)
+def test_another_style_brings_its_own_truncation(
+    open_api: "Api", found_at: float, asked: dict[str, float], drawn_at: float
+) -> None:
+    """What suits one style may break another; what somebody chose is kept."""
+    parent = converted(open_api, style="illustration", truncation=found_at)
+    answer = open_api.client().post(f"/jobs/{parent.id}/restyle", json={"style": "anime"} | asked)
+    assert answer.json()["options"]["truncation"] == drawn_at
+
+
 def test_waiting_gets_the_picture_in_one_call(open_api: "Api") -> None:
     """`Prefer: wait` answers 200 with links."""
     parent, client = converted(open_api), open_api.client()

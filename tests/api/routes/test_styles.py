@@ -34,11 +34,20 @@ def styles_of(api: "Api") -> dict[str, Any]:
 def test_styles_say_whether_someone_serves_them(special_api: Callable[..., "Api"]) -> None:
     """Installed is not the same as running."""
     api = special_api()
-    assert (styles_of(api)["anime"]["ready"], styles_of(api)["anime"]["default"]) == (False, True)
+    assert styles_of(api)["anime"]["ready"] is False
     report = WorkerReport(worker="a", ready=True, slots=1, styles=("anime",))
     api.services.store.report_worker(report, seconds=60)
     assert styles_of(api)["anime"]["ready"] is True
     assert styles_of(api)["anime"]["resolution"] == 64
+
+
+def test_the_first_style_is_the_default(special_api: Callable[..., "Api"]) -> None:
+    """The list begins with what photos are drawn in that name no style, and says how far they are truncated."""
+    answer = special_api().client().get("/styles").json()
+    first, *others = answer["styles"]
+    assert (answer["default"], first["default"]) == (first["name"], True)
+    assert not any(style["default"] for style in others)
+    assert first["truncation"] != others[0]["truncation"]
 
 
 def test_styles_show_samples(special_api: Callable[..., "Api"], registry: Path) -> None:
