@@ -48,16 +48,20 @@
     │   ├── InvalidRequest            invalid_request        422
     │   ├── Unauthorized              unauthorized           401
     │   ├── CrossOrigin               cross_origin           403
+    │   ├── AnonymousRefused          anonymous_refused      403
     │   ├── UnknownAddress            not_found              404
     │   ├── MethodNotAllowed          method_not_allowed     405
     │   ├── RequestTimeout            request_timeout        408
     │   ├── RequestTooLarge           request_too_large      413
+    │   ├── UploadsFull               uploads_full           503
     │   ├── UnsupportedMediaType      unsupported_media_type 415
     │   ├── RateLimited               rate_limited           429
     │   ├── NotReady                  not_ready              503
     │   ├── NoResult                  no_result              409
     │   ├── NoSuchResult              no_such_result         404
-    │   └── InvalidFaceToken          invalid_face_token     422
+    │   ├── InvalidFaceToken          invalid_face_token     422
+    │   ├── InvalidPhotoToken         invalid_photo_token    422
+    │   └── PhotoGone                 photo_gone             410
     ├── OutboundError                 fetch_failed           422
     │   └── ForbiddenAddress          forbidden_address      422
     └── UsageError                    usage                  400
