@@ -22,9 +22,6 @@ from core.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-MAX_KEPT_PHOTOS: Final = 16
-"""Of one caller at a time."""
-
 _ANSWER_SECONDS: Final = 1.0
 
 
@@ -41,7 +38,7 @@ class RateLimits:
     def __init__(self, settings: Settings) -> None:
         self._requests = parse_limit(settings.rate_limit)
         self._photos = parse_limit(settings.convert_rate_limit)
-        self._kept = RateLimitItemPerSecond(MAX_KEPT_PHOTOS, max(1, math.ceil(settings.keep_photo_seconds)))
+        self._kept = RateLimitItemPerSecond(settings.keep_photo_count, max(1, math.ceil(settings.keep_photo_seconds)))
         self._keeps_photos = settings.keep_photo_seconds > 0
         self._pool = _pool(settings)
         self._limiter = SlidingWindowCounterRateLimiter(_storage(self._pool))

@@ -124,6 +124,11 @@ class Web(_Section):
         le=3600,
         description="Seconds that POST /faces keeps a photo for POST /convert where the client asks for it; 0: never.",
     )
+    keep_photo_count: int = Field(
+        64,
+        ge=1,
+        description="Photos of one API key or address that are kept in so many seconds; further ones travel twice.",
+    )
     body_timeout_seconds: float = Field(60.0, ge=1, le=3600, description="Seconds until a request has arrived whole.")
     api_keys_file: Path | None = Field(
         None, description="File of hashed API keys; unset: visitors of the page have a tenant each, others see below."

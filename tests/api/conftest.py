@@ -184,6 +184,7 @@ def special_api(start: Callable[..., Api]) -> Callable[..., Api]:
 def settings_for(folder: Path, **changes: Any) -> Settings:
     """Settings that read neither the environment's ``.env`` nor anything outside ``folder``."""
     generous: dict[str, Any] = {"rate_limit": "100000/minute", "convert_rate_limit": "100000/minute"}
+    generous |= {"keep_photo_count": 100_000}
     generous |= {"max_queue_age_seconds": 86_400}  # The shared service's first jobs wait until the last story.
     return Settings(data_dir=folder, _env_file=None, **(generous | changes))  # type: ignore[call-arg]  # pydantic-settings' own argument.
 
