@@ -7,7 +7,7 @@ import { nearer } from "./drawing_panel.js";
 import { byId } from "./elements.js";
 import { rememberKin } from "./history_store.js";
 import { fetchResult } from "./pictures.js";
-import { Restyler, lookOf, originOf } from "./restyling.js";
+import { Restyler, inStyle, lookOf, originOf } from "./restyling.js";
 import { canShare, download, share } from "./sharing.js";
 import { StylePrints } from "./style_prints.js";
 import { troubleOf } from "./problem_text.js";
@@ -35,7 +35,9 @@ export class FinishedPanel {
     this.restyler = null;
     /** @type {string | null} The photo's cut-out. */
     this.beforeUrl = null;
-    this.prints = new StylePrints(byId("style-prints"), styles, (style) => this.change({ style }));
+    this.prints = new StylePrints(byId("style-prints"), styles, (style) => {
+      if (this.look) this.change(inStyle(this.look, style, styles));
+    });
     for (const share of SHARES) {
       const slider = byId(share, HTMLInputElement);
       slider.addEventListener("input", () => this.change({ [share]: slider.valueAsNumber / 100 }));

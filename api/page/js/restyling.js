@@ -130,6 +130,21 @@ function shortRest(error) {
 }
 
 /**
+ * The look in another style. A truncation that was the style's own makes way for the new one's, as in the API.
+ *
+ * @param {Look} look
+ * @param {string} name
+ * @param {import("./types.js").Style[]} styles
+ * @returns {Look}
+ */
+export function inStyle(look, name, styles) {
+  /** @param {string} style */
+  const ownOf = (style) => styles.find((one) => one.name === style)?.truncation;
+  const isOwn = look.truncation === ownOf(look.style);
+  return { ...look, style: name, truncation: (isOwn ? ownOf(name) : undefined) ?? look.truncation };
+}
+
+/**
  * @param {import("./types.js").Job} job
  * @returns {Look}
  */

@@ -2,7 +2,7 @@
 // The same face in every style, side by side: small prints that are drawn one after the other, each to be made the large one.
 
 import { fromTemplate, within } from "./elements.js";
-import { lookOf } from "./restyling.js";
+import { inStyle, lookOf } from "./restyling.js";
 
 /** Styles of another parent do not understand the face's latent. */
 const ANOTHER_PARENT = "parent_mismatch";
@@ -42,7 +42,7 @@ export class StylePrints {
     const { restyler } = this;
     if (!restyler) return;
     try {
-      const drawing = await restyler.make({ ...lookOf(restyler.origin), style: name, degree: 1 });
+      const drawing = await restyler.make({ ...inStyle(lookOf(restyler.origin), name, this.styles), degree: 1 });
       if (this.restyler === restyler) this.show(name, drawing);
     } catch (error) {
       if (this.restyler === restyler) this.fail(name, error);

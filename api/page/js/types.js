@@ -72,6 +72,7 @@
  * @property {string} description
  * @property {boolean} ready
  * @property {boolean} default
+ * @property {number} truncation Of photos for which nobody asks for another.
  * @property {import("./alignment.js").Alignment | null} alignment
  * @property {{title: string, before: string | null, after: string}[]} samples
  */
