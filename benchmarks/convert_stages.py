@@ -18,26 +18,26 @@ from inversion_runs import bundled_encoder
 from rich.console import Console
 from rich.table import Table
 
-from core.bundled import BUNDLED_WEIGHTS
-from core.jobs import Method, Preset
-from core.registry import Registry
-from faces.align import align_face
-from faces.detect import FaceDetector, choose_face
-from faces.encoding import encode_png
-from model.conversion import conclude, head_region, inversion_engine
-from model.device import prepare_device
-from model.inversion.engine import SlotEngine
-from model.inversion.presets import PRESETS
-from model.inversion.request import InversionRequest, InversionResult
-from model.inversion.settings import InversionSettings
-from model.pair import Pair, load_generator, load_pair
-from model.pipeline import Pipeline
-from model.pixels import to_planes, to_rgb
-from model.portrait import DEFAULT_LOOK, enlarge
-from model.upscale import Upscaler
 from nigaoe.conversion_run import ConversionOrder, ConversionRun, Listener
 from nigaoe.outputs import Extras
 from nigaoe.photos import read_file
+from nigaoe_core.bundled import BUNDLED_WEIGHTS
+from nigaoe_core.jobs import Method, Preset
+from nigaoe_core.registry import Registry
+from nigaoe_faces.align import align_face
+from nigaoe_faces.detect import FaceDetector, choose_face
+from nigaoe_faces.encoding import encode_png
+from nigaoe_model.device import prepare_device
+from nigaoe_model.inversion.engine import SlotEngine
+from nigaoe_model.inversion.presets import PRESETS
+from nigaoe_model.inversion.request import InversionRequest, InversionResult
+from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.pixels import to_planes, to_rgb
+from nigaoe_model.portrait.conversion import conclude, head_region, inversion_engine
+from nigaoe_model.portrait.pair import Pair, load_generator, load_pair
+from nigaoe_model.portrait.pipeline import Pipeline
+from nigaoe_model.portrait.portrait import DEFAULT_LOOK, enlarge
+from nigaoe_model.portrait.upscale import Upscaler
 
 STAGES = ("read", "detect", "align", "start", "search", "draw", "upscale", "encode")
 

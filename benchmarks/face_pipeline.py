@@ -20,10 +20,10 @@ from pillow_heif import from_pillow
 from rich.console import Console
 from rich.table import Table
 
-from faces.align import DEMO, align_face, align_landmarks, paste_back
-from faces.detect import FaceDetector, largest_face
-from faces.encoding import encode_png
-from faces.images import read_photo
+from nigaoe_faces.align import DEMO, align_face, align_landmarks, paste_back
+from nigaoe_faces.detect import FaceDetector, largest_face
+from nigaoe_faces.encoding import encode_png
+from nigaoe_faces.images import read_photo
 
 SAMPLE = Path(__file__).parent.parent / "samples" / "astronaut.jpg"
 SIZES = {"12 MP": (4000, 3000), "2 MP": (1633, 1225), "512 px": (512, 512)}

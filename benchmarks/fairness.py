@@ -24,24 +24,24 @@ from likeness_groups import Groups, balanced, groups_of, read_labels
 from rich.console import Console
 from rich.table import Table
 
-from core.bundled import BUNDLED_WEIGHTS
-from core.jobs import Preset
-from core.manifest import DEFAULT_UPSCALER
-from core.registry import Registry
-from model.inversion.presets import PRESETS
-from model.pair import LoadedGenerator, Pair, load_generator, load_pair
-from model.portrait import DEFAULT_LOOK, Look, draw_portraits
-from model.training.dataset import PackedDataset, to_bytes
-from model.training.face_regions import Pictures
-from model.training.face_search import FaceSearch
-from model.training.pair_metrics import identity_vectors, true_ranks
-from model.training.person_measures import (
+from nigaoe_core.bundled import BUNDLED_WEIGHTS
+from nigaoe_core.jobs import Preset
+from nigaoe_core.manifest import DEFAULT_UPSCALER
+from nigaoe_core.registry import Registry
+from nigaoe_model.inversion.presets import PRESETS
+from nigaoe_model.portrait.pair import LoadedGenerator, Pair, load_generator, load_pair
+from nigaoe_model.portrait.portrait import DEFAULT_LOOK, Look, draw_portraits
+from nigaoe_model.portrait.upscale import WAYS, Upscaler
+from nigaoe_model.training.dataset import PackedDataset, to_bytes
+from nigaoe_model.training.face_regions import Pictures
+from nigaoe_model.training.face_search import FaceSearch
+from nigaoe_model.training.pair_metrics import identity_vectors, true_ranks
+from nigaoe_model.training.person_measures import (
     appearance,
     appearance_measures,
     descriptors,
     identity_measures,
 )
-from model.upscale import WAYS, Upscaler
 
 PARENT = "g_ori"
 BATCH = 16

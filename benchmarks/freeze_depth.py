@@ -13,12 +13,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from model.checkpoint import load_checkpoint
-from model.generator import Generator
-from model.training.dataset import PackedDataset
-from model.training.distributed import Team
-from model.training.pair_metrics import correspond, diversity, draw_truth, identity_vectors, retrieve
-from model.training.scoring import Examiner
+from nigaoe_model.stylegan2.checkpoint import load_checkpoint
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.training.dataset import PackedDataset
+from nigaoe_model.training.distributed import Team
+from nigaoe_model.training.pair_metrics import correspond, diversity, draw_truth, identity_vectors, retrieve
+from nigaoe_model.training.scoring import Examiner
 
 
 def main() -> None:

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from model.architecture import Architecture, demo_architecture, published_architecture
-from model.frozen.synthesis import FrozenSynthesis
-from model.generator import Generator
+from nigaoe_model.stylegan2.architecture import Architecture, demo_architecture, published_architecture
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis
 
 ARCHITECTURES = {64: demo_architecture(), 256: published_architecture(256, channel_base=16384)}
 

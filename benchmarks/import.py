@@ -17,11 +17,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from faces.align import FFHQ
-from model.architecture import published_architecture
-from model.checkpoint import Checkpoint, CheckpointCard
-from model.exporting import export_weights
-from model.generator import Generator
+from nigaoe_faces.align import FFHQ
+from nigaoe_model.checkpoints.exporting import export_weights
+from nigaoe_model.stylegan2.architecture import published_architecture
+from nigaoe_model.stylegan2.checkpoint import Checkpoint, CheckpointCard
+from nigaoe_model.stylegan2.generator import Generator
 
 
 def main() -> None:

@@ -22,19 +22,19 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from core.jobs import Preset
-from model.architecture import Architecture, demo_architecture, published_architecture
-from model.frozen.features import frozen_features
-from model.frozen.synthesis import FrozenSynthesis
-from model.generator import Generator
-from model.inversion.engine import SlotEngine
-from model.inversion.objective import Objective
-from model.inversion.presets import PRESETS
-from model.inversion.request import InversionRequest
-from model.inversion.settings import InversionSettings, Plateau
-from model.latent_statistics import measure_latents, sample_w
-from model.pair import load_generator
-from model.perceptual import shared_features
+from nigaoe_core.jobs import Preset
+from nigaoe_model.features import shared_features
+from nigaoe_model.inversion.engine import SlotEngine
+from nigaoe_model.inversion.objective import Objective
+from nigaoe_model.inversion.presets import PRESETS
+from nigaoe_model.inversion.request import InversionRequest
+from nigaoe_model.inversion.settings import InversionSettings, Plateau
+from nigaoe_model.portrait.pair import load_generator
+from nigaoe_model.stylegan2.architecture import Architecture, demo_architecture, published_architecture
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.stylegan2.inference.features import frozen_features
+from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis
+from nigaoe_model.stylegan2.latent_statistics import measure_latents, sample_w
 
 ARCHITECTURES = {64: demo_architecture(), 256: published_architecture(256, channel_base=16384)}
 CAPTION = "engine: share of a step outside of both networks; between: share of it outside of operators"

@@ -12,14 +12,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from model.frozen.linear_maps import rows_times, sample_sum
-from model.frozen.synthesis import FrozenSynthesis
-from model.inversion.adam import EPSILON
-from model.inversion.objective import Iterate, Objective, Target, weight_columns
-from model.inversion.prior import VARIANCE_FLOOR
-from model.inversion.schedule import learning_rate_at
-from model.inversion.settings import InversionSettings, LossWeights
-from model.latent_statistics import LatentStatistics
+from nigaoe_model.inversion.adam import EPSILON
+from nigaoe_model.inversion.objective import Iterate, Objective, Target, weight_columns
+from nigaoe_model.inversion.prior import VARIANCE_FLOOR
+from nigaoe_model.inversion.schedule import learning_rate_at
+from nigaoe_model.inversion.settings import InversionSettings, LossWeights
+from nigaoe_model.stylegan2.inference.linear_maps import rows_times, sample_sum
+from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis
+from nigaoe_model.stylegan2.latent_statistics import LatentStatistics
 
 
 @dataclass(frozen=True)

@@ -20,17 +20,17 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from core.bundled import BUNDLED_WEIGHTS
-from model.conversion import head_region, inversion_engine
-from model.inversion.objective import Objective
-from model.inversion.request import InversionRequest, InversionResult
-from model.inversion.score import DOMAIN_WEIGHT, likeness_scores
-from model.inversion.settings import InversionSettings, LossWeights
-from model.pair import Pair, load_generator, load_pair
-from model.perceptual import shared_features
-from model.training.dataset import PackedDataset, to_bytes, to_unit_range
-from model.training.face_regions import tint_background
-from model.training.pair_metrics import colour_leak, identity_vectors, retrieve
+from nigaoe_core.bundled import BUNDLED_WEIGHTS
+from nigaoe_model.features import shared_features
+from nigaoe_model.inversion.objective import Objective
+from nigaoe_model.inversion.request import InversionRequest, InversionResult
+from nigaoe_model.inversion.score import DOMAIN_WEIGHT, likeness_scores
+from nigaoe_model.inversion.settings import InversionSettings, LossWeights
+from nigaoe_model.portrait.conversion import head_region, inversion_engine
+from nigaoe_model.portrait.pair import Pair, load_generator, load_pair
+from nigaoe_model.training.dataset import PackedDataset, to_bytes, to_unit_range
+from nigaoe_model.training.face_regions import tint_background
+from nigaoe_model.training.pair_metrics import colour_leak, identity_vectors, retrieve
 
 WIDTH = 8
 HEAD_ALONE = 0.0

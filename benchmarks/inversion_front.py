@@ -17,12 +17,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from model.inversion.presets import PRESETS
-from model.inversion.prior import LatentPrior
-from model.inversion.score import likeness_scores
-from model.inversion.settings import InversionSettings
-from model.pair import LoadedGenerator, Pair, load_generator, load_pair
-from model.portrait import DEFAULT_LOOK, draw_portraits
+from nigaoe_model.inversion.presets import PRESETS
+from nigaoe_model.inversion.prior import LatentPrior
+from nigaoe_model.inversion.score import likeness_scores
+from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.portrait.pair import LoadedGenerator, Pair, load_generator, load_pair
+from nigaoe_model.portrait.portrait import DEFAULT_LOOK, draw_portraits
 
 BUDGETS = (10, 20, 30, 60, 100, 200, 400)
 DECAYS = ((0.9, 0.999), (0.8, 0.95))
@@ -39,7 +39,7 @@ class Point:
         settings: The setting.
         run: The searches.
         mahalanobis: Median of how far the latents lie outside of the training; 1 is typical.
-        score: Mean of `model.inversion.score` for the style's drawings; higher is better.
+        score: Mean of `nigaoe_model.inversion.score` for the style's drawings; higher is better.
     """
 
     settings: InversionSettings

@@ -7,8 +7,8 @@ import torch
 from inversion_candidates import Axes, Problem, Seen, dot, rows
 from torch import Tensor
 
-from model.frozen.linear_maps import sample_sum
-from model.inversion.objective import PIXEL_SOFTNESS, REPORTED
+from nigaoe_model.inversion.objective import PIXEL_SOFTNESS, REPORTED
+from nigaoe_model.stylegan2.inference.linear_maps import sample_sum
 
 PROBE = 0.02
 """Length of a finite difference, in units of w's root mean square standard deviation."""

@@ -22,16 +22,16 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.architecture import Architecture
-from model.conversion import search_objective
-from model.frozen.synthesis import FrozenSynthesis
-from model.generator import Generator
-from model.inversion.objective import Objective
-from model.inversion.score import likeness_scores
-from model.inversion.settings import InversionSettings, LossWeights
-from model.latent_statistics import LatentStatistics
-from model.pair import LoadedGenerator, Pair, load_generator, load_pair
-from model.perceptual import LEAST_SIDE, shared_features
+from nigaoe_model.features import LEAST_SIDE, shared_features
+from nigaoe_model.inversion.objective import Objective
+from nigaoe_model.inversion.score import likeness_scores
+from nigaoe_model.inversion.settings import InversionSettings, LossWeights
+from nigaoe_model.portrait.conversion import search_objective
+from nigaoe_model.portrait.pair import LoadedGenerator, Pair, load_generator, load_pair
+from nigaoe_model.stylegan2.architecture import Architecture
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis
+from nigaoe_model.stylegan2.latent_statistics import LatentStatistics
 
 Candidate = Callable[[Problem, Problem, Tensor], Iterator[Seen]]
 """From a problem, the same at half the resolution, and a start # [N, num_ws, w_dim]."""
@@ -196,7 +196,7 @@ def table(
         "score",
     )
     result = Table(
-        *columns, title=title, caption="mean distances over CPU seconds a face; score: see model.inversion.score"
+        *columns, title=title, caption="mean distances over CPU seconds a face; score: see nigaoe_model.inversion.score"
     )
     for (start, name), trail in trails.items():
         if name == REFERENCE:

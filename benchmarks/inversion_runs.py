@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.bundled import BUNDLED_WEIGHTS
-from core.registry import Registry
-from model.conversion import inversion_engine
-from model.inversion.request import InversionRequest
-from model.inversion.settings import InversionSettings, Plateau
-from model.pair import LoadedGenerator
-from model.training.dataset import PackedDataset, to_unit_range
+from nigaoe_core.bundled import BUNDLED_WEIGHTS
+from nigaoe_core.registry import Registry
+from nigaoe_model.inversion.request import InversionRequest
+from nigaoe_model.inversion.settings import InversionSettings, Plateau
+from nigaoe_model.portrait.conversion import inversion_engine
+from nigaoe_model.portrait.pair import LoadedGenerator
+from nigaoe_model.training.dataset import PackedDataset, to_unit_range
 
 WIDTH = 8
 

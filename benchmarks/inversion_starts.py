@@ -14,10 +14,10 @@ from inversion_runs import Run, held_out, run
 from rich.console import Console
 from rich.table import Table
 
-from core.jobs import Preset
-from model.inversion.presets import PRESETS, THESIS
-from model.inversion.settings import InversionSettings
-from model.pair import load_generator
+from nigaoe_core.jobs import Preset
+from nigaoe_model.inversion.presets import PRESETS, THESIS
+from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.portrait.pair import load_generator
 
 STEP_MARKS = (1, 10, 20, 30, 60, 100, 200, 500, 1000)
 SECOND_MARKS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)

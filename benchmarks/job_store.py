@@ -17,14 +17,14 @@ from typing import TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from core.job_store import Claim, JobStore
-from core.job_store.ledger_store import LedgerJobStore
-from core.job_store.lifecycle import JobPolicy
-from core.job_store.memory_table import MemoryJobTable
-from core.job_store.redis_table import RedisJobTable
-from core.jobs import JobOptions, Outcome, Progress, new_job
-from core.redis_link import RedisLink
 from nigaoe.embedded_redis import EmbeddedRedis
+from nigaoe_core.jobs import JobOptions, Outcome, Progress, new_job
+from nigaoe_core.store.contract import Claim, JobStore
+from nigaoe_core.store.ledger_store import LedgerJobStore
+from nigaoe_core.store.lifecycle import JobPolicy
+from nigaoe_core.store.memory_table import MemoryJobTable
+from nigaoe_core.store.redis_link import RedisLink
+from nigaoe_core.store.redis_table import RedisJobTable
 
 T = TypeVar("T")
 OPERATIONS = ("submit", "claim", "renew", "progress", "succeed")

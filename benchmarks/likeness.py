@@ -24,25 +24,25 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from core.bundled import BUNDLED_WEIGHTS
-from core.jobs import DEFAULT_TRUNCATION, Preset
-from core.registry import Registry
-from model.colour_grid import background_mask
-from model.conversion import Conversion, redraw
-from model.inversion.presets import PRESETS, THESIS
-from model.inversion.settings import InversionSettings
-from model.pipeline import Order, Pipeline, Subject
-from model.portrait import AS_FOUND, DEFAULT_LOOK, Look
-from model.stored_latent import StoredLatent
-from model.training.dataset import PackedDataset, to_bytes, to_unit_range
-from model.training.face_regions import (
+from nigaoe_core.bundled import BUNDLED_WEIGHTS
+from nigaoe_core.jobs import DEFAULT_TRUNCATION, Preset
+from nigaoe_core.registry import Registry
+from nigaoe_model.inversion.presets import PRESETS, THESIS
+from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.portrait.colour_grid import background_mask
+from nigaoe_model.portrait.conversion import Conversion, redraw
+from nigaoe_model.portrait.pipeline import Order, Pipeline, Subject
+from nigaoe_model.portrait.portrait import AS_FOUND, DEFAULT_LOOK, Look
+from nigaoe_model.portrait.stored_latent import StoredLatent
+from nigaoe_model.training.dataset import PackedDataset, to_bytes, to_unit_range
+from nigaoe_model.training.face_regions import (
     Pictures,
     Vectors,
     face_mask,
     hair_colour,
     tint_background,
 )
-from model.training.pair_metrics import identity_vectors, true_ranks
+from nigaoe_model.training.pair_metrics import identity_vectors, true_ranks
 
 STANDARD = PRESETS[Preset.STANDARD]
 Measures = Mapping[str, Vectors]

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.training.dataset import ITEMS, PackedDataset
-from model.training.face_regions import Pictures, Vectors, hair_colour
+from nigaoe_model.training.dataset import ITEMS, PackedDataset
+from nigaoe_model.training.face_regions import Pictures, Vectors, hair_colour
 
 LABELLED = re.compile(r"(\d+)_([01])_([0-4])_")
 SEXES = ("men", "women")

@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from core.jobs import DEFAULT_TRUNCATION
-from model.inversion.settings import InversionSettings
-from model.pair import Pair, load_generator, load_pair
-from model.portrait import AS_FOUND, DEFAULT_LOOK, Look
-from model.training.dataset import PackedDataset
-from model.training.face_regions import tint_background
-from model.training.face_search import FaceSearch
-from model.training.feature_statistics import frechet_distance, picture_features
-from model.training.pair_conversion import cross_conversion
-from model.training.pair_metrics import (
+from nigaoe_core.jobs import DEFAULT_TRUNCATION
+from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.portrait.pair import Pair, load_generator, load_pair
+from nigaoe_model.portrait.portrait import AS_FOUND, DEFAULT_LOOK, Look
+from nigaoe_model.training.dataset import PackedDataset
+from nigaoe_model.training.face_regions import tint_background
+from nigaoe_model.training.face_search import FaceSearch
+from nigaoe_model.training.feature_statistics import frechet_distance, picture_features
+from nigaoe_model.training.pair_conversion import cross_conversion
+from nigaoe_model.training.pair_metrics import (
     Convert,
     colour_leak,
     correspond,
@@ -34,8 +34,8 @@ from model.training.pair_metrics import (
     measure_pair,
     retrieve,
 )
-from model.training.run_log import read_log
-from model.training.sample_grid import save_grid
+from nigaoe_model.training.run_log import read_log
+from nigaoe_model.training.sample_grid import save_grid
 
 SHEET_FACES = 24
 LOOKS = {

@@ -22,7 +22,7 @@ from service_ground import PHOTO, SLOTS, Ground, answers, cpu_seconds, free_port
 from service_overhead import Row, overhead_rows, weights_folder
 from service_queue import STEPS, calculated
 
-from core.jobs import Preset
+from nigaoe_core.jobs import Preset
 
 BARE = """
 import sys, uvicorn

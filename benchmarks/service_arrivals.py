@@ -15,10 +15,10 @@ import httpx
 from service_ground import PHOTO, SLOTS, Ground, answers, free_port, percentile, wait_for
 from service_queue import SHARES, STEPS
 
-from model.conversion import inversion_engine
-from model.inversion.engine import SlotEngine
-from model.inversion.request import Finished, InversionRequest
-from model.inversion.settings import InversionSettings
+from nigaoe_model.inversion.engine import SlotEngine
+from nigaoe_model.inversion.request import Finished, InversionRequest
+from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.portrait.conversion import inversion_engine
 
 MAX_QUEUED = 1
 CONCURRENCY = SLOTS

@@ -13,20 +13,20 @@ from typing import Any
 
 import httpx
 
-from core.blob_store import CROP
-from core.jobs import Job, JobOptions, Preset, new_job
-from core.services import Services, connect
-from core.settings import Settings
-from core.telemetry import configure_logging
-from faces.align import align_face
-from faces.detect import FaceDetector
-from faces.encoding import encode_png
-from faces.images import read_photo
-from model.device import prepare_device
 from nigaoe.embedded_redis import EmbeddedRedis
-from nigaoe.leash import leashed
-from worker.gallery import Gallery
-from worker.work import reduced
+from nigaoe.parent_watchdog import leashed
+from nigaoe_core.jobs import Job, JobOptions, Preset, new_job
+from nigaoe_core.services import Services, connect
+from nigaoe_core.settings import Settings
+from nigaoe_core.store.blob_store import CROP
+from nigaoe_core.telemetry import configure_logging
+from nigaoe_faces.align import align_face
+from nigaoe_faces.detect import FaceDetector
+from nigaoe_faces.encoding import encode_png
+from nigaoe_faces.images import read_photo
+from nigaoe_model.device import prepare_device
+from nigaoe_worker.model_cache import Gallery
+from nigaoe_worker.work import reduced
 
 PHOTO = Path(__file__).parent.parent / "samples" / "astronaut.jpg"
 SLOTS = 4

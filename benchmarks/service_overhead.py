@@ -21,17 +21,17 @@ import torch
 from prometheus_client.parser import text_string_to_metric_families
 from service_ground import SLOTS, Ground, cpu_seconds, free_port, thread_seconds, wait_for
 
-from core.dispatch import doorbell_for
-from core.jobs import JobOptions, Method, Preset, new_job
-from faces.encoding import encode_jpeg, encode_png
-from faces.images import read_photo
-from model.conversion import Conversion, conclude, inversion_engine
-from model.inversion.presets import PRESETS
-from model.inversion.request import InversionRequest, Progress
-from model.pixels import to_rgb
-from worker.pictures import FRAME_QUALITY
-from worker.search import FRAMES, shrunk
-from worker.work import look_of, reduced
+from nigaoe_core.jobs import JobOptions, Method, Preset, new_job
+from nigaoe_core.queue import doorbell_for
+from nigaoe_faces.encoding import encode_jpeg, encode_png
+from nigaoe_faces.images import read_photo
+from nigaoe_model.inversion.presets import PRESETS
+from nigaoe_model.inversion.request import InversionRequest, Progress
+from nigaoe_model.pixels import to_rgb
+from nigaoe_model.portrait.conversion import Conversion, conclude, inversion_engine
+from nigaoe_worker.pictures import FRAME_QUALITY
+from nigaoe_worker.search import FRAMES, shrunk
+from nigaoe_worker.work import look_of, reduced
 
 Row = tuple[str, str]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 from service_ground import STYLE
 
-from faces.align import FFHQ
-from model.architecture import published_architecture
-from model.checkpoint import Checkpoint, CheckpointCard, save_checkpoint
-from model.generator import Generator
-from model.latent_statistics import measure_latents
+from nigaoe_faces.align import FFHQ
+from nigaoe_model.stylegan2.architecture import published_architecture
+from nigaoe_model.stylegan2.checkpoint import Checkpoint, CheckpointCard, save_checkpoint
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.stylegan2.latent_statistics import measure_latents
 
 CHANNEL_BASE = 16384
 """Of NVIDIA's 256-pixel generators (`paper256`): 64 channels at 256 pixels, 512 at 32 and below."""

@@ -18,16 +18,16 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from core.bundled import BUNDLED_WEIGHTS
-from core.registry import Registry
-from model.conversion import search_objective
-from model.inversion.engine import SlotEngine
-from model.inversion.objective import Objective
-from model.inversion.request import InversionRequest
-from model.inversion.settings import InversionSettings
-from model.inversion.step_graphs import Answer, PlainRecorder, Recorder, padded, recorder_for
-from model.latent_statistics import sample_w
-from model.pair import LoadedGenerator, load_generator
+from nigaoe_core.bundled import BUNDLED_WEIGHTS
+from nigaoe_core.registry import Registry
+from nigaoe_model.inversion.engine import SlotEngine
+from nigaoe_model.inversion.objective import Objective
+from nigaoe_model.inversion.request import InversionRequest
+from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.inversion.step_graphs import Answer, PlainRecorder, Recorder, padded, recorder_for
+from nigaoe_model.portrait.conversion import search_objective
+from nigaoe_model.portrait.pair import LoadedGenerator, load_generator
+from nigaoe_model.stylegan2.latent_statistics import sample_w
 
 COMPARED_STEPS = 20
 REPLAYS = 20

@@ -16,15 +16,15 @@ from step_graphs import markdown
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from core.bundled import BUNDLED_WEIGHTS
-from core.registry import Registry
-from model.conversion import search_objective
-from model.frozen.synthesis import FrozenSynthesis
-from model.inversion.drawing import Drawn, StepInput, draw
-from model.inversion.objective import weight_columns
-from model.inversion.settings import InversionSettings
-from model.latent_statistics import sample_w
-from model.pair import load_generator
+from nigaoe_core.bundled import BUNDLED_WEIGHTS
+from nigaoe_core.registry import Registry
+from nigaoe_model.inversion.drawing import Drawn, StepInput, draw
+from nigaoe_model.inversion.objective import weight_columns
+from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.portrait.conversion import search_objective
+from nigaoe_model.portrait.pair import load_generator
+from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis
+from nigaoe_model.stylegan2.latent_statistics import sample_w
 
 COLUMNS = (
     "batch",

@@ -77,9 +77,9 @@ def measure(threads: int, batches: list[int], runs: int) -> list[float]:
     """Return the median seconds of one look at each batch size."""
     import torch
 
-    from model.architecture import demo_architecture
-    from model.frozen.synthesis import FrozenSynthesis
-    from model.generator import Generator
+    from nigaoe_model.stylegan2.architecture import demo_architecture
+    from nigaoe_model.stylegan2.generator import Generator
+    from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis
 
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)

@@ -22,19 +22,19 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from faces.align import DEMO
-from model.encoder.architecture import encoder_architecture
-from model.encoder.checkpoint import start_encoder
-from model.frozen.features import FrozenFeatures
-from model.latent_statistics import measure_latents
-from model.perceptual import EfficientNetFeatures
-from model.training.config import load_config
-from model.training.dataset import IMAGES, DatasetCard, PackedDataset, write_card
-from model.training.distributed import Team
-from model.training.moment_matching import LEVELS, MomentMatching
-from model.training.networks import Starts, build_networks
-from model.training.session import fill_moments
-from model.training.trainer import Trainer
+from nigaoe_faces.align import DEMO
+from nigaoe_model.features import EfficientNetFeatures
+from nigaoe_model.inversion.encoder.architecture import encoder_architecture
+from nigaoe_model.inversion.encoder.checkpoint import start_encoder
+from nigaoe_model.stylegan2.inference.features import FrozenFeatures
+from nigaoe_model.stylegan2.latent_statistics import measure_latents
+from nigaoe_model.training.config import load_config
+from nigaoe_model.training.dataset import IMAGES, DatasetCard, PackedDataset, write_card
+from nigaoe_model.training.distributed import Team
+from nigaoe_model.training.moment_matching import LEVELS, MomentMatching
+from nigaoe_model.training.networks import Starts, build_networks
+from nigaoe_model.training.session import fill_moments
+from nigaoe_model.training.trainer import Trainer
 
 COUNT = 2048
 ROUND = 16

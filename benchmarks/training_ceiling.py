@@ -19,17 +19,17 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from faces.align import DEMO
-from model.frozen.features import FrozenFeatures
-from model.perceptual import EfficientNetFeatures
-from model.training.config import load_config
-from model.training.dataset import IMAGES, DatasetCard, PackedDataset, write_card
-from model.training.distributed import Team
-from model.training.moment_matching import LEVELS, MomentMatching
-from model.training.networks import Starts, build_networks
-from model.training.precision import DTYPES
-from model.training.session import fill_moments
-from model.training.trainer import Trainer
+from nigaoe_faces.align import DEMO
+from nigaoe_model.features import EfficientNetFeatures
+from nigaoe_model.stylegan2.inference.features import FrozenFeatures
+from nigaoe_model.training.config import load_config
+from nigaoe_model.training.dataset import IMAGES, DatasetCard, PackedDataset, write_card
+from nigaoe_model.training.distributed import Team
+from nigaoe_model.training.moment_matching import LEVELS, MomentMatching
+from nigaoe_model.training.networks import Starts, build_networks
+from nigaoe_model.training.precision import DTYPES
+from nigaoe_model.training.session import fill_moments
+from nigaoe_model.training.trainer import Trainer
 
 COUNT, SIDE = 64, 64
 

@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 from pictures import IMAGES, ROOT, SEED, write
 from PIL import Image, ImageDraw, ImageFont
 
-from core.jobs import Preset
-from core.registry import Registry
-from faces.align import align_face
-from faces.detect import FaceDetector, choose_face
-from faces.images import read_photo
-from faces.sheet import resized
-from model.conversion import Conversion, redraw
-from model.device import prepare_device
-from model.inversion.presets import PRESETS, THESIS
-from model.latent_statistics import sample_w
-from model.pipeline import Order, Pipeline, Subject
-from model.pixels import to_rgb
-from model.portrait import AS_FOUND, DEFAULT_LOOK, Look, Portrait, draw_portraits
-from model.stored_latent import StoredLatent
+from nigaoe_core.jobs import Preset
+from nigaoe_core.registry import Registry
+from nigaoe_faces.align import align_face
+from nigaoe_faces.detect import FaceDetector, choose_face
+from nigaoe_faces.images import read_photo
+from nigaoe_faces.sheet import resized
+from nigaoe_model.device import prepare_device
+from nigaoe_model.inversion.presets import PRESETS, THESIS
+from nigaoe_model.pixels import to_rgb
+from nigaoe_model.portrait.conversion import Conversion, redraw
+from nigaoe_model.portrait.pipeline import Order, Pipeline, Subject
+from nigaoe_model.portrait.portrait import AS_FOUND, DEFAULT_LOOK, Look, Portrait, draw_portraits
+from nigaoe_model.portrait.stored_latent import StoredLatent
+from nigaoe_model.stylegan2.latent_statistics import sample_w
 
 FACES = 24
 SAMPLE_SIDE, FACE_SIDE = 176, 96

@@ -10,20 +10,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.jobs import Preset
-from core.registry import Registry
-from faces.align import align_face
-from faces.detect import FaceDetector, choose_face
-from faces.encoding import encode_png, encode_webp
-from faces.images import read_photo
-from faces.sheet import grid, resized, side_by_side
-from model.conversion import Conversion
-from model.device import prepare_device
-from model.inversion.presets import PRESETS
-from model.latent_statistics import sample_w
-from model.pipeline import Order, Pipeline, Subject
-from model.pixels import to_rgb
-from model.portrait import DEFAULT_LOOK, Look, draw_portraits
+from nigaoe_core.jobs import Preset
+from nigaoe_core.registry import Registry
+from nigaoe_faces.align import align_face
+from nigaoe_faces.detect import FaceDetector, choose_face
+from nigaoe_faces.encoding import encode_png, encode_webp
+from nigaoe_faces.images import read_photo
+from nigaoe_faces.sheet import grid, resized, side_by_side
+from nigaoe_model.device import prepare_device
+from nigaoe_model.inversion.presets import PRESETS
+from nigaoe_model.pixels import to_rgb
+from nigaoe_model.portrait.conversion import Conversion
+from nigaoe_model.portrait.pipeline import Order, Pipeline, Subject
+from nigaoe_model.portrait.portrait import DEFAULT_LOOK, Look, draw_portraits
+from nigaoe_model.stylegan2.latent_statistics import sample_w
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -92,7 +92,7 @@ def drawn_faces(pipeline: Pipeline, style: str) -> Picture:
 
 @torch.no_grad()
 def write_samples(pipeline: Pipeline, style: str) -> None:
-    """Write what `api.style_catalogue` looks for: drawings of a style, and the drawn people they were made from."""
+    """Write what `nigaoe_api.style_catalogue` shows: drawings of a style, and the drawn people behind them."""
     folder = ROOT / "weights" / "samples" / style
     folder.mkdir(parents=True, exist_ok=True)
     pair = pipeline.pair(style)

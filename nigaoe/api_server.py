@@ -1,14 +1,14 @@
-"""The API as a process of its own: uvicorn around `api.app`."""
+"""The API as a process of its own: uvicorn around `nigaoe_api.app`."""
 
 import socket
 from typing import Final
 
 import uvicorn
 
-from api.app import create_app
-from core.services import open_services
-from core.settings import Settings
-from core.telemetry import configure_logging, configure_tracing
+from nigaoe_api.app import create_app
+from nigaoe_core.services import open_services
+from nigaoe_core.settings import Settings
+from nigaoe_core.telemetry import configure_logging, configure_tracing
 
 GOODBYE_SECONDS: Final = 10
 """Requests under way may finish within this; event streams are cut then, and clients resume elsewhere."""

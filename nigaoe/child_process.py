@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from nigaoe.leash import leashed
+from nigaoe.parent_watchdog import leashed
 
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0

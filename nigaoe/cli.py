@@ -7,10 +7,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from core.errors import NigaoeError
 from nigaoe.exit_codes import exit_code
 from nigaoe.extras import brings, missing_extra
 from nigaoe.lazy_commands import LazyCommand, LazyGroup
+from nigaoe_core.errors import NigaoeError
 
 _COMMANDS = "nigaoe.commands"
 
@@ -67,8 +67,8 @@ class _Commands(LazyGroup):
         LazyCommand(
             "worker",
             f"{_COMMANDS}.worker:worker",
-            "Run a worker for the Redis in NIGAOE_REDIS_URL, until SIGTERM; it is `celery -A worker.app worker -P "
-            "threads`.",
+            "Run a worker for the Redis in NIGAOE_REDIS_URL, until SIGTERM. "
+            "It is `celery -A nigaoe_worker.app worker -P threads`.",
         ),
         LazyCommand(
             "train",

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import NigaoeError
-from core.jobs import Method
-from faces.detect import FaceDetector
-from faces.result_encoder import ResultEncoder
-from model.conversion import Conversion
-from model.inversion.request import Progress
-from model.inversion.settings import InversionSettings
-from model.pipeline import Order, Pipeline, Subject
-from model.pixels import to_rgb
-from model.portrait import Look, Portrait
 from nigaoe.outputs import Extras, OutputNames, write_outputs, write_sheet
 from nigaoe.photos import FaceChoice, FramedFace, frame_faces
+from nigaoe_core.errors import NigaoeError
+from nigaoe_core.jobs import Method
+from nigaoe_faces.detect import FaceDetector
+from nigaoe_faces.result_encoder import ResultEncoder
+from nigaoe_model.inversion.request import Progress
+from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.pixels import to_rgb
+from nigaoe_model.portrait.conversion import Conversion
+from nigaoe_model.portrait.pipeline import Order, Pipeline, Subject
+from nigaoe_model.portrait.portrait import Look, Portrait
 
 ANIMATION_FRAMES = 48
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from core.errors import NigaoeError, UsageError
+from nigaoe_core.errors import NigaoeError, UsageError
 
 PICTURES = {"result_png": "portrait.png", "compare": "compare.png", "animation": "animation.webp"}
 """The job's links to what people want to see, and the names of the files."""

@@ -15,9 +15,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from api.openapi import as_text, document_of_defaults
-from core.errors import NigaoeError, error_tree
-from core.settings import PREFIX, SECTIONS, Settings
+from nigaoe_api.openapi import as_text, document_of_defaults
+from nigaoe_core.errors import NigaoeError, error_tree
+from nigaoe_core.settings import PREFIX, SECTIONS, Settings
 
 _BEGIN: Final = "<!-- {name}: written by `make documents` -->"
 _END: Final = "<!-- end of {name} -->"

@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from core.errors import BrokenCheckpoint, DownloadFailed, StorageError, UsageError
+from nigaoe_core.errors import BrokenCheckpoint, DownloadFailed, StorageError, UsageError
 
 CHUNK = 2**16
 """Bytes of one piece; at most so much is lost when the connection breaks."""

@@ -22,7 +22,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from core.errors import InvalidSettings, StoreUnavailable
+from nigaoe_core.errors import InvalidSettings, StoreUnavailable
 
 MAX_SOCKET_PATH: Final = 100
 """Bytes; the kernel allows 107 on Linux and 103 on macOS."""
@@ -54,7 +54,7 @@ class EmbeddedRedis:
 
     Args:
         folder: Where the journal lies; made readable for its owner only.
-        launch: Puts a launcher before the server's command, such as `nigaoe.leash.leashed`.
+        launch: Puts a launcher before the server's command, such as `nigaoe.parent_watchdog.leashed`.
     """
 
     def __init__(self, folder: Path, launch: Callable[[list[str]], list[str]] = list) -> None:

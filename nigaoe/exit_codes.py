@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Final
 
-from core.errors import CheckpointError, FaceError, ImageError, InversionError, NigaoeError, UsageError
+from nigaoe_core.errors import CheckpointError, FaceError, ImageError, InversionError, NigaoeError, UsageError
 
 MIXED: Final = 1
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from core.errors import MissingExtra
+from nigaoe_core.errors import MissingExtra
 
 
 class Extra(NamedTuple):

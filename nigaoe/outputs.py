@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import UsageError
-from faces.align import crop_aligned, paste_back
-from faces.result_encoder import COMPOSITE, ResultEncoder
-from faces.sheet import TITLE_HEIGHT, cross_fade, resized, side_by_side, titled
-from model.conversion import Conversion
-from model.pixels import to_rgb
-from model.portrait import Portrait
 from nigaoe.photos import FramedFace, read_file
+from nigaoe_core.errors import UsageError
+from nigaoe_faces.align import crop_aligned, paste_back
+from nigaoe_faces.result_encoder import COMPOSITE, ResultEncoder
+from nigaoe_faces.sheet import TITLE_HEIGHT, cross_fade, resized, side_by_side, titled
+from nigaoe_model.pixels import to_rgb
+from nigaoe_model.portrait.conversion import Conversion
+from nigaoe_model.portrait.portrait import Portrait
 
 ANIMATION_FPS = 12
 FADE_FRAMES = 10

@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import EmptyImage, UsageError
-from faces.align import Alignment, AlignmentTemplate, align_face
-from faces.detect import Face, FaceDetector, choose_face, largest_face
-from faces.images import read_photo
+from nigaoe_core.errors import EmptyImage, UsageError
+from nigaoe_faces.align import Alignment, AlignmentTemplate, align_face
+from nigaoe_faces.detect import Face, FaceDetector, choose_face, largest_face
+from nigaoe_faces.images import read_photo
 
 FaceChoice = Literal["largest", "all"] | int
 

@@ -18,14 +18,14 @@ from typing import Final
 
 import structlog
 
-from core.errors import InvalidSettings, StoreUnavailable, UsageError
-from core.guarded_loop import UnexpectedErrors
-from core.settings import Settings
 from nigaoe.child_process import ChildProcess
 from nigaoe.embedded_redis import EmbeddedRedis
 from nigaoe.exit_codes import EXIT_CODES
-from nigaoe.leash import leashed
+from nigaoe.parent_watchdog import leashed
 from nigaoe.signal_inbox import SignalInbox
+from nigaoe_core.errors import InvalidSettings, StoreUnavailable, UsageError
+from nigaoe_core.guarded_loop import UnexpectedErrors
+from nigaoe_core.settings import Settings
 
 LOOK_SECONDS: Final = 1.0
 READY_TIMEOUT: Final = 2.0

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Final
 
-from core.errors import NigaoeError, UnknownStyle, UsageError
-from core.jobs import Method
-from core.registry import Style
-from model.pipeline import Order, Pipeline
 from nigaoe.conversion_run import ConversionOrder, Sheet
+from nigaoe_core.errors import NigaoeError, UnknownStyle, UsageError
+from nigaoe_core.jobs import Method
+from nigaoe_core.registry import Style
+from nigaoe_model.portrait.pipeline import Order, Pipeline
 
 ALL_STYLES: Final = "all"
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from model.training.run_state import Progress as Standing
+    from nigaoe_model.training.run_state import Progress as Standing
 
 LINE_SECONDS: Final = 10.0
 _UNSHOWN: Final = ("images", "time", "seconds")

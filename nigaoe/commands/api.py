@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from core.errors import InvalidSettings
 from nigaoe.extras import require
+from nigaoe_core.errors import InvalidSettings
 
 
 def api(
@@ -17,8 +17,8 @@ def api(
 ) -> None:
     """Serve the REST API and the page for the Redis in NIGAOE_REDIS_URL; workers run elsewhere."""
     require("api")
-    from core.settings import load_settings
     from nigaoe.api_server import listen, serve_api
+    from nigaoe_core.settings import load_settings
 
     given = {"host": host, "port": port}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})

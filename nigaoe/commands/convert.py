@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from core.errors import NigaoeError, UsageError
-from core.jobs import DEFAULT_COLOURS, Method, Preset
 from nigaoe.exit_codes import exit_code
+from nigaoe_core.errors import NigaoeError, UsageError
+from nigaoe_core.jobs import DEFAULT_COLOURS, Method, Preset
 
 if TYPE_CHECKING:
-    from core.registry import Registry
     from nigaoe.conversion_run import ConversionOrder, Listener
     from nigaoe.photos import FaceChoice
+    from nigaoe_core.registry import Registry
 
 
 def convert(
@@ -78,13 +78,13 @@ def convert(
     A photo that fails is told and the others go on. Exit codes: 0 all went well, 2 a wrong request, 3 pictures,
     4 faces, 5 weights, 6 the optimisation, 1 failures of several kinds.
     """
-    from core.registry import Registry
-    from core.settings import load_settings
-    from model.inversion.presets import PRESETS
-    from model.portrait import Look
     from nigaoe.conversion_run import ConversionOrder
     from nigaoe.outputs import Extras
     from nigaoe.photos import find_photos
+    from nigaoe_core.registry import Registry
+    from nigaoe_core.settings import load_settings
+    from nigaoe_model.inversion.presets import PRESETS
+    from nigaoe_model.portrait.portrait import Look
 
     registry = Registry.from_settings(load_settings())
     asked = (("steps", steps), ("space", space), ("start", start))
@@ -115,12 +115,12 @@ def _face_choice(text: str) -> "FaceChoice":
 
 
 def _run(order: "ConversionOrder", registry: "Registry", device: str, *, as_json: bool) -> list[NigaoeError]:
-    from core.settings import load_settings
-    from faces.result_encoder import ResultEncoder
-    from model.device import prepare_device
-    from model.pipeline import Pipeline
     from nigaoe.conversion_run import ConversionRun
     from nigaoe.style_sheets import orders_of
+    from nigaoe_core.settings import load_settings
+    from nigaoe_faces.result_encoder import ResultEncoder
+    from nigaoe_model.device import prepare_device
+    from nigaoe_model.portrait.pipeline import Pipeline
 
     if not order.photos:
         raise UsageError("There are no photos in what you named; name JPEG, PNG, WebP, AVIF or HEIC files or a folder.")
@@ -154,7 +154,7 @@ class _Reporter:
     """Shows a run: a bar that moves with every step, one line a face, JSON where it is asked for."""
 
     def __init__(self, order: "ConversionOrder", bar: Progress, *, as_json: bool) -> None:
-        from model.conversion import ROLES
+        from nigaoe_model.portrait.conversion import ROLES
 
         self.bar = bar
         self.as_json = as_json

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
-from core.errors import UsageError
 from nigaoe.commands.data_latents import latents
 from nigaoe.commands.train_options import picture_progress
+from nigaoe_core.errors import UsageError
 
 if TYPE_CHECKING:
-    from faces.align import AlignmentTemplate
-    from model.training.preparation import PictureSource, Preparation
+    from nigaoe_faces.align import AlignmentTemplate
+    from nigaoe_model.training.preparation import PictureSource, Preparation
 
 app = typer.Typer(name="data", help="Data sets to train on.", no_args_is_help=True)
 
@@ -50,8 +50,8 @@ def prepare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Find and align faces, drop what is no use, and pack the rest; an interrupted preparation goes on."""
-    from model.training.framing import WHOLE, AsIsFraming, DetectedFraming
-    from model.training.preparation import PictureSource, prepare_dataset
+    from nigaoe_model.training.framing import WHOLE, AsIsFraming, DetectedFraming
+    from nigaoe_model.training.preparation import PictureSource, prepare_dataset
 
     template = read_template(alignment)
     if not as_is and template is None:
@@ -96,7 +96,7 @@ def read_template(name: str) -> "AlignmentTemplate | None":
     """
     from pydantic import ValidationError
 
-    from faces.align import DEMO, FFHQ, AlignmentTemplate
+    from nigaoe_faces.align import DEMO, FFHQ, AlignmentTemplate
 
     known = {"demo": DEMO, "ffhq": FFHQ, "none": None}
     if name in known:
@@ -151,7 +151,7 @@ def _one_each(values: list[str] | None, sources: list[Path], option: str) -> lis
 
 
 def _reporter(bar: Progress, sources: "list[PictureSource]") -> "Callable[[Preparation], None]":
-    from model.training.sources import count_pictures
+    from nigaoe_model.training.sources import count_pictures
 
     total = sum(len(range(*slice(s.start, s.stop).indices(count_pictures(s.path)))) for s in sources)
     task = bar.add_task("pictures", total=total)

@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from core.jobs import Preset
 from nigaoe.commands.train_options import picture_progress
+from nigaoe_core.jobs import Preset
 
 
 def latents(
@@ -32,13 +32,13 @@ def latents(
     """
     import torch
 
-    from model.device import prepare_device
-    from model.inversion.presets import PRESETS
-    from model.pair import load_generator
-    from model.training.dataset import PackedDataset
-    from model.training.encoder.faces import check_framing
-    from model.training.photo_latents import find_photo_latents
-    from model.training.stop_signals import stop_signals
+    from nigaoe_model.device import prepare_device
+    from nigaoe_model.inversion.presets import PRESETS
+    from nigaoe_model.portrait.pair import load_generator
+    from nigaoe_model.training.dataset import PackedDataset
+    from nigaoe_model.training.encoder.faces import check_framing
+    from nigaoe_model.training.photo_latents import find_photo_latents
+    from nigaoe_model.training.stop_signals import stop_signals
 
     device = prepare_device(device)
     if threads is not None:

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from core.errors import NigaoeError
-from core.registry import Registry
-from core.settings import Settings, load_settings, unknown_variables
 from nigaoe.extras import EXTRAS, is_installed, missing_modules
+from nigaoe_core.errors import NigaoeError
+from nigaoe_core.registry import Registry
+from nigaoe_core.settings import Settings, load_settings, unknown_variables
 
 Verdict = Literal["ok", "note", "problem"]
 SIGNS = {"ok": "[green]✓[/]", "note": "[yellow]![/]", "problem": "[red]✗[/]"}
@@ -103,7 +103,7 @@ def _jobs(settings: Settings) -> Iterator[Finding]:
     """The shared job store, where there is one."""
     if settings.redis_url is None:
         return
-    from core.services import open_services
+    from nigaoe_core.services import open_services
 
     try:
         with open_services(settings) as services:
@@ -126,7 +126,7 @@ def _devices(settings: Settings) -> Iterator[Finding]:
         return
     import torch
 
-    from model.device import best_device, usable_cores
+    from nigaoe_model.device import best_device, usable_cores
 
     device = best_device()
     if device == "cuda":
@@ -146,7 +146,7 @@ def _precision(settings: Settings, name: str) -> Iterator[Finding]:
     """Which 16-bit types the device computes in, and whether the chosen one is among them."""
     import torch
 
-    from model.reduced_precision import NAMES, serving_dtype, supports
+    from nigaoe_model.reduced_precision import NAMES, serving_dtype, supports
 
     device = torch.device(name)
     reduced = [name for dtype, name in NAMES.items() if dtype != torch.float32 and supports(dtype, device)]
@@ -182,11 +182,11 @@ def _speed(settings: Settings) -> Iterator[Finding]:
 
     import torch
 
-    from model.conversion import inversion_engine
-    from model.device import prepare_device
-    from model.inversion.request import InversionRequest
-    from model.inversion.settings import InversionSettings
-    from model.pair import load_generator
+    from nigaoe_model.device import prepare_device
+    from nigaoe_model.inversion.request import InversionRequest
+    from nigaoe_model.inversion.settings import InversionSettings
+    from nigaoe_model.portrait.conversion import inversion_engine
+    from nigaoe_model.portrait.pair import load_generator
 
     registry = Registry.from_settings(settings)
     if not registry.generators():

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.api_keys import TENANT_PATTERN, ApiKey, create_key, read_keys, revoke_key
-from core.errors import UsageError
-from core.jobs import ANONYMOUS
-from core.settings import load_settings
+from nigaoe_api.api_keys import TENANT_PATTERN, ApiKey, create_key, read_keys, revoke_key
+from nigaoe_core.errors import UsageError
+from nigaoe_core.jobs import ANONYMOUS
+from nigaoe_core.settings import load_settings
 
 app = typer.Typer(name="keys", help="API keys: give out, list, revoke.", no_args_is_help=True)
 
@@ -40,7 +40,7 @@ def create(
     as_json: _Json = False,
 ) -> None:
     """Make a key and show it, this once: only its hash is kept."""
-    from api.rate_limits import parse_limit
+    from nigaoe_api.rate_limits import parse_limit
 
     for limit in (rate_limit, convert_rate_limit):
         if limit is not None:
@@ -108,8 +108,8 @@ def _path(file: Path | None) -> Path:
 
 
 def _webhook_secret(tenant: str) -> str:
-    from api.webhook_signing import webhook_secret
-    from core.signing_secret import load_signing_secret
+    from nigaoe_api.webhook_signing import webhook_secret
+    from nigaoe_core.signing_secret import load_signing_secret
 
     return webhook_secret(load_signing_secret(load_settings()), tenant)
 

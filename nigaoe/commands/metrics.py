@@ -9,12 +9,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from core.errors import UsageError
+from nigaoe_core.errors import UsageError
 
 if TYPE_CHECKING:
-    from model.checkpoint import Checkpoint
-    from model.training.dataset import PackedDataset
-    from model.training.report import Report
+    from nigaoe_model.stylegan2.checkpoint import Checkpoint
+    from nigaoe_model.training.dataset import PackedDataset
+    from nigaoe_model.training.report import Report
 
 
 def metrics(
@@ -36,10 +36,10 @@ def metrics(
     Of a pair: whether conversions find the known drawing, whether pose, mouth and hair carry over, and by networks made
     for faces, whether identity, sex and age do.
     """
-    from model.checkpoint import load_checkpoint
-    from model.training.dataset import PackedDataset
-    from model.training.evaluation import evaluate_generator
-    from model.training.report import Report
+    from nigaoe_model.stylegan2.checkpoint import load_checkpoint
+    from nigaoe_model.training.dataset import PackedDataset
+    from nigaoe_model.training.evaluation import evaluate_generator
+    from nigaoe_model.training.report import Report
 
     judged, data = load_checkpoint(checkpoint), PackedDataset(dataset)
     if data.resolution != judged.card.architecture.resolution:
@@ -60,13 +60,13 @@ def _pair_tables(
     import numpy as np
     import torch
 
-    from model.inversion.settings import InversionSettings
-    from model.pair import load_generator, load_pair
-    from model.training.dataset import to_bytes
-    from model.training.face_search import FaceSearch
-    from model.training.pair_conversion import cross_conversion
-    from model.training.pair_metrics import draw_truth, measure_pair
-    from model.training.person_measures import means, person_measures
+    from nigaoe_model.inversion.settings import InversionSettings
+    from nigaoe_model.portrait.pair import load_generator, load_pair
+    from nigaoe_model.training.dataset import to_bytes
+    from nigaoe_model.training.face_search import FaceSearch
+    from nigaoe_model.training.pair_conversion import cross_conversion
+    from nigaoe_model.training.pair_metrics import draw_truth, measure_pair
+    from nigaoe_model.training.person_measures import means, person_measures
 
     chosen = np.sort(np.random.default_rng(0).choice(len(data), min(faces, len(data)), replace=False))
     style_pictures = torch.from_numpy(np.ascontiguousarray(data.pixels[chosen]))
@@ -94,8 +94,8 @@ def _print(tables: dict[str, dict[str, float]], *, as_json: bool) -> None:
 
 
 def _fill(report: "Report", tables: dict[str, dict[str, float]], judged: "Checkpoint", run: Path | None) -> None:
-    from model.training.run_log import read_log
-    from model.training.sample_grid import draw_pictures, fixed_latents, sheet_image
+    from nigaoe_model.training.run_log import read_log
+    from nigaoe_model.training.sample_grid import draw_pictures, fixed_latents, sheet_image
 
     for heading, rows in tables.items():
         report.table(heading.capitalize(), rows)

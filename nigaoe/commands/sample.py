@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from model.pair import Pair
-    from model.pipeline import Pipeline
+    from nigaoe_model.portrait.pair import Pair
+    from nigaoe_model.portrait.pipeline import Pipeline
 
 
 def sample(
@@ -45,11 +45,11 @@ def sample(
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N, mps, or auto.")] = "auto",
 ) -> None:
     """Draw people and, from the same latents, the same people in a style, or in all of them: rows in turns."""
-    from core.registry import Registry
-    from core.settings import load_settings
-    from faces.result_encoder import ResultEncoder
-    from model.device import prepare_device
-    from model.pipeline import Pipeline
+    from nigaoe_core.registry import Registry
+    from nigaoe_core.settings import load_settings
+    from nigaoe_faces.result_encoder import ResultEncoder
+    from nigaoe_model.device import prepare_device
+    from nigaoe_model.portrait.pipeline import Pipeline
 
     settings = load_settings()
     place = prepare_device(device, settings.torch_threads)
@@ -71,8 +71,8 @@ def sample(
 
 
 def _pairs(pipeline: "Pipeline", style: str | None) -> "list[Pair]":
-    from core.errors import UnknownStyle
     from nigaoe.style_sheets import ALL_STYLES, loadable
+    from nigaoe_core.errors import UnknownStyle
 
     if style != ALL_STYLES:
         return [pipeline.pair(style or pipeline.registry.default_style().name)]
@@ -86,7 +86,7 @@ def _pairs(pipeline: "Pipeline", style: str | None) -> "list[Pair]":
 
 
 def _rows(pair: "Pair", count: int, seed: int, columns: int) -> "list[Tensor]":
-    from model.latent_statistics import sample_w
+    from nigaoe_model.stylegan2.latent_statistics import sample_w
 
     w = sample_w(pair.g_ori.generator.mapping, count, seed=seed)
     return [w[first : first + columns] for first in range(0, count, columns)]
@@ -96,7 +96,7 @@ def _strips(pair: "Pair", strips: int, count: int, seed: int) -> "list[Tensor]":
     """Return straight lines in w between consecutive faces, which the mapping network makes nearly perceptual."""
     import torch
 
-    from model.latent_statistics import sample_w
+    from nigaoe_model.stylegan2.latent_statistics import sample_w
 
     ends = sample_w(pair.g_ori.generator.mapping, strips + 1, seed=seed)
     shares = torch.linspace(0, 1, count, device=ends.device)[:, None]
@@ -108,9 +108,9 @@ def _sheet(
 ) -> "NDArray[np.uint8]":
     import numpy as np
 
-    from faces.sheet import grid
-    from model.pixels import to_rgb
-    from model.portrait import Look, draw_portraits, enlarge
+    from nigaoe_faces.sheet import grid
+    from nigaoe_model.pixels import to_rgb
+    from nigaoe_model.portrait.portrait import Look, draw_portraits, enlarge
 
     columns = max(len(row) for row in rows)
     look = Look(degree, truncation)

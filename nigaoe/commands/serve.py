@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from core.errors import InvalidSettings
-from core.settings import load_settings, unknown_variables
 from nigaoe.extras import require
+from nigaoe_core.errors import InvalidSettings
+from nigaoe_core.settings import load_settings, unknown_variables
 
 
 def serve(
@@ -19,10 +19,10 @@ def serve(
 ) -> None:
     """Start the upload page, the REST API and a worker, with a store of their own; Ctrl-C ends them all."""
     require("serve")
-    from api.exposure import announcement
-    from core.telemetry import configure_logging
     from nigaoe.api_server import listen
     from nigaoe.serve import ProcessTree
+    from nigaoe_api.exposure import announcement
+    from nigaoe_core.telemetry import configure_logging
 
     given = {"host": host, "port": port, "data_dir": data_dir}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from core.registry import Registry, Style
-from core.settings import load_settings
+from nigaoe_core.registry import Registry, Style
+from nigaoe_core.settings import load_settings
 
 
 def styles(

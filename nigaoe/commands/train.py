@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from core.errors import TrainingError, UsageError
 from nigaoe.commands.train_encoder import encoder
 from nigaoe.commands.train_options import DryRun, Overrides, ResumeFrom, TensorBoard, parse_overrides
 from nigaoe.commands.train_pair import pair, pair_report
 from nigaoe.default_command import DefaultCommandGroup
 from nigaoe.training_display import TrainingDisplay
+from nigaoe_core.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
-    from model.training.plan import RunPlan
+    from nigaoe_model.training.plan import RunPlan
 
 Dataset = Annotated[Path | None, typer.Argument(help="Folder written by `nigaoe data prepare`.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the run.")]
@@ -63,8 +63,8 @@ def train(
 
     `nigaoe train DATASET` means this command; `nigaoe train encoder G_ORI` trains the encoder of a finished generator.
     """
-    from model.training.config import load_config
-    from model.training.plan import RunPlan, Starts
+    from nigaoe_model.training.config import load_config
+    from nigaoe_model.training.plan import RunPlan, Starts
 
     changes = parse_overrides(overrides or [])
     if resume_from is not None:
@@ -102,8 +102,8 @@ def finetune(
     tensorboard: TensorBoard = False,
 ) -> None:
     """Fine-tune the last blocks of `g_ori` on drawings (`g_fin`); everything else stays as it is, bit by bit."""
-    from model.training.config import load_config
-    from model.training.plan import RunPlan, Starts
+    from nigaoe_model.training.config import load_config
+    from nigaoe_model.training.plan import RunPlan, Starts
 
     changes = parse_overrides(overrides or [])
     chosen = {"freeze.trainable_blocks": trainable_blocks, "freeze.freeze_d": freeze_d}
@@ -137,8 +137,8 @@ def _folder(output: Path | None, config: str) -> Path:
 
 
 def _resumed(folder: Path, dataset: Path | None, output: Path | None, changes: dict[str, Any]) -> "RunPlan":
-    from model.training.config import change_config
-    from model.training.plan import read_config
+    from nigaoe_model.training.config import change_config
+    from nigaoe_model.training.plan import read_config
 
     if output is not None and output != folder:
         raise TrainingError("A run goes on in its own folder; leave --output out.")
@@ -155,7 +155,7 @@ def _carry_out(plan: "RunPlan", *, dry_run: bool) -> None:
     if leads:
         console.print(f"Run in [bold]{plan.folder}[/] on {plan.dataset}", highlight=False)
     with TrainingDisplay(console, plan.config.total_images, quiet=not leads) as display:
-        from model.training.run import carry_out
+        from nigaoe_model.training.run import carry_out
 
         progress = carry_out(plan, display.line, display.step)
     if leads:

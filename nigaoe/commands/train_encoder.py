@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from core.errors import TrainingError, UsageError
 from nigaoe.commands.train_options import DryRun, Overrides, ResumeFrom, TensorBoard, parse_overrides
 from nigaoe.training_display import TrainingDisplay
+from nigaoe_core.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
-    from model.training.encoder.plan import EncoderPlan
+    from nigaoe_model.training.encoder.plan import EncoderPlan
 
 
 def encoder(
@@ -39,7 +39,7 @@ def encoder(
     It learns from faces that the generator draws itself, whose latents are known, and from photos where a data set is
     given. The run's `best.safetensors` goes beside the generator, and into the manifest as `encoder`.
     """
-    from model.training.encoder.plan import read_config
+    from nigaoe_model.training.encoder.plan import read_config
 
     changes = parse_overrides(overrides or []) | ({} if images is None else {"total_images": images})
     if resume_from is None:
@@ -53,9 +53,9 @@ def encoder(
 
 
 def _planned(generator: Path | None, output: Path | None, changes: dict[str, Any]) -> "EncoderPlan":
-    from model.training.config import change_config
-    from model.training.encoder.config import EncoderConfig
-    from model.training.encoder.plan import EncoderPlan
+    from nigaoe_model.training.config import change_config
+    from nigaoe_model.training.encoder.config import EncoderConfig
+    from nigaoe_model.training.encoder.plan import EncoderPlan
 
     if generator is None:
         raise UsageError("Name the checkpoint of the generator, or resume with --resume-from.")
@@ -63,7 +63,7 @@ def _planned(generator: Path | None, output: Path | None, changes: dict[str, Any
 
 
 def _changed(plan: "EncoderPlan", changes: dict[str, Any]) -> "EncoderPlan":
-    from model.training.config import change_config
+    from nigaoe_model.training.config import change_config
 
     return replace(plan, config=change_config(plan.config, changes))
 
@@ -81,7 +81,7 @@ def _carry_out(plan: "EncoderPlan", *, dry_run: bool) -> None:
     photos = "own faces" if plan.dataset is None else f"own faces and {plan.dataset}"
     console.print(f"Run in [bold]{plan.folder}[/] on {photos} of {plan.generator}", highlight=False)
     with TrainingDisplay(console, plan.config.total_images) as display:
-        from model.training.encoder.run import carry_out
+        from nigaoe_model.training.encoder.run import carry_out
 
         progress = carry_out(plan, display.line, display.step)
     console.print(f"Stopped after {progress.images_seen:,} images; the state is saved.", highlight=False)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 
-from core.errors import UsageError
+from nigaoe_core.errors import UsageError
 
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Change one setting: `optimiser.beta2=0.9`. Repeatable.")

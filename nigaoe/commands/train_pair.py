@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from core.errors import UsageError
 from nigaoe.commands.train_options import Overrides, parse_overrides
+from nigaoe_core.errors import UsageError
 
 if TYPE_CHECKING:
     from nigaoe.pair_training.config import PairConfig

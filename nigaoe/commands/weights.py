@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from core.errors import NigaoeError, UsageError
-from core.manifest import Manifest
-from core.manifest_editor import edit_manifest
-from core.registry import GeneratorEntry, Registry, Style, WeightEntry
-from core.settings import load_settings
 from nigaoe.commands.weights_fetch import fetch
 from nigaoe.commands.weights_import import import_file, inspect
 from nigaoe.exit_codes import exit_code
+from nigaoe_core.errors import NigaoeError, UsageError
+from nigaoe_core.manifest import Manifest
+from nigaoe_core.manifest_editor import edit_manifest
+from nigaoe_core.registry import GeneratorEntry, Registry, Style, WeightEntry
+from nigaoe_core.settings import load_settings
 
 app = typer.Typer(name="weights", help="Inspect, import and export weights.", no_args_is_help=True)
 app.command()(inspect)
@@ -61,7 +61,7 @@ def verify(
     as_json: _Json = False,
 ) -> None:
     """Check digests of files, tensors against architectures, and styles against the generators they came from."""
-    from model.registry import verify_entry
+    from nigaoe_model.checkpoints.registry import verify_entry
 
     registry = Registry.from_settings(load_settings())
     everything: list[WeightEntry] = [*registry.generators(), *registry.styles()]
@@ -96,7 +96,7 @@ def attach(
     encoder: Annotated[Path, typer.Argument(help="Its encoder, made by `nigaoe train encoder`.", metavar="ENCODER")],
 ) -> None:
     """Put an encoder beside a generator: searches then start from its guess."""
-    from model.registry import attach_encoder
+    from nigaoe_model.checkpoints.registry import attach_encoder
 
     settings = load_settings()
     copy = attach_encoder(Registry.from_settings(settings), name, encoder, settings.registry_path)
@@ -132,8 +132,8 @@ def export(
     ] = None,
 ) -> None:
     """Write a generator, and its discriminator where there is one, as other programs read it."""
-    from model.checkpoint import load_checkpoint
-    from model.exporting import export_weights
+    from nigaoe_model.checkpoints.exporting import export_weights
+    from nigaoe_model.stylegan2.checkpoint import load_checkpoint
 
     if layout not in LAYOUTS:
         raise UsageError(f"There is no layout `{layout}`; there are: {', '.join(LAYOUTS)}.")

@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-from core.errors import UsageError
-from core.manifest import DownloadRow
-from core.registry import Registry
-from core.settings import load_settings
 from nigaoe.commands.weights_import import bring_in, check_name
+from nigaoe_core.errors import UsageError
+from nigaoe_core.manifest import DownloadRow
+from nigaoe_core.registry import Registry
+from nigaoe_core.settings import load_settings
 
 
 def fetch(
@@ -30,9 +30,9 @@ def fetch(
     ca_bundle: Annotated[Path | None, typer.Option(help="Certificates to trust instead of the usual ones.")] = None,
 ) -> None:
     """Download weights over https, check their sha256, and import them. An interrupted download goes on."""
-    from model.importers.conversion import Description
-    from model.importers.importing import ImportRequest
     from nigaoe.download import fetch_file
+    from nigaoe_model.checkpoints.conversion import Description
+    from nigaoe_model.checkpoints.importing import ImportRequest
 
     settings = load_settings()
     row = _row(what, sha256, licence, Registry.from_settings(settings))

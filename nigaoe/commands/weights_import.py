@@ -8,15 +8,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from core.errors import UsageError
-from core.manifest import DEFAULT_UPSCALER, UpscalerName
-from core.registry import Registry
-from core.settings import load_settings
+from nigaoe_core.errors import UsageError
+from nigaoe_core.manifest import DEFAULT_UPSCALER, UpscalerName
+from nigaoe_core.registry import Registry
+from nigaoe_core.settings import load_settings
 
 if TYPE_CHECKING:
-    from faces.align import AlignmentTemplate
-    from model.importers.importing import Imported, ImportRequest
-    from model.importers.reading import Reading
+    from nigaoe_faces.align import AlignmentTemplate
+    from nigaoe_model.checkpoints.importing import Imported, ImportRequest
+    from nigaoe_model.checkpoints.reading import Reading
 
 _File = Annotated[Path, typer.Argument(help="A weight file; what it is called does not matter.")]
 
@@ -30,7 +30,7 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a report.")] = False,
 ) -> None:
     """Tell what a file is, by its content and without executing anything in it."""
-    from model.importers.sandbox import read_in_sandbox
+    from nigaoe_model.checkpoints.sandbox import read_in_sandbox
 
     reading = read_in_sandbox(file, list_tensors=tensors)
     if as_json:
@@ -71,8 +71,8 @@ def import_file(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an entry of the same name.")] = False,
 ) -> None:
     """Bring weights in: read without executing, converted, tried out, registered. Workers notice by themselves."""
-    from model.importers.conversion import Description
-    from model.importers.importing import ImportRequest
+    from nigaoe_model.checkpoints.conversion import Description
+    from nigaoe_model.checkpoints.importing import ImportRequest
 
     check_name(name)
     if upscaler is not None and parent is None:
@@ -93,8 +93,8 @@ def import_file(
 
 def bring_in(request: "ImportRequest") -> None:
     """Import and tell what came of it; shared with `fetch`."""
-    from model.device import prepare_device
-    from model.importers.importing import import_weights
+    from nigaoe_model.checkpoints.importing import import_weights
+    from nigaoe_model.device import prepare_device
 
     settings = load_settings()
     prepare_device("cpu", settings.torch_threads)
@@ -112,7 +112,7 @@ def check_name(name: str) -> None:
     """
     from pydantic import TypeAdapter, ValidationError
 
-    from core.manifest import Name
+    from nigaoe_core.manifest import Name
 
     if name == "all":
         raise UsageError("`all` means every style, as in `--style all`; choose another name.")
@@ -134,7 +134,7 @@ def _domain(domain: str | None) -> str | None:
 def _alignment(text: str | None) -> "AlignmentTemplate | None":
     from pydantic import ValidationError
 
-    from faces.align import DEMO, FFHQ
+    from nigaoe_faces.align import DEMO, FFHQ
 
     if text is None:
         return None

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from model.training.plan import STATE
 from nigaoe.pair_training.config import EncoderRun, GeneratorRun, LatentsRun, PairConfig, StyleRun
 from nigaoe.pair_training.places import Places
+from nigaoe_model.training.plan import STATE
 
 
 def command_of(config: PairConfig, stage: int, name: str, places: Places) -> list[str]:

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from core.config_errors import explain
-from core.errors import TrainingError
-from core.jobs import Preset
-from model.training.config import assign
+from nigaoe_core.config_errors import explain
+from nigaoe_core.errors import TrainingError
+from nigaoe_core.jobs import Preset
+from nigaoe_model.training.config import assign
 
 PRESETS = ("pair64", "pair128")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]

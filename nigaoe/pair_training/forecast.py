@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from model.training.run_log import read_log
 from nigaoe.pair_training.config import LatentsRun, PairConfig
 from nigaoe.pair_training.journal import Journal, read_journal
 from nigaoe.pair_training.places import Places
 from nigaoe.pair_training.training import train_pair
+from nigaoe_model.training.run_log import read_log
 
 QUICKLY_TOLD: Final[Mapping[str, Any]] = {"cadence.log_images": 1, "cadence.score_images": 0}
 """A trial's runs say after each step how far they are, and examine nothing."""

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from core.errors import TrainingError
 from nigaoe.pair_training.config import PairConfig
+from nigaoe_core.errors import TrainingError
 
 Seconds = Annotated[float, Field(ge=0)]
 

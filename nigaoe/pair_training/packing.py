@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from core.errors import TrainingError
 from nigaoe.pair_training.places import Places
 from nigaoe.pair_training.training import locked
+from nigaoe_core.errors import TrainingError
 
 LARGEST: Final = 16 * 2**20
 """No file may reach this size."""

@@ -10,19 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.checkpoint import Checkpoint, load_checkpoint
-from model.encoder.checkpoint import load_encoder_of
-from model.generator import Generator
-from model.training.dataset import PackedDataset, to_bytes
-from model.training.distributed import Team
-from model.training.photo_latents import PhotoLatents
-from model.training.report import Report
-from model.training.run_log import read_log
-from model.training.sample_grid import draw_styles, fixed_latents, sheet_image
-from model.training.scoring import Examiner, data_floor
 from nigaoe.pair_training.config import EncoderRun, GeneratorRun, PairConfig, StyleRun
 from nigaoe.pair_training.journal import Journal, read_journal
 from nigaoe.pair_training.places import Places
+from nigaoe_model.inversion.encoder.checkpoint import load_encoder_of
+from nigaoe_model.stylegan2.checkpoint import Checkpoint, load_checkpoint
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.training.dataset import PackedDataset, to_bytes
+from nigaoe_model.training.distributed import Team
+from nigaoe_model.training.photo_latents import PhotoLatents
+from nigaoe_model.training.report import Report
+from nigaoe_model.training.run_log import read_log
+from nigaoe_model.training.sample_grid import draw_styles, fixed_latents, sheet_image
+from nigaoe_model.training.scoring import Examiner, data_floor
 
 COLUMNS = 8
 SHEET_WIDTH = 1024

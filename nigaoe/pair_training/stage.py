@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import nigaoe
-from model.training.stop_signals import stop_signals
-from nigaoe.leash import leashed
 from nigaoe.pair_training.journal import RunRecord
+from nigaoe.parent_watchdog import leashed
+from nigaoe_core.bundled import import_path
+from nigaoe_model.training.stop_signals import stop_signals
 
 POLL_SECONDS: Final = 0.2
 GRACE_SECONDS: Final = 120.0
@@ -176,8 +176,7 @@ class StageProcesses:
 
 def _environment() -> dict[str, str]:
     """Let a run import this very package, and nothing from the folder in which it is started."""
-    package = str(Path(nigaoe.__file__).resolve().parent.parent)
-    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [import_path(), *filter(None, [os.environ.get("PYTHONPATH")])]
     return os.environ | {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 
 

@@ -14,13 +14,13 @@ from typing import Final
 import tomli_w
 from rich.console import Console
 
-from core.errors import TrainingError
 from nigaoe.pair_training.commands import checkpoints_of, command_of
 from nigaoe.pair_training.config import EncoderRun, PairConfig, StyleRun
 from nigaoe.pair_training.journal import Journal, RunRecord, open_journal
 from nigaoe.pair_training.places import Places
 from nigaoe.pair_training.stage import Failure, StageProcesses
 from nigaoe.pair_training.watching import Watcher, standing
+from nigaoe_core.errors import TrainingError
 
 SAVE_SECONDS: Final = 2.0
 LOCK_SECONDS: Final = 60.0

@@ -10,9 +10,9 @@ from typing import Final, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from model.training.run_log import read_log
 from nigaoe.pair_training.journal import Journal
 from nigaoe.pair_training.places import Places
+from nigaoe_model.training.run_log import read_log
 
 READ_SECONDS: Final = 1.0
 LINE_SECONDS: Final = 10.0

@@ -22,15 +22,15 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from api.api_keys import create_key
-from api.app import create_app
-from core.blob_store import COMPARE, LATENT, RESULT_PNG, RESULT_WEBP
-from core.job_store import Claim
-from core.jobs import Job, JobReport, Outcome, Progress
-from core.services import Services, connect, connect_in_memory
-from core.settings import Settings
-from core.worker_report import WorkerReport
 from nigaoe.embedded_redis import EmbeddedRedis
+from nigaoe_api.api_keys import create_key
+from nigaoe_api.app import create_app
+from nigaoe_core.jobs import Job, JobReport, Outcome, Progress
+from nigaoe_core.services import Services, connect, connect_in_memory
+from nigaoe_core.settings import Settings
+from nigaoe_core.store.blob_store import COMPARE, LATENT, RESULT_PNG, RESULT_WEBP
+from nigaoe_core.store.contract import Claim
+from nigaoe_core.worker_report import WorkerReport
 
 PATIENCE = 60.0
 """Seconds that a story waits for what must happen soon, however loaded the machine is."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from api.api_keys import KeyRing, create_key, read_keys, revoke_key
-from core.errors import InvalidSettings, UsageError
+from nigaoe_api.api_keys import KeyRing, create_key, read_keys, revoke_key
+from nigaoe_core.errors import InvalidSettings, UsageError
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import uuid
 
 import pytest
 
-from api.batches import in_batch, job_ids, new_batch_id
-from core.errors import UnknownJob
-from core.jobs import JobOptions, new_job
+from nigaoe_api.batches import in_batch, job_ids, new_batch_id
+from nigaoe_core.errors import UnknownJob
+from nigaoe_core.jobs import JobOptions, new_job
 
 
 def test_the_ids_of_the_jobs_follow_from_the_batch() -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from api.batches import in_batch
-from core.jobs import ANONYMOUS, Failure, Job, JobKind, JobOptions, JobReport, Outcome, new_job
+from nigaoe_api.batches import in_batch
+from nigaoe_core.jobs import ANONYMOUS, Failure, Job, JobKind, JobOptions, JobReport, Outcome, new_job
 
 if TYPE_CHECKING:
     from conftest import Api, Site

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.entity_tags import known_version, matches
+from nigaoe_api.entity_tags import known_version, matches
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from api.errors import RETRY_SECONDS, from_validation, problem_of, problem_response
-from core.errors import (
+from nigaoe_api.errors import RETRY_SECONDS, from_validation, problem_of, problem_response
+from nigaoe_core.errors import (
     BlobStoreUnavailable,
     MultipleFaces,
     NigaoeError,

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from api.exposure import announcement, anonymous_calls
-from core.errors import InvalidSettings
-from core.settings import Settings
+from nigaoe_api.exposure import announcement, anonymous_calls
+from nigaoe_core.errors import InvalidSettings
+from nigaoe_core.settings import Settings
 
 
 def settings(**values: Any) -> Settings:

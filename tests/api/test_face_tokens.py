@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.face_tokens import VALID_SECONDS, FaceTokens
-from core.errors import InvalidFaceToken
+from nigaoe_api.face_tokens import VALID_SECONDS, FaceTokens
+from nigaoe_core.errors import InvalidFaceToken
 
 
 class Clock:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from api.kept_photos import KeptPhotos
-from core.blob_store import PHOTO
+from nigaoe_api.kept_photos import KeptPhotos
+from nigaoe_core.store.blob_store import PHOTO
 
 if TYPE_CHECKING:
     from conftest import Api

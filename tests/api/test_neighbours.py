@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 
-from api.app import create_app
-from api.face_finder import FaceFinder
-from api.rate_limits import RateLimits
-from api.webhook_sender import WebhookSender
-from core.jobs import ANONYMOUS, Job, JobOptions, new_job
-from core.services import Services, connect, connect_in_memory
-from core.settings import Settings
+from nigaoe_api.app import create_app
+from nigaoe_api.face_finder import FaceFinder
+from nigaoe_api.rate_limits import RateLimits
+from nigaoe_api.webhook_sender import WebhookSender
+from nigaoe_core.jobs import ANONYMOUS, Job, JobOptions, new_job
+from nigaoe_core.services import Services, connect, connect_in_memory
+from nigaoe_core.settings import Settings
 
 if TYPE_CHECKING:
     from conftest import Api, Site

@@ -8,12 +8,12 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from api.app import create_app
-from api.openapi import document_of_defaults
-from api.openapi_examples import SCHEMA_EXAMPLES
-from core.errors import error_tree
-from core.services import connect_in_memory
-from core.settings import Settings
+from nigaoe_api.app import create_app
+from nigaoe_api.openapi import document_of_defaults
+from nigaoe_api.openapi_examples import SCHEMA_EXAMPLES
+from nigaoe_core.errors import error_tree
+from nigaoe_core.services import connect_in_memory
+from nigaoe_core.settings import Settings
 
 
 @pytest.fixture(scope="module")

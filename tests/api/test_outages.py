@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from core.services import connect
 from nigaoe.embedded_redis import EmbeddedRedis
+from nigaoe_core.services import connect
 
 if TYPE_CHECKING:
     from conftest import Api

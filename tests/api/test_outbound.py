@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from api.outbound import Outbound, is_public
-from core.errors import ForbiddenAddress, ImageTooLarge, OutboundError
+from nigaoe_api.outbound import Outbound, is_public
+from nigaoe_core.errors import ForbiddenAddress, ImageTooLarge, OutboundError
 
 if TYPE_CHECKING:
     from conftest import Site

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.preferences import preferred_wait
+from nigaoe_api.preferences import preferred_wait
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from s3_server import S3Server
 
-from core.jobs import ANONYMOUS, Job, JobOptions, Outcome, new_job
-from faces.encoding import encode_png
+from nigaoe_core.jobs import ANONYMOUS, Job, JobOptions, Outcome, new_job
+from nigaoe_faces.encoding import encode_png
 
 if TYPE_CHECKING:
     from conftest import Api

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from core.errors import LeaseLost
-from core.worker_report import WorkerReport
+from nigaoe_core.errors import LeaseLost
+from nigaoe_core.worker_report import WorkerReport
 
 if TYPE_CHECKING:
     from conftest import Api

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from api.style_catalogue import StyleCatalogue, crop_resolution, read_framing
-from core.errors import BrokenCheckpoint, UnknownStyle
-from core.settings import Settings
-from faces.align import DEMO
+from nigaoe_api.style_catalogue import StyleCatalogue, crop_resolution, read_framing
+from nigaoe_core.errors import BrokenCheckpoint, UnknownStyle
+from nigaoe_core.settings import Settings
+from nigaoe_faces.align import DEMO
 
 
 @pytest.mark.parametrize(

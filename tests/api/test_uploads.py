@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from api.uploads import Upload, read_upload
-from core.errors import NigaoeError
-from core.settings import Settings
+from nigaoe_api.uploads import Upload, read_upload
+from nigaoe_core.errors import NigaoeError
+from nigaoe_core.settings import Settings
 
 if TYPE_CHECKING:
     from conftest import Api
@@ -163,7 +163,7 @@ def test_a_files_name_means_nothing(client: httpx.Client, name: str, code: str) 
     [(b"", "empty_image"), (b"\xff\xd8\xff\xe0 truncated", "broken_image"), (b"<svg/>", "unsupported_format")],
 )
 def test_photos_that_are_none_have_their_codes(client: httpx.Client, content: bytes, code: str) -> None:
-    """As `faces.images` names them."""
+    """As `nigaoe_faces.images` names them."""
     assert client.post("/convert", files={"photo": ("a.jpg", content)}).json()["code"] == code
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from starlette.datastructures import Headers
 
-from api.visitors import SLACK_SECONDS, VisitorCookies
-from core.settings import Settings
+from nigaoe_api.visitors import SLACK_SECONDS, VisitorCookies
+from nigaoe_core.settings import Settings
 
 DAY = 24 * 3600
 SECRET = b"0123456789abcdef"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from api.webhook_signing import signed_headers, webhook_secret
-from core.jobs import ANONYMOUS, Failure, Job, JobOptions, new_job
+from nigaoe_api.webhook_signing import signed_headers, webhook_secret
+from nigaoe_core.jobs import ANONYMOUS, Failure, Job, JobOptions, new_job
 
 if TYPE_CHECKING:
     from conftest import Api, Site

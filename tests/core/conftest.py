@@ -10,22 +10,22 @@ import pytest
 import redis
 from s3_server import S3Server, free_ports
 
-from core.changes import ChangeFeed
-from core.events import EventLog
-from core.job_store.ledger_store import LedgerJobStore
-from core.job_store.lifecycle import JobPolicy
-from core.job_store.memory_table import MemoryJobTable
-from core.job_store.redis_table import RedisJobTable
-from core.job_store.table import JobTable
-from core.memory_change_feed import MemoryChangeFeed
-from core.memory_event_log import MemoryEventLog
-from core.redis_change_feed import RedisChangeFeed
-from core.redis_event_log import RedisEventLog
-from core.redis_link import RedisLink
-from core.s3_blob_store import S3BlobStore
-from core.settings import Settings
-from core.signed_links import LinkSigner
 from nigaoe.embedded_redis import EmbeddedRedis, server_binary
+from nigaoe_core.settings import Settings
+from nigaoe_core.store.changes import ChangeFeed
+from nigaoe_core.store.events import EventLog
+from nigaoe_core.store.ledger_store import LedgerJobStore
+from nigaoe_core.store.lifecycle import JobPolicy
+from nigaoe_core.store.memory_change_feed import MemoryChangeFeed
+from nigaoe_core.store.memory_event_log import MemoryEventLog
+from nigaoe_core.store.memory_table import MemoryJobTable
+from nigaoe_core.store.redis_change_feed import RedisChangeFeed
+from nigaoe_core.store.redis_event_log import RedisEventLog
+from nigaoe_core.store.redis_link import RedisLink
+from nigaoe_core.store.redis_table import RedisJobTable
+from nigaoe_core.store.s3_blob_store import S3BlobStore
+from nigaoe_core.store.signed_links import LinkSigner
+from nigaoe_core.store.table import JobTable
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 
 SCRIPT = """
 import resource, sys, threading
-from core.allocator import keep_freed_memory
+from nigaoe_core.allocator import keep_freed_memory
 
 kept = keep_freed_memory() if sys.argv[1] == "keep" else False
 

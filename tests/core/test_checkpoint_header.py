@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from core.bundled import BUNDLED_WEIGHTS, EFFICIENTNET_LITE0
-from core.checkpoint_header import read_facts, read_header
-from core.errors import BrokenCheckpoint, ForeignCheckpoint
+from nigaoe_core.bundled import BUNDLED_WEIGHTS, EFFICIENTNET_LITE0
+from nigaoe_core.checkpoint_header import read_facts, read_header
+from nigaoe_core.errors import BrokenCheckpoint, ForeignCheckpoint
 
 
 def _write(path: Path, card: Any) -> Path:

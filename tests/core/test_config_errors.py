@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from core.config_errors import explain, setting_names
+from nigaoe_core.config_errors import explain, setting_names
 
 
 class Section(BaseModel):

@@ -2,8 +2,8 @@
 
 import re
 
-import core.errors
-from core.errors import NigaoeError, error_tree
+import nigaoe_core.errors
+from nigaoe_core.errors import NigaoeError, error_tree
 
 _BRANCH = re.compile(r"^(?P<indent>[ │├└─]*)(?P<name>[A-Z]\w+)\s+(?P<code>[a-z_0-9]+)\s+(?P<status>\d{3})\s*$")
 
@@ -12,7 +12,7 @@ def drawn() -> dict[str, tuple[str | None, str, int]]:
     """Name to parent, code and status, as the module's docstring draws them."""
     tree: dict[str, tuple[str | None, str, int]] = {}
     path: list[str] = []
-    for line in (core.errors.__doc__ or "").splitlines():
+    for line in (nigaoe_core.errors.__doc__ or "").splitlines():
         if found := _BRANCH.match(line):
             depth = (len(found["indent"]) - 4) // 4
             path[depth:] = [found["name"]]
@@ -24,7 +24,7 @@ def drawn() -> dict[str, tuple[str | None, str, int]]:
 def test_the_drawn_tree_is_the_real_one() -> None:
     """Nobody adds a class without drawing it, and the drawing tells no lie."""
     # Doors may grow the tree in their own modules; the drawing is of the ground floor's.
-    ours = [error for error in error_tree() if error.__module__ == "core.errors"]
+    ours = [error for error in error_tree() if error.__module__ == "nigaoe_core.errors"]
     real = {
         error.__name__: (None if error is NigaoeError else error.__bases__[0].__name__, error.code, error.status)
         for error in ours

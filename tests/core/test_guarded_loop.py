@@ -8,8 +8,8 @@ import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
-from core.error_collector import ErrorCollector
-from core.guarded_loop import (
+from nigaoe_core.error_collector import ErrorCollector
+from nigaoe_core.guarded_loop import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
     GuardedThread,
@@ -31,7 +31,7 @@ def errors() -> UnexpectedErrors:
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses are of no interest here, except in the story about them."""
-    monkeypatch.setattr("core.guarded_loop.LONGEST_PAUSE", 0.001)
+    monkeypatch.setattr("nigaoe_core.guarded_loop.LONGEST_PAUSE", 0.001)
 
 
 class Failing:
@@ -125,8 +125,8 @@ def test_failures_long_apart_are_not_in_a_row(errors: UnexpectedErrors) -> None:
 
 def test_closing_does_not_wait_for_a_pause(errors: UnexpectedErrors, monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop that fails while it is told to end does not begin again."""
-    monkeypatch.setattr("core.guarded_loop.LONGEST_PAUSE", 3600.0)
-    monkeypatch.setattr("core.guarded_loop.FIRST_PAUSE", 3600.0)
+    monkeypatch.setattr("nigaoe_core.guarded_loop.LONGEST_PAUSE", 3600.0)
+    monkeypatch.setattr("nigaoe_core.guarded_loop.FIRST_PAUSE", 3600.0)
     calls: list[None] = []
     failed = threading.Event()
 
@@ -146,7 +146,7 @@ def test_closing_does_not_wait_for_a_pause(errors: UnexpectedErrors, monkeypatch
 
 def test_pauses_grow_and_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first is short, so that one fault costs nothing; a thousand do not fill the log."""
-    monkeypatch.setattr("core.guarded_loop.LONGEST_PAUSE", LONGEST_PAUSE)
+    monkeypatch.setattr("nigaoe_core.guarded_loop.LONGEST_PAUSE", LONGEST_PAUSE)
     assert [pause_after(failures) for failures in (1, 2, 3)] == [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE]
     assert pause_after(1000) == LONGEST_PAUSE
 

@@ -4,9 +4,10 @@ import itertools
 
 import pytest
 
-from core.errors import IllegalTransition, LeaseLost
-from core.job_store import Claim
-from core.job_store.lifecycle import (
+from nigaoe_core.errors import IllegalTransition, LeaseLost
+from nigaoe_core.jobs import TRANSITIONS, Failure, Job, JobOptions, JobState, Outcome, new_job
+from nigaoe_core.store.contract import Claim
+from nigaoe_core.store.lifecycle import (
     JobPolicy,
     cancel_asked,
     cancelled,
@@ -20,8 +21,7 @@ from core.job_store.lifecycle import (
     submitted,
     succeeded,
 )
-from core.job_store.table import Agenda, write_of
-from core.jobs import TRANSITIONS, Failure, Job, JobOptions, JobState, Outcome, new_job
+from nigaoe_core.store.table import Agenda, write_of
 
 POLICY = JobPolicy(lease_seconds=10, deadline_seconds=100, retention_seconds=1000, max_attempts=2)
 LOST = Failure(code="x", message="y")

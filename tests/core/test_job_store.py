@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from core.blob_store import CROP, LATENT, PHOTO, RESULT_PNG
-from core.errors import IdempotencyConflict, LeaseLost, QueueFull, QuotaExceeded, UnknownJob, UsageError
-from core.events import EventKind
-from core.job_store import AdmissionLimits, Claim, Doorbell, Idempotency, JobStore, Submission, upkeep
-from core.job_store.lifecycle import JobPolicy, repaired
-from core.jobs import Failure, Job, JobKind, JobOptions, JobReport, JobState, Outcome, Progress, new_job
-from core.worker_report import WorkerReport
+from nigaoe_core.errors import IdempotencyConflict, LeaseLost, QueueFull, QuotaExceeded, UnknownJob, UsageError
+from nigaoe_core.jobs import Failure, Job, JobKind, JobOptions, JobReport, JobState, Outcome, Progress, new_job
+from nigaoe_core.store import upkeep
+from nigaoe_core.store.blob_store import CROP, LATENT, PHOTO, RESULT_PNG
+from nigaoe_core.store.contract import AdmissionLimits, Claim, Doorbell, Idempotency, JobStore, Submission
+from nigaoe_core.store.events import EventKind
+from nigaoe_core.store.lifecycle import JobPolicy, repaired
+from nigaoe_core.worker_report import WorkerReport
 
 if TYPE_CHECKING:
     from conftest import World

@@ -9,10 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
 
-from core.errors import LeaseLost, UnknownJob
-from core.events import EventKind
-from core.job_store import Claim
-from core.jobs import Failure, Job, JobKind, JobOptions, JobState, Outcome, Progress, new_job
+from nigaoe_core.errors import LeaseLost, UnknownJob
+from nigaoe_core.jobs import Failure, Job, JobKind, JobOptions, JobState, Outcome, Progress, new_job
+from nigaoe_core.store.contract import Claim
+from nigaoe_core.store.events import EventKind
 
 if TYPE_CHECKING:
     from conftest import World

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from core.job_store.contract import AdmissionLimits
-from core.job_store.lifecycle import JobPolicy, cancelled, claimed, submitted
-from core.job_store.table import Agenda, Insertion, Snapshot, write_of
-from core.jobs import Job, JobOptions, JobState, new_job
+from nigaoe_core.jobs import Job, JobOptions, JobState, new_job
+from nigaoe_core.store.contract import AdmissionLimits
+from nigaoe_core.store.lifecycle import JobPolicy, cancelled, claimed, submitted
+from nigaoe_core.store.table import Agenda, Insertion, Snapshot, write_of
 
 if TYPE_CHECKING:
     from conftest import World

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from core.errors import UnreadableJob
-from core.jobs import (
+from nigaoe_core.errors import UnreadableJob
+from nigaoe_core.jobs import (
     TRANSITIONS,
     Failure,
     FoundFace,

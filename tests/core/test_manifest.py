@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import InvalidManifest
-from core.manifest import Manifest, read_manifest
+from nigaoe_core.errors import InvalidManifest
+from nigaoe_core.manifest import Manifest, read_manifest
 
 
 @pytest.mark.parametrize(

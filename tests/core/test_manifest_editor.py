@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import StorageError
-from core.manifest import GeneratorRow, Manifest, StyleRow, read_manifest
-from core.manifest_editor import edit_manifest
+from nigaoe_core.errors import StorageError
+from nigaoe_core.manifest import GeneratorRow, Manifest, StyleRow, read_manifest
+from nigaoe_core.manifest_editor import edit_manifest
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Threads must be told to sleep before PyTorch is loaded, whichever room is entered first."""
+"""Threads must be told to sleep before PyTorch is loaded, whichever package is entered first."""
 
 import os
 import subprocess
@@ -6,21 +6,21 @@ import sys
 
 import pytest
 
-SAY = "import {room}, sys, os; assert 'torch' not in sys.modules; print(os.environ['OMP_WAIT_POLICY'])"
+SAY = "import {package}, sys, os; assert 'torch' not in sys.modules; print(os.environ['OMP_WAIT_POLICY'])"
 
 
-def said(room: str, **changes: str) -> str:
+def said(package: str, **changes: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    command = [sys.executable, "-c", SAY.format(room=room)]
+    command = [sys.executable, "-c", SAY.format(package=package)]
     return subprocess.run(command, env=environment | changes, capture_output=True, text=True, check=True).stdout.strip()
 
 
-@pytest.mark.parametrize("room", ["faces", "model", "worker", "nigaoe"])
-def test_threads_sleep_while_they_wait(room: str) -> None:
-    """Every room that computes has said so by the time it loads PyTorch."""
-    assert said(room) == "PASSIVE"
+@pytest.mark.parametrize("package", ["nigaoe_faces", "nigaoe_model", "nigaoe_worker", "nigaoe"])
+def test_threads_sleep_while_they_wait(package: str) -> None:
+    """Every package that computes has said so by the time it loads PyTorch."""
+    assert said(package) == "PASSIVE"
 
 
 def test_the_operator_has_the_last_word() -> None:
     """Who runs one process on cores of its own may let it spin."""
-    assert said("model", OMP_WAIT_POLICY="ACTIVE") == "ACTIVE"
+    assert said("nigaoe_model", OMP_WAIT_POLICY="ACTIVE") == "ACTIVE"

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from core.blob_store import CROP, LATENT
-from core.errors import UnknownJob, UnreadableJob
-from core.events import EventKind
-from core.folder_blob_store import FolderBlobStore
-from core.job_store import AdmissionLimits, Claim, Idempotency, JobStore
-from core.job_store.redis_table import RedisJobTable
-from core.jobs import Failure, Job, JobOptions, JobState, Outcome, Progress, new_job
-from core.redis_link import RedisLink
-from core.retention import Retention
-from core.signed_links import LinkSigner
-from core.worker_report import WorkerReport
+from nigaoe_core.errors import UnknownJob, UnreadableJob
+from nigaoe_core.jobs import Failure, Job, JobOptions, JobState, Outcome, Progress, new_job
+from nigaoe_core.store.blob_store import CROP, LATENT
+from nigaoe_core.store.contract import AdmissionLimits, Claim, Idempotency, JobStore
+from nigaoe_core.store.events import EventKind
+from nigaoe_core.store.folder_blob_store import FolderBlobStore
+from nigaoe_core.store.redis_link import RedisLink
+from nigaoe_core.store.redis_table import RedisJobTable
+from nigaoe_core.store.retention import Retention
+from nigaoe_core.store.signed_links import LinkSigner
+from nigaoe_core.worker_report import WorkerReport
 
 if TYPE_CHECKING:
     from conftest import World

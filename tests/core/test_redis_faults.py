@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from core.errors import StorageFull, StoreUnavailable
-from core.job_store import Claim
-from core.job_store.ledger_store import LedgerJobStore
-from core.job_store.lifecycle import JobPolicy
-from core.job_store.redis_table import RedisJobTable
-from core.jobs import Job, JobOptions, JobState, Outcome, Progress, new_job
-from core.redis_link import RedisLink
 from nigaoe.embedded_redis import EmbeddedRedis
+from nigaoe_core.errors import StorageFull, StoreUnavailable
+from nigaoe_core.jobs import Job, JobOptions, JobState, Outcome, Progress, new_job
+from nigaoe_core.store.contract import Claim
+from nigaoe_core.store.ledger_store import LedgerJobStore
+from nigaoe_core.store.lifecycle import JobPolicy
+from nigaoe_core.store.redis_link import RedisLink
+from nigaoe_core.store.redis_table import RedisJobTable
 
 pytestmark = pytest.mark.faults
 

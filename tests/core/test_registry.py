@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from core.bundled import BUNDLED_WEIGHTS
-from core.errors import BrokenCheckpoint, InvalidManifest, UnknownGenerator, UnknownStyle
-from core.manifest import GeneratorRow, Manifest, StyleRow
-from core.manifest_editor import edit_manifest
-from core.registry import Registry
+from nigaoe_core.bundled import BUNDLED_WEIGHTS
+from nigaoe_core.errors import BrokenCheckpoint, InvalidManifest, UnknownGenerator, UnknownStyle
+from nigaoe_core.manifest import GeneratorRow, Manifest, StyleRow
+from nigaoe_core.manifest_editor import edit_manifest
+from nigaoe_core.registry import Registry
 
 
 def _register(folder: Path, manifest: Manifest) -> None:
@@ -148,5 +148,5 @@ def test_a_folder_that_does_not_exist_lists_nothing(tmp_path: Path) -> None:
 
 def test_the_registry_is_read_without_torch() -> None:
     """The API lists styles in a process that never loads a generator."""
-    code = "import sys; from core.registry import Registry; Registry.load(); sys.exit('torch' in sys.modules)"
+    code = "import sys; from nigaoe_core.registry import Registry; Registry.load(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

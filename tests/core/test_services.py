@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 import redis
 
-from core.blob_store import CROP
-from core.changes import wait_for_end
-from core.dispatch import QUEUE_NAME, doorbell_for
-from core.errors import InvalidSettings, StoreUnavailable
-from core.folder_blob_store import FolderBlobStore
-from core.jobs import JobOptions, JobState, new_job
-from core.s3_blob_store import S3BlobStore
-from core.services import connect, connect_in_memory, open_services
-from core.settings import Settings
 from nigaoe.embedded_redis import EmbeddedRedis
+from nigaoe_core.errors import InvalidSettings, StoreUnavailable
+from nigaoe_core.jobs import JobOptions, JobState, new_job
+from nigaoe_core.queue import QUEUE_NAME, doorbell_for
+from nigaoe_core.services import connect, connect_in_memory, open_services
+from nigaoe_core.settings import Settings
+from nigaoe_core.store.blob_store import CROP
+from nigaoe_core.store.changes import wait_for_end
+from nigaoe_core.store.folder_blob_store import FolderBlobStore
+from nigaoe_core.store.s3_blob_store import S3BlobStore
 
 
 def settings(tmp_path: Path, **values: object) -> Settings:
@@ -94,7 +94,14 @@ def test_the_blob_stores_form_decides(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["core.jobs", "core.job_store.ledger_store", "core.events", "core.services", "core.settings"]
+    "module",
+    [
+        "nigaoe_core.jobs",
+        "nigaoe_core.store.ledger_store",
+        "nigaoe_core.store.events",
+        "nigaoe_core.services",
+        "nigaoe_core.settings",
+    ],
 )
 def test_records_and_rules_need_no_server_libraries(module: str) -> None:
     """`pip install nigaoe` alone can import them: Redis, boto3 and Celery come with the code that uses them."""

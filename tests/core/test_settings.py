@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-import core
-from core.errors import InvalidSettings
-from core.settings import PREFIX, SECTIONS, Settings, load_settings, unknown_variables
+from nigaoe_core.bundled import BUNDLED_WEIGHTS
+from nigaoe_core.errors import InvalidSettings
+from nigaoe_core.settings import PREFIX, SECTIONS, Settings, load_settings, unknown_variables
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def test_the_defaults_work_without_any_variable() -> None:
     settings = load_settings()
     assert settings.blob_location == str(settings.data_dir / "blobs")
     assert settings.registry_path == settings.data_dir / "weights"
-    assert settings.weights_dir == Path(core.__file__).parent.parent / "weights"
+    assert settings.weights_dir == BUNDLED_WEIGHTS
     assert settings.worker_concurrency == 10
 
 

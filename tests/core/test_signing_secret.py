@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import InvalidSettings
-from core.settings import Settings
-from core.signing_secret import FILE_NAME, load_signing_secret
+from nigaoe_core.errors import InvalidSettings
+from nigaoe_core.settings import Settings
+from nigaoe_core.signing_secret import FILE_NAME, load_signing_secret
 
 
 def test_it_is_made_once_and_kept_private(tmp_path: Path) -> None:

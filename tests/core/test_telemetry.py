@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from core.settings import Telemetry
-from core.telemetry import configure_logging, configure_tracing, job_context, span
+from nigaoe_core.settings import Telemetry
+from nigaoe_core.telemetry import configure_logging, configure_tracing, job_context, span
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def test_every_line_carries_the_job_it_is_about(capsys: pytest.CaptureFixture[st
     """A line of our own and a line of a library look alike and name the job and the component."""
     configure_logging(Telemetry(log_format="json"), "worker")
     with structlog.contextvars.bound_contextvars(job_id="7"):
-        structlog.get_logger("worker.tasks").info("claimed", attempt=2)
+        structlog.get_logger("nigaoe_worker.tasks").info("claimed", attempt=2)
         logging.getLogger("celery").warning("lost %s", "it")
     ours, theirs = (json.loads(line) for line in capsys.readouterr().err.splitlines())
     assert (ours["event"], ours["attempt"], ours["job_id"], ours["component"]) == ("claimed", 2, "7", "worker")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from core.job_store.lifecycle import JobPolicy, cancelled, claimed, submitted
-from core.jobs import Job, JobKind, JobOptions, Preset, Progress, new_job
-from core.worker_report import WorkerReport, seconds_left
+from nigaoe_core.jobs import Job, JobKind, JobOptions, Preset, Progress, new_job
+from nigaoe_core.store.lifecycle import JobPolicy, cancelled, claimed, submitted
+from nigaoe_core.worker_report import WorkerReport, seconds_left
 
 POLICY = JobPolicy()
 QUEUED = submitted(new_job(JobOptions()), 0.0, POLICY)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pillow_heif import from_pillow
 
-from faces.detect import FaceDetector
+from nigaoe_faces.detect import FaceDetector
 
 Picture = NDArray[np.uint8]
 

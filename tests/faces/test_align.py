@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
-from core.errors import FaceError
-from faces.align import (
+from nigaoe_core.errors import FaceError
+from nigaoe_faces.align import (
     DEMO,
     FFHQ,
     Alignment,
@@ -101,7 +101,7 @@ def test_templates_cannot_be_changed() -> None:
 
 def test_importing_the_template_does_not_load_torch() -> None:
     """Checkpoint tools read templates without a second of imports."""
-    code = "import faces.align, sys; sys.exit('torch' in sys.modules)"
+    code = "import nigaoe_faces.align, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -13,11 +13,11 @@ from marks import source_of
 from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
-from core.errors import InvalidSettings
-from core.settings import Settings, load_settings
-from faces.content_credentials import load_credentials
-from faces.images import read_photo
-from faces.result_encoder import COMPOSITE, ResultEncoder
+from nigaoe_core.errors import InvalidSettings
+from nigaoe_core.settings import Settings, load_settings
+from nigaoe_faces.content_credentials import load_credentials
+from nigaoe_faces.images import read_photo
+from nigaoe_faces.result_encoder import COMPOSITE, ResultEncoder
 
 Picture = NDArray[np.uint8]
 

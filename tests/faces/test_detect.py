@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.errors import FaceIndexOutOfRange, MultipleFaces, NoFace
-from faces.align import DEMO, align_face
-from faces.detect import Face, FaceDetector, choose_face, largest_face
-from faces.images import read_photo
+from nigaoe_core.errors import FaceIndexOutOfRange, MultipleFaces, NoFace
+from nigaoe_faces.align import DEMO, align_face
+from nigaoe_faces.detect import Face, FaceDetector, choose_face, largest_face
+from nigaoe_faces.images import read_photo
 
 Picture = NDArray[np.uint8]
 
@@ -198,7 +198,7 @@ def refuse(*_): raise SystemExit("network")
 socket.socket.connect = refuse
 warnings.simplefilter("error")
 before = list(warnings.filters)
-from faces.detect import FaceDetector
+from nigaoe_faces.detect import FaceDetector
 FaceDetector()
 assert list(warnings.filters) == before, "filters"
 """

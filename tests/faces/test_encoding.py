@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 
-from faces.encoding import encode_animation, encode_jpeg, encode_png, encode_webp
-from faces.images import read_photo
+from nigaoe_faces.encoding import encode_animation, encode_jpeg, encode_png, encode_webp
+from nigaoe_faces.images import read_photo
 
 Picture = NDArray[np.uint8]
 

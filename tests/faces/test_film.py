@@ -5,8 +5,8 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from faces.film import FADE_FRAMES, FILM_SIDE, encode_film, frames_of
-from faces.sheet import Picture
+from nigaoe_faces.film import FADE_FRAMES, FILM_SIDE, encode_film, frames_of
+from nigaoe_faces.sheet import Picture
 
 
 def plain(side: int, value: int) -> Picture:

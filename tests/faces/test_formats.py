@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from faces.formats import AVIF, HEIC, JPEG, PICTURE_FORMATS, PNG, WEBP, PictureFormat, sniff_format
+from nigaoe_faces.formats import AVIF, HEIC, JPEG, PICTURE_FORMATS, PNG, WEBP, PictureFormat, sniff_format
 
 
 @pytest.mark.parametrize(

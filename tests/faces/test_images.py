@@ -14,8 +14,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from core.errors import BrokenImage, EmptyImage, ImageTooLarge, ImageTooSmall, UnsupportedFormat
-from faces.images import ImageLimits, read_photo
+from nigaoe_core.errors import BrokenImage, EmptyImage, ImageTooLarge, ImageTooSmall, UnsupportedFormat
+from nigaoe_faces.images import ImageLimits, read_photo
 
 Picture = NDArray[np.uint8]
 Encode = Callable[..., bytes]

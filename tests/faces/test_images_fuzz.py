@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from core.errors import ImageError
-from faces.images import ImageLimits, read_photo
+from nigaoe_core.errors import ImageError
+from nigaoe_faces.images import ImageLimits, read_photo
 
 Wound = tuple[str, int, bytes]
 

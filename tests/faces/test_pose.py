@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from faces.align import FFHQ
-from faces.pose import _MODEL, PROFILE_YAW, Pose, estimate_pose
+from nigaoe_faces.align import FFHQ
+from nigaoe_faces.pose import _MODEL, PROFILE_YAW, Pose, estimate_pose
 
 
 def seen(yaw: float, pitch: float, roll: float, scale: float = 80.0) -> NDArray[np.float64]:

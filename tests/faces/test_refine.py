@@ -7,8 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from faces.detect import FaceDetector
-from faces.refine import Networks, refine_landmarks
+from nigaoe_faces.detect import FaceDetector
+from nigaoe_faces.refine import Networks, refine_landmarks
 
 Picture = NDArray[np.uint8]
 

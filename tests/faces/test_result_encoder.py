@@ -7,10 +7,10 @@ import pytest
 from marks import source_of, told_by
 from numpy.typing import NDArray
 
-from faces.encoding import encode_animation, encode_jpeg, encode_png
-from faces.images import read_photo
-from faces.provenance import DigitalSource
-from faces.result_encoder import COMPOSITE, ResultEncoder
+from nigaoe_faces.encoding import encode_animation, encode_jpeg, encode_png
+from nigaoe_faces.images import read_photo
+from nigaoe_faces.provenance import DigitalSource
+from nigaoe_faces.result_encoder import COMPOSITE, ResultEncoder
 
 Picture = NDArray[np.uint8]
 

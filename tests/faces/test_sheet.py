@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from core.errors import UsageError
-from faces.sheet import TITLE_HEIGHT, cross_fade, grid, resized, side_by_side, titled
+from nigaoe_core.errors import UsageError
+from nigaoe_faces.sheet import TITLE_HEIGHT, cross_fade, grid, resized, side_by_side, titled
 
 
 def flat(height: int, width: int, value: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from faces.warp import Outside, warp
+from nigaoe_faces.warp import Outside, warp
 
 Picture = NDArray[np.uint8]
 

@@ -14,9 +14,9 @@ from processes import Process, children_of, command_line, free_port
 from pydantic import SecretStr
 from site_of_processes import PATIENCE, SETTINGS, Site, Waiting, write_weights
 
-from core.services import Services, open_services
-from core.settings import Settings
 from nigaoe.embedded_redis import EmbeddedRedis
+from nigaoe_core.services import Services, open_services
+from nigaoe_core.settings import Settings
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from s3_server import S3Server
 
-from core.errors import BlobStoreUnavailable
-from core.jobs import JobState
+from nigaoe_core.errors import BlobStoreUnavailable
+from nigaoe_core.jobs import JobState
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(900)]
 

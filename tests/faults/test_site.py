@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from core.dispatch import doorbell_for
-from core.errors import BlobStoreUnavailable
-from core.jobs import JobState
+from nigaoe_core.errors import BlobStoreUnavailable
+from nigaoe_core.jobs import JobState
+from nigaoe_core.queue import doorbell_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(900)]
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from core.jobs import JobState
+from nigaoe_core.jobs import JobState
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(900)]
 

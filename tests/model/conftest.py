@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from faces.align import DEMO
-from model.architecture import Architecture
-from model.checkpoint import Checkpoint, CheckpointCard, save_checkpoint
-from model.encoder.architecture import EncoderArchitecture
-from model.encoder.checkpoint import EncoderCard, EncoderCheckpoint, save_encoder
-from model.encoder.network import Encoder
-from model.generator import Generator
-from model.latent_statistics import measure_latents
-from model.pair import LoadedGenerator, Pair, load_generator, load_pair
+from nigaoe_faces.align import DEMO
+from nigaoe_model.inversion.encoder.architecture import EncoderArchitecture
+from nigaoe_model.inversion.encoder.checkpoint import EncoderCard, EncoderCheckpoint, save_encoder
+from nigaoe_model.inversion.encoder.network import Encoder
+from nigaoe_model.portrait.pair import LoadedGenerator, Pair, load_generator, load_pair
+from nigaoe_model.stylegan2.architecture import Architecture
+from nigaoe_model.stylegan2.checkpoint import Checkpoint, CheckpointCard, save_checkpoint
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.stylegan2.latent_statistics import measure_latents
 
 
 @pytest.fixture(scope="session")

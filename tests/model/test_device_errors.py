@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from core.errors import InversionError
-from model.device_errors import DeviceTrouble, device_trouble
+from nigaoe_core.errors import InversionError
+from nigaoe_model.device_errors import DeviceTrouble, device_trouble
 
 LOST, MEMORY = DeviceTrouble.LOST, DeviceTrouble.MEMORY
 KERNEL_NOTE = "\nCUDA kernel errors might be asynchronously reported at some other API call."

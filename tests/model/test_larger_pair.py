@@ -6,34 +6,40 @@ import numpy as np
 import pytest
 import torch
 
-from core.jobs import Method
-from core.registry import Registry
-from faces.align import DEMO
-from model.architecture import Architecture
-from model.checkpoint import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint, tensor_digest
-from model.conversion import Conversion
-from model.discriminator import Discriminator
-from model.encoder.architecture import encoder_architecture
-from model.encoder.checkpoint import EncoderCard, EncoderCheckpoint, save_encoder, start_encoder
-from model.encoder.network import Encoder
-from model.exporting import ExportLayout, export_weights
-from model.generator import Generator
-from model.importers.conversion import Description, converted_checkpoint
-from model.importers.reader_process import Request, answer
-from model.importers.sandbox import raise_problem
-from model.inversion.engine import SlotEngine
-from model.inversion.objective import Objective
-from model.inversion.request import InversionRequest
-from model.inversion.settings import InversionSettings
-from model.inversion.step_graphs import PlainRecorder
-from model.latent_statistics import measure_latents
-from model.palette import measure_palette
-from model.perceptual import shared_features
-from model.pipeline import Order, Pipeline, Subject
-from model.training.export import slim_generator
-from model.training.growth import grown_architecture
-from model.training.networks import build_child, build_networks
-from model.training.plan import Starts
+from nigaoe_core.jobs import Method
+from nigaoe_core.registry import Registry
+from nigaoe_faces.align import DEMO
+from nigaoe_model.checkpoints.conversion import Description, converted_checkpoint
+from nigaoe_model.checkpoints.exporting import ExportLayout, export_weights
+from nigaoe_model.checkpoints.reader_process import Request, answer
+from nigaoe_model.checkpoints.sandbox import raise_problem
+from nigaoe_model.features import shared_features
+from nigaoe_model.inversion.encoder.architecture import encoder_architecture
+from nigaoe_model.inversion.encoder.checkpoint import EncoderCard, EncoderCheckpoint, save_encoder, start_encoder
+from nigaoe_model.inversion.encoder.network import Encoder
+from nigaoe_model.inversion.engine import SlotEngine
+from nigaoe_model.inversion.objective import Objective
+from nigaoe_model.inversion.request import InversionRequest
+from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.inversion.step_graphs import PlainRecorder
+from nigaoe_model.portrait.conversion import Conversion
+from nigaoe_model.portrait.palette import measure_palette
+from nigaoe_model.portrait.pipeline import Order, Pipeline, Subject
+from nigaoe_model.stylegan2.architecture import Architecture
+from nigaoe_model.stylegan2.checkpoint import (
+    Checkpoint,
+    CheckpointCard,
+    load_checkpoint,
+    save_checkpoint,
+    tensor_digest,
+)
+from nigaoe_model.stylegan2.discriminator import Discriminator
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.stylegan2.latent_statistics import measure_latents
+from nigaoe_model.training.export import slim_generator
+from nigaoe_model.training.growth import grown_architecture
+from nigaoe_model.training.networks import build_child, build_networks
+from nigaoe_model.training.plan import Starts
 
 SMALL = Architecture(
     resolution=64, channels={4: 8, 8: 8, 16: 6, 32: 6, 64: 4}, z_dim=8, w_dim=8, mapping_layers=2, minibatch_std_group=2

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
-from model.pixels import to_planes, to_rgb
+from nigaoe_model.pixels import to_planes, to_rgb
 
 
 @given(hn.arrays(np.uint8, st.tuples(st.integers(1, 5), st.integers(1, 5), st.just(3))))

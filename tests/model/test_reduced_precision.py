@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.errors import InvalidSettings
-from model.frozen.synthesis import FrozenSynthesis
-from model.generator import Generator
-from model.reduced_precision import check_support, is_faster, supports
+from nigaoe_core.errors import InvalidSettings
+from nigaoe_model.reduced_precision import check_support, is_faster, supports
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis
 
 CPU = torch.device("cpu")
 
 WITH_AVX2_ALONE = """
 import torch
 
-from core.errors import InvalidSettings
-from core.settings import Settings
-from model.reduced_precision import is_faster, serving_dtype, supports
-from model.training.precision import resolve_precision
-from worker.gallery import Gallery
+from nigaoe_core.errors import InvalidSettings
+from nigaoe_core.settings import Settings
+from nigaoe_model.reduced_precision import is_faster, serving_dtype, supports
+from nigaoe_model.training.precision import resolve_precision
+from nigaoe_worker.model_cache import Gallery
 
 cpu = torch.device("cpu")
 assert not any(supports(dtype, cpu) or is_faster(dtype, cpu) for dtype in (torch.bfloat16, torch.float16))

@@ -1,7 +1,7 @@
 import gc
 import weakref
 
-from model.weak_cache import WeakCache
+from nigaoe_model.weak_cache import WeakCache
 
 
 class Owner:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from core.errors import NoFace
-from faces.align import DEMO, align_face
-from faces.detect import Face
 from nigaoe.conversion_run import failure_report, warnings_for
 from nigaoe.photos import FramedFace, find_photos
+from nigaoe_core.errors import NoFace
+from nigaoe_faces.align import DEMO, align_face
+from nigaoe_faces.detect import Face
 
 FRONTAL = np.array([[30.0, 40.0], [70.0, 40.0], [50.0, 60.0], [35.0, 80.0], [65.0, 80.0]])
 TURNED = np.array([[30.0, 40.0], [44.0, 40.0], [66.0, 60.0], [36.0, 80.0], [46.0, 80.0]])

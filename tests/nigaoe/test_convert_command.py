@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from marks import source_of
 
-from faces.images import read_photo
+from nigaoe_faces.images import read_photo
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Reports = Callable[[subprocess.CompletedProcess[str]], dict[str, dict[str, Any]]]

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from core.jobs import JobOptions, new_job
-from core.services import open_services
-from core.settings import Settings
 from nigaoe.cli import app
 from nigaoe.embedded_redis import EmbeddedRedis
+from nigaoe_core.jobs import JobOptions, new_job
+from nigaoe_core.services import open_services
+from nigaoe_core.settings import Settings
 
 
 def test_it_names_jobs_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

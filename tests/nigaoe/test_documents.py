@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import error_tree
-from core.settings import Settings
 from nigaoe.documents import codes_table, documents, settings_table
+from nigaoe_core.errors import error_tree
+from nigaoe_core.settings import Settings
 
 
 @pytest.mark.parametrize("name", ["openapi.json", "docs/api.md", "docs/commands.md", "docs/operations.md"])

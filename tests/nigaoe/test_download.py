@@ -12,12 +12,12 @@ import pytest
 import trustme
 from typer.testing import CliRunner
 
-from core.errors import BrokenCheckpoint, DownloadFailed, UsageError
-from core.manifest import DownloadRow, Manifest
-from core.manifest_editor import edit_manifest
-from core.registry import Registry
 from nigaoe.cli import app
 from nigaoe.download import CHUNK, fetch_file
+from nigaoe_core.errors import BrokenCheckpoint, DownloadFailed, UsageError
+from nigaoe_core.manifest import DownloadRow, Manifest
+from nigaoe_core.manifest_editor import edit_manifest
+from nigaoe_core.registry import Registry
 
 CONTENT = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from core.errors import InvalidSettings, StoreUnavailable
 from nigaoe.embedded_redis import EmbeddedRedis, server_binary
+from nigaoe_core.errors import InvalidSettings, StoreUnavailable
 
 OWNER = """
 import sys, pathlib

@@ -1,7 +1,7 @@
 """What the shell is told."""
 
-from core.errors import BrokenImage, EmptyImage, NigaoeError, NoFace, UnknownStyle
 from nigaoe.exit_codes import exit_code
+from nigaoe_core.errors import BrokenImage, EmptyImage, NigaoeError, NoFace, UnknownStyle
 
 
 def test_each_kind_of_failure_has_its_code() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import MissingExtra
 from nigaoe.extras import EXTRAS, NEEDS, missing_extra
+from nigaoe_core.errors import MissingExtra
 
 WITHOUT = """
 import sys

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from api.api_keys import KeyRing
 from nigaoe.cli import app
+from nigaoe_api.api_keys import KeyRing
 
 Run = Callable[..., Result]
 

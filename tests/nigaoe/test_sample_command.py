@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.registry import Registry
+from nigaoe_core.registry import Registry
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

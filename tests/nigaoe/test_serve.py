@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from core.errors import InvalidSettings
-from core.settings import Settings
 from nigaoe.child_process import ChildProcess
 from nigaoe.serve import ProcessTree
+from nigaoe_core.errors import InvalidSettings
+from nigaoe_core.settings import Settings
 
 SLEEP = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
 

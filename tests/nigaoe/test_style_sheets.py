@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.bundled import BUNDLED_WEIGHTS
-from core.errors import BrokenCheckpoint, ParentMismatch, UnknownStyle, UsageError
-from core.jobs import Method
-from core.manifest import GeneratorRow, Manifest, StyleRow
-from core.manifest_editor import edit_manifest
-from core.registry import Registry
-from faces.sheet import GAP, TITLE_HEIGHT
-from model.inversion.settings import InversionSettings
-from model.pipeline import Pipeline
-from model.portrait import DEFAULT_LOOK
 from nigaoe.conversion_run import ConversionOrder, ConversionRun, Listener
 from nigaoe.outputs import SHEET_SIDE, Extras
 from nigaoe.style_sheets import orders_of
+from nigaoe_core.bundled import BUNDLED_WEIGHTS
+from nigaoe_core.errors import BrokenCheckpoint, ParentMismatch, UnknownStyle, UsageError
+from nigaoe_core.jobs import Method
+from nigaoe_core.manifest import GeneratorRow, Manifest, StyleRow
+from nigaoe_core.manifest_editor import edit_manifest
+from nigaoe_core.registry import Registry
+from nigaoe_faces.sheet import GAP, TITLE_HEIGHT
+from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.portrait.pipeline import Pipeline
+from nigaoe_model.portrait.portrait import DEFAULT_LOOK
 
 
 @pytest.fixture

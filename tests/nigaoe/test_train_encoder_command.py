@@ -14,16 +14,16 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from core.errors import TrainingError, UsageError
-from faces.align import DEMO
-from model.architecture import Architecture
-from model.checkpoint import Checkpoint, CheckpointCard, save_checkpoint
-from model.encoder.checkpoint import load_encoder, load_encoder_of
-from model.generator import Generator
-from model.latent_statistics import measure_latents
-from model.training.dataset import IMAGES, DatasetCard, write_card
-from model.training.run_log import read_log
 from nigaoe.cli import app
+from nigaoe_core.errors import TrainingError, UsageError
+from nigaoe_faces.align import DEMO
+from nigaoe_model.inversion.encoder.checkpoint import load_encoder, load_encoder_of
+from nigaoe_model.stylegan2.architecture import Architecture
+from nigaoe_model.stylegan2.checkpoint import Checkpoint, CheckpointCard, save_checkpoint
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.stylegan2.latent_statistics import measure_latents
+from nigaoe_model.training.dataset import IMAGES, DatasetCard, write_card
+from nigaoe_model.training.run_log import read_log
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -76,7 +76,7 @@ def test_a_run_leaves_an_encoder_that_fits(ground: Path, tmp_path: Path) -> None
     assert encoder.card.licence == "CC0-1.0"
     assert encoder.card.training.datasets == ("photos",)
     assert encoder.card.training.metrics["photo_start"] > 0
-    from model.pair import load_generator
+    from nigaoe_model.portrait.pair import load_generator
 
     g_ori = load_generator(ground / "g_ori.safetensors")
     load_encoder_of(tmp_path / "e" / "latest.safetensors", g_ori.card, g_ori.digest)

@@ -16,15 +16,15 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from core.errors import ParentMismatch, UsageError
-from faces.align import DEMO
-from model.architecture import Architecture
-from model.checkpoint import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
-from model.discriminator import Discriminator
-from model.generator import Generator
-from model.training.dataset import PackedDataset
-from model.training.run_log import read_log
 from nigaoe.cli import app
+from nigaoe_core.errors import ParentMismatch, UsageError
+from nigaoe_faces.align import DEMO
+from nigaoe_model.stylegan2.architecture import Architecture
+from nigaoe_model.stylegan2.checkpoint import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
+from nigaoe_model.stylegan2.discriminator import Discriminator
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.training.dataset import PackedDataset
+from nigaoe_model.training.run_log import read_log
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -252,7 +252,7 @@ def test_a_killed_run_goes_on(toy: Path) -> None:
 
 def test_errors_name_the_way_out(toy: Path, tmp_path: Path) -> None:
     """A wrong resolution, an unknown setting and a finished target end in sentences, not in tracebacks."""
-    from core.errors import DatasetError, TrainingError
+    from nigaoe_core.errors import DatasetError, TrainingError
 
     with pytest.raises(TrainingError, match="--resolution 64"):
         run("train", toy / "faces", "--config", "tiny64", "-o", tmp_path / "run")

@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
-from model.training.run_state import Progress
 from nigaoe.training_display import TrainingDisplay
+from nigaoe_model.training.run_state import Progress
 
 
 def test_a_file_hears_of_the_first_step_and_of_each_line() -> None:

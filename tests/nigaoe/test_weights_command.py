@@ -11,14 +11,14 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from core.bundled import BUNDLED_WEIGHTS
-from core.errors import NigaoeError, UnknownGenerator, UsageError
-from core.registry import Registry
-from model.encoder.architecture import encoder_architecture
-from model.encoder.checkpoint import EncoderCard, EncoderCheckpoint, save_encoder
-from model.encoder.network import Encoder
-from model.pair import load_generator
 from nigaoe.cli import app
+from nigaoe_core.bundled import BUNDLED_WEIGHTS
+from nigaoe_core.errors import NigaoeError, UnknownGenerator, UsageError
+from nigaoe_core.registry import Registry
+from nigaoe_model.inversion.encoder.architecture import encoder_architecture
+from nigaoe_model.inversion.encoder.checkpoint import EncoderCard, EncoderCheckpoint, save_encoder
+from nigaoe_model.inversion.encoder.network import Encoder
+from nigaoe_model.portrait.pair import load_generator
 
 
 @pytest.fixture

@@ -18,13 +18,13 @@ from PIL import Image
 from pillow_heif import from_pillow
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from api.app import create_app
-from core.blob_store import LATENT, RESULT_PNG
-from core.job_store import Claim
-from core.jobs import Failure, Job, JobKind, JobReport, JobState, Outcome, Progress
-from core.services import Services, connect_in_memory
-from core.settings import Settings
-from core.worker_report import WorkerReport
+from nigaoe_api.app import create_app
+from nigaoe_core.jobs import Failure, Job, JobKind, JobReport, JobState, Outcome, Progress
+from nigaoe_core.services import Services, connect_in_memory
+from nigaoe_core.settings import Settings
+from nigaoe_core.store.blob_store import LATENT, RESULT_PNG
+from nigaoe_core.store.contract import Claim
+from nigaoe_core.worker_report import WorkerReport
 
 PATIENCE_MS = 60_000
 """Milliseconds that a story waits for what must happen soon, however loaded the machine is."""

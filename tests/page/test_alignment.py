@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from faces.align import DEMO, FFHQ, AlignmentTemplate, align_landmarks
+from nigaoe_faces.align import DEMO, FFHQ, AlignmentTemplate, align_landmarks
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 RED = (255, 0, 0)
 BLUE = (0, 0, 255)
-SCRIPT = Path(__file__).resolve().parents[2] / "api" / "page" / "js" / "connection.js"
+SCRIPT = Path(__file__).resolve().parents[2] / "api" / "nigaoe_api" / "page" / "js" / "connection.js"
 
 
 @pytest.fixture

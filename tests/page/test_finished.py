@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from core.jobs import Job, JobKind
+from nigaoe_core.jobs import Job, JobKind
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Request, expect
 
-from core.blob_store import PHOTO
+from nigaoe_core.store.blob_store import PHOTO
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

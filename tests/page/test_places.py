@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from core.jobs import Job, JobKind
+from nigaoe_core.jobs import Job, JobKind
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

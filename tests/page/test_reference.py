@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-REFERENCE = Path(__file__).resolve().parents[2] / "api" / "reference"
+REFERENCE = Path(__file__).resolve().parents[2] / "api" / "nigaoe_api" / "reference"
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT, AxeResults
 from playwright.sync_api import Page, expect
 
-from api.api_keys import create_key
-from core.jobs import JobKind
+from nigaoe_api.api_keys import create_key
+from nigaoe_core.jobs import JobKind
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import error_tree
+from nigaoe_core.errors import error_tree
 
-PAGE = Path(__file__).resolve().parents[2] / "api" / "page"
+PAGE = Path(__file__).resolve().parents[2] / "api" / "nigaoe_api" / "page"
 INDEX = (PAGE / "index.html").read_text("utf-8")
 SCRIPTS = {path.name: path.read_text("utf-8") for path in sorted((PAGE / "js").glob("*.js"))}
 SHEETS = {path.name: path.read_text("utf-8") for path in sorted((PAGE / "css").glob("*.css"))}
@@ -61,7 +61,7 @@ def test_every_icon_exists() -> None:
 
 
 def test_troubles_are_told_by_codes_that_exist() -> None:
-    """A code that was renamed in `core.errors` would fall back to the server's words, unnoticed."""
+    """A code that was renamed in `nigaoe_core.errors` would fall back to the server's words, unnoticed."""
     told = set(re.findall(r"^  (\w+): \[", SCRIPTS["problem_text.js"], re.MULTILINE))
     assert {"no_face", "queue_full"} <= told
     assert told - OWN_CODES - {error.code for error in error_tree()} == set()

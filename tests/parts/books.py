@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection
 
 import redis
 
-from core.events import EventKind
-from core.jobs import JobState
-from core.services import Services
+from nigaoe_core.jobs import JobState
+from nigaoe_core.services import Services
+from nigaoe_core.store.events import EventKind
 
 NAMESPACE = "{nigaoe}:"
 QUEUE = "nigaoe"

@@ -18,13 +18,13 @@ from typing import Any, Final
 
 import torch
 
-import worker.runtime
-from core.errors import BlobStoreUnavailable, StoreUnavailable
-from core.folder_blob_store import FolderBlobStore
-from core.job_store.ledger_store import LedgerJobStore
-from model.inversion.request import Finished, InversionRequest, InversionResult, Progress, StopReason, Ticket
-from model.pair import LoadedGenerator
+import nigaoe_worker.runtime
 from nigaoe.commands.worker import worker as run_worker
+from nigaoe_core.errors import BlobStoreUnavailable, StoreUnavailable
+from nigaoe_core.store.folder_blob_store import FolderBlobStore
+from nigaoe_core.store.ledger_store import LedgerJobStore
+from nigaoe_model.inversion.request import Finished, InversionRequest, InversionResult, Progress, StopReason, Ticket
+from nigaoe_model.portrait.pair import LoadedGenerator
 
 STEPS: Final = 6
 STEP_SECONDS: Final = 0.02
@@ -89,7 +89,7 @@ class Faults:
 
 
 class IdleSlots:
-    """`model.inversion.engine.SlotEngine` without its arithmetic: every search takes a few short steps."""
+    """`nigaoe_model.inversion.engine.SlotEngine` without its arithmetic: every search takes a few short steps."""
 
     def __init__(self, loaded: LoadedGenerator, width: int, faults: Faults) -> None:
         self.width = width
@@ -158,7 +158,7 @@ def main() -> None:
     def build(loaded: LoadedGenerator, width: int, **_: Any) -> IdleSlots:
         return IdleSlots(loaded, width, faults)
 
-    worker.runtime.inversion_engine = build  # type: ignore[assignment]  # The slots, as far as the worker sees them.
+    nigaoe_worker.runtime.inversion_engine = build  # type: ignore[assignment]  # The slots, as far as the worker sees them.
     run_worker()
 
 

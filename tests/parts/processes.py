@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from core.settings import Settings
+from nigaoe_core.settings import Settings
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -25,8 +25,8 @@ import redis
 from processes import Process, free_port
 from site_of_processes import PATIENCE, Site
 
-from core.dispatch import doorbell_for
-from core.jobs import ANONYMOUS, Job, JobState
+from nigaoe_core.jobs import ANONYMOUS, Job, JobState
+from nigaoe_core.queue import doorbell_for
 
 WORKERS: Final = 3
 OPEN_JOBS: Final = 8

@@ -34,7 +34,7 @@ class S3Server:
 
     @property
     def credentials(self) -> dict[str, str]:
-        """The settings that lead to it, as keywords of `core.settings.Settings`."""
+        """The settings that lead to it, as keywords of `nigaoe_core.settings.Settings`."""
         return {"s3_endpoint_url": self.url, "s3_access_key_id": ACCESS_KEY, "s3_secret_access_key": SECRET_KEY}
 
     def start(self) -> Self:

@@ -19,17 +19,17 @@ from books import Books, until
 from PIL import Image
 from processes import Process, is_alive
 
-from core.blob_store import CROP
-from core.dispatch import doorbell_for
-from core.jobs import Job, JobOptions, JobState, new_job
-from core.services import Services, connect
-from core.settings import Settings
-from faces.align import DEMO
-from model.architecture import Architecture
-from model.checkpoint import Checkpoint, CheckpointCard, save_checkpoint
-from model.generator import Generator
-from model.latent_statistics import measure_latents
 from nigaoe.embedded_redis import EmbeddedRedis
+from nigaoe_core.jobs import Job, JobOptions, JobState, new_job
+from nigaoe_core.queue import doorbell_for
+from nigaoe_core.services import Services, connect
+from nigaoe_core.settings import Settings
+from nigaoe_core.store.blob_store import CROP
+from nigaoe_faces.align import DEMO
+from nigaoe_model.stylegan2.architecture import Architecture
+from nigaoe_model.stylegan2.checkpoint import Checkpoint, CheckpointCard, save_checkpoint
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.stylegan2.latent_statistics import measure_latents
 
 PATIENCE = 240.0
 """Seconds that a story waits for the start of processes, however loaded the machine is."""

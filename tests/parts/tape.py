@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from model.inversion.step_graphs import Answer
+from nigaoe_model.inversion.step_graphs import Answer
 
 REFUSED = {"aten::_local_scalar_dense": "a wait for the device", "aten::lift_fresh": "a number of the host"}
 WARM_UPS = 1
@@ -62,7 +62,7 @@ class TapeRecorder:
         self.tapes: list[Tape] = []
 
     def record(self, work: Callable[[], Answer]) -> Callable[[], Answer]:
-        """Warm up and record; see :class:`model.inversion.step_graphs.Recorder`."""
+        """Warm up and record; see :class:`nigaoe_model.inversion.step_graphs.Recorder`."""
         for _ in range(WARM_UPS):
             work()
         with Tape() as tape:

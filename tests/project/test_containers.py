@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from core.settings import PREFIX, Settings
+from nigaoe_core.settings import PREFIX, Settings
 
 COMPOSE = ("docker-compose.yml", "docker-compose.gpu.yml")
 DOCKERFILES = ("Dockerfile", "Dockerfile.gpu")

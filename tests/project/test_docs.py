@@ -37,29 +37,3 @@ def test_every_command_is_documented(repository: Path) -> None:
     text = "\n".join((repository / page).read_text() for page in PAGES)
     named = {first or second for first, second in COMMAND.findall(text)}
     assert set(get_command(app).commands) <= named  # type: ignore[attr-defined]  # the application is a group
-
-
-def test_the_map_names_rooms_that_exist(repository: Path) -> None:
-    """Every file of the architecture's tables stands where the map says."""
-    text = (repository / "docs" / "architecture.md").read_text()
-    sections = re.split(r"^### ", text, flags=re.MULTILINE)[1:]
-    for section in sections:
-        package = section.partition("\n")[0].split(",")[0].strip()
-        for cell in re.findall(r"^\| ([^|]+) \|", section, re.MULTILINE)[2:]:
-            for room in re.findall(r"`([\w/]+)`", cell):
-                place = repository / package / room
-                assert place.exists() or place.with_suffix(".py").exists(), f"{package}/{room}"
-
-
-@pytest.mark.parametrize("package", ["core", "faces", "model", "worker", "api", "nigaoe"])
-def test_every_room_is_on_the_map(repository: Path, package: str) -> None:
-    """A new file gets a line in its package's table."""
-    text = (repository / "docs" / "architecture.md").read_text()
-    section = text.partition(f"### {package}\n")[2].partition("\n#")[0]
-    named = {room.strip("/").split("/")[0] for room in re.findall(r"`([\w/]+)`", section)}
-    rooms = {
-        path.stem
-        for path in (repository / package).iterdir()
-        if path.suffix == ".py" or (path / "__init__.py").exists()
-    }
-    assert rooms - {"__init__", "__main__"} <= named

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from core.settings import PREFIX, Settings
+from nigaoe_core.settings import PREFIX, Settings
 
 
 def test_every_line_names_a_setting(repository: Path) -> None:

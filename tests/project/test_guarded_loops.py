@@ -1,4 +1,4 @@
-"""Nothing that lives as long as its process is started without the rule of `core.guarded_loop`; all of it is tested."""
+"""Nothing that lives as long as its process is started without `nigaoe_core.guarded_loop`; all of it is tested."""
 
 import ast
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ STARTERS = frozenset(
     | {"create_task", "ensure_future", "run_coroutine_threadsafe", "TaskGroup", "create_task_group", "call_later"}
 )
 ALLOWED = {
-    ("core/guarded_loop.py", "Thread"): "The rule itself.",
-    ("core/guarded_loop.py", "create_task"): "The rule itself.",
-    ("api/app.py", "ThreadPoolExecutor"): "A request awaits what runs there and gets what it raises.",
+    ("core/nigaoe_core/guarded_loop.py", "Thread"): "The rule itself.",
+    ("core/nigaoe_core/guarded_loop.py", "create_task"): "The rule itself.",
+    ("api/nigaoe_api/app.py", "ThreadPoolExecutor"): "A request awaits what runs there and gets what it raises.",
 }
 GUARDS = frozenset({"GuardedThread", "guarded_task", "contained_task"})
 STORIES = ("tests/api/test_neighbours.py", "tests/worker/test_neighbours.py")
@@ -70,7 +70,9 @@ def test_the_search_finds_something(repository: Path, where: str) -> None:
 
 def guarded(repository: Path) -> set[str]:
     return {
-        constant(tree, node.args[0]) for path, tree, node in calls(repository, GUARDS) if path != "core/guarded_loop.py"
+        constant(tree, node.args[0])
+        for path, tree, node in calls(repository, GUARDS)
+        if path != "core/nigaoe_core/guarded_loop.py"
     }
 
 

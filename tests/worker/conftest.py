@@ -15,22 +15,22 @@ import pytest
 import torch
 from PIL import Image
 
-from core.blob_store import CROP, LATENT
-from core.dispatch import doorbell_for
-from core.job_store import Claim
-from core.jobs import FoundFace, Job, JobKind, JobOptions, new_job
-from core.services import Services, connect_in_memory
-from core.settings import Settings
-from faces.align import DEMO
-from model.architecture import Architecture
-from model.checkpoint import Checkpoint, CheckpointCard, save_checkpoint
-from model.conversion import inversion_engine
-from model.generator import Generator
-from model.latent_statistics import measure_latents
-from worker.engine import Engine
-from worker.gallery import Gallery
-from worker.hold import Hold
-from worker.metrics import Metrics
+from nigaoe_core.jobs import FoundFace, Job, JobKind, JobOptions, new_job
+from nigaoe_core.queue import doorbell_for
+from nigaoe_core.services import Services, connect_in_memory
+from nigaoe_core.settings import Settings
+from nigaoe_core.store.blob_store import CROP, LATENT
+from nigaoe_core.store.contract import Claim
+from nigaoe_faces.align import DEMO
+from nigaoe_model.portrait.conversion import inversion_engine
+from nigaoe_model.stylegan2.architecture import Architecture
+from nigaoe_model.stylegan2.checkpoint import Checkpoint, CheckpointCard, save_checkpoint
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.stylegan2.latent_statistics import measure_latents
+from nigaoe_worker.claimed_job import Hold
+from nigaoe_worker.engine import Engine
+from nigaoe_worker.metrics import Metrics
+from nigaoe_worker.model_cache import Gallery
 
 PATIENCE = 60.0
 """Seconds that a story waits for what must happen soon, however loaded the machine is."""

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from core.dispatch import QUEUE_NAME, TASK_NAME
-from core.errors import InvalidSettings
-from core.settings import Settings
-from worker.app import build_app, celery_settings
+from nigaoe_core.errors import InvalidSettings
+from nigaoe_core.queue import QUEUE_NAME, TASK_NAME
+from nigaoe_core.settings import Settings
+from nigaoe_worker.app import build_app, celery_settings
 
 
 def test_importing_the_application_is_light(repository: Path) -> None:
     """Neither PyTorch nor the web framework nor a setting is needed to look at it."""
-    look = "import sys, worker.app; print(sorted({'torch', 'fastapi', 'PIL', 'numpy'} & set(sys.modules)))"
+    look = "import sys, nigaoe_worker.app; print(sorted({'torch', 'fastapi', 'PIL', 'numpy'} & set(sys.modules)))"
     result = subprocess.run(
         [sys.executable, "-c", look], cwd=repository, env={}, capture_output=True, text=True, check=True, timeout=120
     )

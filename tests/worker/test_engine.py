@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-from core.errors import InversionError
-from model.conversion import inversion_engine
-from model.inversion.request import InversionRequest, Progress, StopReason
-from model.inversion.settings import InversionSettings
-from model.pair import LoadedGenerator
-from worker.bench import DeviceLost
-from worker.engine import Engine
-from worker.gallery import Gallery
-from worker.metrics import Metrics
-from worker.order import InversionOrder
+from nigaoe_core.errors import InversionError
+from nigaoe_model.inversion.request import InversionRequest, Progress, StopReason
+from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.portrait.conversion import inversion_engine
+from nigaoe_model.portrait.pair import LoadedGenerator
+from nigaoe_worker.engine import Engine
+from nigaoe_worker.metrics import Metrics
+from nigaoe_worker.model_cache import Gallery
+from nigaoe_worker.requests import InversionOrder
+from nigaoe_worker.slot_batch import DeviceLost
 
 Until = Callable[[Callable[[], object]], None]
 

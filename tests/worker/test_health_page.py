@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from core.guarded_loop import UnexpectedErrors
-from worker.health_page import HealthPage
+from nigaoe_core.guarded_loop import UnexpectedErrors
+from nigaoe_worker.health_page import HealthPage
 
 
 class State:

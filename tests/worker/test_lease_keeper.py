@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from core.events import EventKind
-from core.job_store import Claim
-from core.jobs import JobState, Outcome, Progress
-from core.services import Services
-from core.settings import Settings
-from worker.hold import Preview, StopCause
-from worker.lease_keeper import LeaseKeeper
+from nigaoe_core.jobs import JobState, Outcome, Progress
+from nigaoe_core.services import Services
+from nigaoe_core.settings import Settings
+from nigaoe_core.store.contract import Claim
+from nigaoe_core.store.events import EventKind
+from nigaoe_worker.claimed_job import Preview, StopCause
+from nigaoe_worker.lease_keeper import LeaseKeeper
 
 Until = Callable[[Callable[[], object]], None]
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from core.jobs import JobState
-from core.services import Services, connect
-from core.settings import Settings
 from nigaoe.embedded_redis import EmbeddedRedis
+from nigaoe_core.jobs import JobState
+from nigaoe_core.services import Services, connect
+from nigaoe_core.settings import Settings
 
 Until = Callable[[Callable[[], object]], None]
 
@@ -43,7 +43,18 @@ def celery_worker(services: Services, repository: Path, pool: str = "threads", *
     environment = {f"NIGAOE_{name.upper()}": str(value) for name, value in given.items()}
     assert services.settings.redis_url is not None
     environment["NIGAOE_REDIS_URL"] = services.settings.redis_url.get_secret_value()
-    command = [sys.executable, "-m", "celery", "-q", "-A", "worker.app", "worker", "-P", pool, "--without-mingle"]
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-q",
+        "-A",
+        "nigaoe_worker.app",
+        "worker",
+        "-P",
+        pool,
+        "--without-mingle",
+    ]
     process = subprocess.Popen(command, cwd=repository, env=os.environ | environment)
     try:
         yield process

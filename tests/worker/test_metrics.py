@@ -3,12 +3,12 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from core.job_store.ledger_store import LedgerJobStore
-from core.job_store.redis_table import RedisJobTable
-from core.jobs import JobReport, Outcome
-from core.redis_link import RedisLink
-from core.services import Services
-from worker.metrics import Metrics, RecentMean
+from nigaoe_core.jobs import JobReport, Outcome
+from nigaoe_core.services import Services
+from nigaoe_core.store.ledger_store import LedgerJobStore
+from nigaoe_core.store.redis_link import RedisLink
+from nigaoe_core.store.redis_table import RedisJobTable
+from nigaoe_worker.metrics import Metrics, RecentMean
 
 
 def figures(metrics: Metrics) -> dict[str, float]:

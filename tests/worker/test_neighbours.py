@@ -18,13 +18,13 @@ import pytest
 import structlog
 from celery import Celery
 
-from core.blob_store import PHOTO
-from core.dispatch import broker_url, transport_options
-from core.jobs import JobState
-from core.services import Services, connect
-from core.settings import Settings
 from nigaoe.embedded_redis import EmbeddedRedis
-from worker.runtime import Runtime
+from nigaoe_core.jobs import JobState
+from nigaoe_core.queue import broker_url, transport_options
+from nigaoe_core.services import Services, connect
+from nigaoe_core.settings import Settings
+from nigaoe_core.store.blob_store import PHOTO
+from nigaoe_worker.runtime import Runtime
 
 Until = Callable[[Callable[[], object]], None]
 InThread = Callable[..., Any]
@@ -149,7 +149,7 @@ class Worker:
         monkeypatch.setattr(self.runtime, "page", self._page())
 
     def _page(self) -> Any:
-        from worker.health_page import HealthPage
+        from nigaoe_worker.health_page import HealthPage
 
         runtime = self.runtime
         return HealthPage(
@@ -256,7 +256,7 @@ def test_a_keeper_that_fails_for_good_makes_the_worker_leave(
 
 SCRIPT = """
 import time, torch
-from model.inversion.engine import SlotEngine
+from nigaoe_model.inversion.engine import SlotEngine
 step = SlotEngine.step
 
 def poisoned(engine):

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from core.celery_dispatcher import CeleryDispatcher
-from core.job_store import Doorbell
-from core.settings import Settings
 from nigaoe.embedded_redis import EmbeddedRedis
-from worker.app import build_app
-from worker.queue_probe import QueueProbe
+from nigaoe_core.celery_dispatcher import CeleryDispatcher
+from nigaoe_core.settings import Settings
+from nigaoe_core.store.contract import Doorbell
+from nigaoe_worker.app import build_app
+from nigaoe_worker.queue_probe import QueueProbe
 
 
 @pytest.fixture

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from core.blob_store import CROP, new_folder
-from core.dispatch import Dispatcher
-from core.errors import StoreUnavailable
-from core.job_store import Doorbell
-from core.jobs import JobState, Outcome
-from core.retention import Retention
-from core.services import Services, connect_in_memory
-from core.settings import Settings
-from worker.reaper import Reaper
+from nigaoe_core.errors import StoreUnavailable
+from nigaoe_core.jobs import JobState, Outcome
+from nigaoe_core.queue import Dispatcher
+from nigaoe_core.services import Services, connect_in_memory
+from nigaoe_core.settings import Settings
+from nigaoe_core.store.blob_store import CROP, new_folder
+from nigaoe_core.store.contract import Doorbell
+from nigaoe_core.store.retention import Retention
+from nigaoe_worker.reaper import Reaper
 
 Until = Callable[[Callable[[], object]], None]
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from celery import Celery
 
-from core.celery_dispatcher import CeleryDispatcher
-from core.dispatch import RESTYLE_QUEUE, broker_url, queue_of, transport_options
-from core.guarded_loop import UnexpectedErrors
-from core.job_store import Doorbell
-from core.jobs import JobKind
 from nigaoe.embedded_redis import EmbeddedRedis
-from worker.restyle_consumer import RestyleConsumer
+from nigaoe_core.celery_dispatcher import CeleryDispatcher
+from nigaoe_core.guarded_loop import UnexpectedErrors
+from nigaoe_core.jobs import JobKind
+from nigaoe_core.queue import RESTYLE_QUEUE, broker_url, queue_of, transport_options
+from nigaoe_core.store.contract import Doorbell
+from nigaoe_worker.restyle_consumer import RestyleConsumer
 
 Until = Callable[[Callable[[], object]], None]
 

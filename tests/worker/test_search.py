@@ -9,16 +9,16 @@ import pytest
 import torch
 from PIL import Image
 
-from core.jobs import Job
-from model.encoder.architecture import encoder_architecture
-from model.encoder.checkpoint import EncoderCard, LoadedEncoder
-from model.encoder.network import Encoder
-from model.latent_statistics import sample_w
-from model.pair import LoadedGenerator
-from worker.engine import Engine
-from worker.gallery import Gallery
-from worker.hold import Hold, Preview
-from worker.search import Search
+from nigaoe_core.jobs import Job
+from nigaoe_model.inversion.encoder.architecture import encoder_architecture
+from nigaoe_model.inversion.encoder.checkpoint import EncoderCard, LoadedEncoder
+from nigaoe_model.inversion.encoder.network import Encoder
+from nigaoe_model.portrait.pair import LoadedGenerator
+from nigaoe_model.stylegan2.latent_statistics import sample_w
+from nigaoe_worker.claimed_job import Hold, Preview
+from nigaoe_worker.engine import Engine
+from nigaoe_worker.model_cache import Gallery
+from nigaoe_worker.search import Search
 
 
 class Desk(Protocol):

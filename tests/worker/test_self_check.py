@@ -1,4 +1,4 @@
-from worker.self_check import LONGEST_LOOK, DeviceWatchdog, SelfCheck
+from nigaoe_worker.self_check import LONGEST_LOOK, DeviceWatchdog, SelfCheck
 
 
 class Clock:

@@ -5,22 +5,22 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from core.blob_store import CROP, ON_REQUEST, PHOTO, RESULT_PNG
-from core.errors import NigaoeError, NoFace, StoreUnavailable
-from core.job_store.ledger_store import LedgerJobStore
-from core.jobs import Job, JobState, Outcome
-from core.services import Services
-from core.settings import Settings
-from worker.bench import DeviceLost
-from worker.engine import Engine
-from worker.gallery import Gallery
-from worker.gate import Gate
-from worker.hold import Hold, StopCause
-from worker.lease_keeper import LeaseKeeper
-from worker.metrics import Metrics
-from worker.shelf import Shelf
-from worker.tasks import JobTasks
-from worker.work import Workbench
+from nigaoe_core.errors import NigaoeError, NoFace, StoreUnavailable
+from nigaoe_core.jobs import Job, JobState, Outcome
+from nigaoe_core.services import Services
+from nigaoe_core.settings import Settings
+from nigaoe_core.store.blob_store import CROP, ON_REQUEST, PHOTO, RESULT_PNG
+from nigaoe_core.store.ledger_store import LedgerJobStore
+from nigaoe_worker.admission import Gate
+from nigaoe_worker.claimed_job import Hold, StopCause
+from nigaoe_worker.engine import Engine
+from nigaoe_worker.job_blobs import Shelf
+from nigaoe_worker.lease_keeper import LeaseKeeper
+from nigaoe_worker.metrics import Metrics
+from nigaoe_worker.model_cache import Gallery
+from nigaoe_worker.slot_batch import DeviceLost
+from nigaoe_worker.tasks import JobTasks
+from nigaoe_worker.work import Workbench
 
 Until = Callable[[Callable[[], object]], None]
 Script = Callable[[Hold, Shelf], Outcome]

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from core.guarded_loop import UnexpectedErrors
-from core.settings import Settings
-from worker.engine import Engine
-from worker.gallery import Gallery
-from worker.shelf import Shelf
-from worker.weights_watcher import WeightsWatcher
-from worker.work import Workbench
+from nigaoe_core.guarded_loop import UnexpectedErrors
+from nigaoe_core.settings import Settings
+from nigaoe_worker.engine import Engine
+from nigaoe_worker.job_blobs import Shelf
+from nigaoe_worker.model_cache import Gallery
+from nigaoe_worker.weights_watcher import WeightsWatcher
+from nigaoe_worker.work import Workbench
 
 Until = Callable[[Callable[[], object]], None]
 
@@ -87,7 +87,7 @@ def test_it_waits_for_the_device_in_a_thread_of_its_own(
         return load()
 
     monkeypatch.setattr(gallery, "load", load_slowly)
-    monkeypatch.setattr("worker.weights_watcher.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("nigaoe_worker.weights_watcher.LOOK_SECONDS", 0.01)
     installed(settings.weights_dir, "ink")
     watcher.start()
     assert is_loading.wait(60)

@@ -6,17 +6,28 @@ import torch
 from marks import source_of
 from PIL import Image
 
-from core.blob_store import COMPARE, CROP, FRAMES, LATENT, ON_REQUEST, PASTED, PERSON, PHOTO, RESULT_PNG, RESULT_WEBP
-from core.errors import BrokenImage, UnknownBlob, UnknownStyle
-from core.events import EventKind
-from core.jobs import Job, Outcome
-from core.settings import Settings
-from model.stored_latent import StoredLatent
-from worker.engine import Engine
-from worker.gallery import Gallery
-from worker.hold import JobStopped, StopCause
-from worker.shelf import Shelf
-from worker.work import Workbench, reduced
+from nigaoe_core.errors import BrokenImage, UnknownBlob, UnknownStyle
+from nigaoe_core.jobs import Job, Outcome
+from nigaoe_core.settings import Settings
+from nigaoe_core.store.blob_store import (
+    COMPARE,
+    CROP,
+    FRAMES,
+    LATENT,
+    ON_REQUEST,
+    PASTED,
+    PERSON,
+    PHOTO,
+    RESULT_PNG,
+    RESULT_WEBP,
+)
+from nigaoe_core.store.events import EventKind
+from nigaoe_model.portrait.stored_latent import StoredLatent
+from nigaoe_worker.claimed_job import JobStopped, StopCause
+from nigaoe_worker.engine import Engine
+from nigaoe_worker.job_blobs import Shelf
+from nigaoe_worker.model_cache import Gallery
+from nigaoe_worker.work import Workbench, reduced
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from fastapi.routing import APIRoute
 
-from api.api_keys import revoke_key
-from api.app import ROUTERS
-from api.middleware.authentication import is_guarded
+from nigaoe_api.api_keys import revoke_key
+from nigaoe_api.app import ROUTERS
+from nigaoe_api.middleware.authentication import is_guarded
 
 if TYPE_CHECKING:
     from conftest import Api

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from core.errors import InvalidSettings
+from nigaoe_core.errors import InvalidSettings
 
 if TYPE_CHECKING:
     from conftest import Api

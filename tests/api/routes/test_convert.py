@@ -13,9 +13,9 @@ import httpx
 import pytest
 from PIL import Image
 
-from core.blob_store import CROP, PHOTO
-from core.errors import StoreUnavailable
-from core.jobs import JobState
+from nigaoe_core.errors import StoreUnavailable
+from nigaoe_core.jobs import JobState
+from nigaoe_core.store.blob_store import CROP, PHOTO
 
 if TYPE_CHECKING:
     from conftest import Api, Site
@@ -281,7 +281,7 @@ def test_photos_are_hashed_beside_the_event_loop(
         threads.append(threading.current_thread().name)
         return hashlib.sha256(data)
 
-    monkeypatch.setattr("api.photo_fetch.hashlib", SimpleNamespace(sha256=sha256))
+    monkeypatch.setattr("nigaoe_api.photo_fetch.hashlib", SimpleNamespace(sha256=sha256))
     headers = {"Idempotency-Key": str(uuid.uuid4())}
     assert convert(client, headers=headers).status_code == 202
     assert len(threads) == 1

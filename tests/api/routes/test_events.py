@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from core.jobs import ANONYMOUS, JobOptions, new_job
+from nigaoe_core.jobs import ANONYMOUS, JobOptions, new_job
 
 if TYPE_CHECKING:
     from conftest import Api

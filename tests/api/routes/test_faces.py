@@ -67,7 +67,7 @@ def test_a_crowd_is_asked_to_come_back(
     special_api: Callable[..., "Api"], landscape: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Waiting photos are in memory, so there may be only so many."""
-    monkeypatch.setattr("api.face_finder.MAX_WAITING", 0)
+    monkeypatch.setattr("nigaoe_api.face_finder.MAX_WAITING", 0)
     answer = find(special_api().client(), landscape)
     assert (answer.status_code, answer.json()["code"]) == (503, "queue_full")
     assert answer.headers["Retry-After"] == "10"

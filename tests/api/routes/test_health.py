@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from core.errors import BlobStoreUnavailable
-from core.worker_report import WorkerReport
+from nigaoe_core.errors import BlobStoreUnavailable
+from nigaoe_core.worker_report import WorkerReport
 
 if TYPE_CHECKING:
     import pytest
@@ -94,7 +94,7 @@ def test_a_store_that_hangs_is_told_in_time(
 ) -> None:
     """A network folder that is away blocks whoever touches it: the answer does not wait for that thread."""
     api, is_over = special_api(), threading.Event()
-    monkeypatch.setattr("api.readiness.ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr("nigaoe_api.readiness.ANSWER_SECONDS", 0.2)
     monkeypatch.setattr(api.services.blobs, "check", lambda: is_over.wait(60))
     assert "did not answer" in ready(api)[1]["checks"]["blob_store"]
     assert not is_over.is_set()

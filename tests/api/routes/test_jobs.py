@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from api.batches import in_batch
-from core.errors import LeaseLost
-from core.jobs import Failure, JobOptions, new_job
+from nigaoe_api.batches import in_batch
+from nigaoe_core.errors import LeaseLost
+from nigaoe_core.jobs import Failure, JobOptions, new_job
 
 if TYPE_CHECKING:
     from conftest import Api

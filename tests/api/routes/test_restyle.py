@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from core.blob_store import LATENT
-from core.jobs import ANONYMOUS, Failure, Job, JobKind, JobOptions, Outcome, new_job
+from nigaoe_core.jobs import ANONYMOUS, Failure, Job, JobKind, JobOptions, Outcome, new_job
+from nigaoe_core.store.blob_store import LATENT
 
 if TYPE_CHECKING:
     from conftest import Api

@@ -6,8 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from core.blob_store import CROP, PHOTO
-from core.jobs import ANONYMOUS, Job, JobOptions, Outcome, new_job
+from nigaoe_core.jobs import ANONYMOUS, Job, JobOptions, Outcome, new_job
+from nigaoe_core.store.blob_store import CROP, PHOTO
 
 if TYPE_CHECKING:
     from conftest import Api

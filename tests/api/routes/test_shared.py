@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from api.api_keys import ApiKey, read_keys
-from core.jobs import Job, JobOptions, new_job
+from nigaoe_api.api_keys import ApiKey, read_keys
+from nigaoe_core.jobs import Job, JobOptions, new_job
 
 if TYPE_CHECKING:
     from conftest import Api

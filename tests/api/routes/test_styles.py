@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from core.worker_report import WorkerReport
+from nigaoe_core.worker_report import WorkerReport
 
 if TYPE_CHECKING:
     from conftest import Api

@@ -5,13 +5,13 @@ from collections.abc import Callable
 import pytest
 from torch import Tensor
 
-from model.generator import Generator
-from model.inversion.engine import SlotEngine
-from model.inversion.objective import Objective
-from model.inversion.request import InversionRequest
-from model.inversion.settings import InversionSettings
-from model.latent_statistics import LatentStatistics, measure_latents, sample_w
-from model.perceptual import shared_features
+from nigaoe_model.features import shared_features
+from nigaoe_model.inversion.engine import SlotEngine
+from nigaoe_model.inversion.objective import Objective
+from nigaoe_model.inversion.request import InversionRequest
+from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.stylegan2.latent_statistics import LatentStatistics, measure_latents, sample_w
 
 
 @pytest.fixture

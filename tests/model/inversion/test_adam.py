@@ -2,7 +2,7 @@
 
 import torch
 
-from model.inversion.adam import BatchedAdam, Pace
+from nigaoe_model.inversion.adam import BatchedAdam, Pace
 
 
 def reference(

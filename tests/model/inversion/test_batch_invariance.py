@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from model.architecture import Architecture
-from model.checkpoint import load_checkpoint
-from model.generator import Generator
-from model.inversion.engine import SlotEngine
-from model.inversion.objective import Objective
-from model.inversion.request import Finished, InversionRequest, InversionResult
-from model.inversion.settings import InversionSettings, LossWeights
-from model.latent_statistics import measure_latents, sample_w
-from model.perceptual import shared_features
+from nigaoe_model.features import shared_features
+from nigaoe_model.inversion.engine import SlotEngine
+from nigaoe_model.inversion.objective import Objective
+from nigaoe_model.inversion.request import Finished, InversionRequest, InversionResult
+from nigaoe_model.inversion.settings import InversionSettings, LossWeights
+from nigaoe_model.stylegan2.architecture import Architecture
+from nigaoe_model.stylegan2.checkpoint import load_checkpoint
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.stylegan2.latent_statistics import measure_latents, sample_w
 
 TOLERANCE = 1e-4
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.errors import InversionError, NumericalFailure
-from model.generator import Generator
-from model.inversion.engine import SlotEngine
-from model.inversion.objective import Objective
-from model.inversion.request import Finished, InversionRequest, Progress, StopReason
-from model.inversion.settings import InversionSettings, LossWeights, Plateau
+from nigaoe_core.errors import InversionError, NumericalFailure
+from nigaoe_model.inversion.engine import SlotEngine
+from nigaoe_model.inversion.objective import Objective
+from nigaoe_model.inversion.request import Finished, InversionRequest, Progress, StopReason
+from nigaoe_model.inversion.settings import InversionSettings, LossWeights, Plateau
+from nigaoe_model.stylegan2.generator import Generator
 
 EngineOf = Callable[[int], SlotEngine]
 RequestsFor = Callable[[Tensor], list[InversionRequest]]

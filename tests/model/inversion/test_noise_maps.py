@@ -2,7 +2,7 @@
 
 import torch
 
-from model.inversion.noise_maps import draw_noise_maps, noise_autocorrelation, normalised
+from nigaoe_model.inversion.noise_maps import draw_noise_maps, noise_autocorrelation, normalised
 
 
 def white(count: int, size: int) -> torch.Tensor:

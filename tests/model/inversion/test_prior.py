@@ -2,8 +2,8 @@
 
 import torch
 
-from model.inversion.prior import LatentPrior
-from model.latent_statistics import LatentStatistics
+from nigaoe_model.inversion.prior import LatentPrior
+from nigaoe_model.stylegan2.latent_statistics import LatentStatistics
 
 
 def skewed() -> LatentStatistics:

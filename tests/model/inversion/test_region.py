@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from faces.align import DEMO, FFHQ, AlignmentTemplate
-from model.inversion.region import face_region
+from nigaoe_faces.align import DEMO, FFHQ, AlignmentTemplate
+from nigaoe_model.inversion.region import face_region
 
 
 @pytest.mark.parametrize("template", [FFHQ, DEMO])

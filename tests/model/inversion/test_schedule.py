@@ -2,8 +2,8 @@
 
 import pytest
 
-from model.inversion.schedule import learning_rate_at, w_noise_at
-from model.inversion.settings import InversionSettings
+from nigaoe_model.inversion.schedule import learning_rate_at, w_noise_at
+from nigaoe_model.inversion.settings import InversionSettings
 
 
 def test_the_rate_rises_stays_and_falls() -> None:

@@ -2,8 +2,8 @@
 
 import torch
 
-from model.inversion.score import in_betweens, likeness_scores
-from model.latent_statistics import LatentStatistics
+from nigaoe_model.inversion.score import in_betweens, likeness_scores
+from nigaoe_model.stylegan2.latent_statistics import LatentStatistics
 
 
 def statistics() -> LatentStatistics:

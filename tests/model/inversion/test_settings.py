@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from model.inversion.presets import PRESETS
-from model.inversion.settings import InversionSettings, LossWeights
+from nigaoe_model.inversion.presets import PRESETS
+from nigaoe_model.inversion.settings import InversionSettings, LossWeights
 
 
 @pytest.mark.parametrize(

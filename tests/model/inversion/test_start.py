@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.encoder.network import Encoder
-from model.generator import Generator
-from model.inversion.engine import SlotEngine
-from model.inversion.objective import Iterate, Objective, in_domain_distance
-from model.inversion.request import InversionRequest, InversionResult
-from model.inversion.settings import InversionSettings, LossWeights
-from model.inversion.step_graphs import Answer, PlainRecorder, Recorder
-from model.latent_statistics import LatentStatistics, sample_w
-from model.perceptual import shared_features
+from nigaoe_model.features import shared_features
+from nigaoe_model.inversion.encoder.network import Encoder
+from nigaoe_model.inversion.engine import SlotEngine
+from nigaoe_model.inversion.objective import Iterate, Objective, in_domain_distance
+from nigaoe_model.inversion.request import InversionRequest, InversionResult
+from nigaoe_model.inversion.settings import InversionSettings, LossWeights
+from nigaoe_model.inversion.step_graphs import Answer, PlainRecorder, Recorder
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.stylegan2.latent_statistics import LatentStatistics, sample_w
 
 Search = Callable[..., InversionResult]
 

@@ -11,21 +11,21 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from model.architecture import Architecture
-from model.discriminator import Discriminator
-from model.encoder.network import Encoder
-from model.frozen.synthesis import FrozenSynthesis
-from model.generator import Generator
-from model.inversion.drawing import Drawn, StepInput, draw
-from model.inversion.engine import SlotEngine
-from model.inversion.feature_eye import FeatureEye
-from model.inversion.objective import Iterate, Objective, weight_columns
-from model.inversion.request import Finished, InversionRequest, InversionResult, StopReason
-from model.inversion.settings import InversionSettings, LossWeights
-from model.inversion.slot_table import SlotTable
-from model.inversion.step_graphs import LADDER, PlainRecorder, Recorder, padded, recorder_for
-from model.latent_statistics import LatentStatistics
-from model.perceptual import STRIDES, shared_features
+from nigaoe_model.features import STRIDES, shared_features
+from nigaoe_model.inversion.drawing import Drawn, StepInput, draw
+from nigaoe_model.inversion.encoder.network import Encoder
+from nigaoe_model.inversion.engine import SlotEngine
+from nigaoe_model.inversion.feature_distance import FeatureEye
+from nigaoe_model.inversion.objective import Iterate, Objective, weight_columns
+from nigaoe_model.inversion.request import Finished, InversionRequest, InversionResult, StopReason
+from nigaoe_model.inversion.settings import InversionSettings, LossWeights
+from nigaoe_model.inversion.slot_table import SlotTable
+from nigaoe_model.inversion.step_graphs import LADDER, PlainRecorder, Recorder, padded, recorder_for
+from nigaoe_model.stylegan2.architecture import Architecture
+from nigaoe_model.stylegan2.discriminator import Discriminator
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis
+from nigaoe_model.stylegan2.latent_statistics import LatentStatistics
 
 Work = Callable[[], Drawn]
 RecordedEngineOf = Callable[[int, Recorder | None], SlotEngine]

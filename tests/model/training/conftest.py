@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from faces.align import DEMO
-from model.architecture import Architecture
-from model.checkpoint import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
-from model.generator import Generator
-from model.latent_statistics import measure_latents
-from model.training.config import TrainingConfig
-from model.training.dataset import IMAGES, DatasetCard, PackedDataset, write_card
+from nigaoe_faces.align import DEMO
+from nigaoe_model.stylegan2.architecture import Architecture
+from nigaoe_model.stylegan2.checkpoint import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.stylegan2.latent_statistics import measure_latents
+from nigaoe_model.training.config import TrainingConfig
+from nigaoe_model.training.dataset import IMAGES, DatasetCard, PackedDataset, write_card
 
 
 @pytest.fixture(scope="session")

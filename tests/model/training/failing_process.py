@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from core.errors import NigaoeError, TrainingError
-from model.training.config import TrainingConfig
-from model.training.run import RunPlan, carry_out
-from model.training.trainer import Trainer
+from nigaoe_core.errors import NigaoeError, TrainingError
+from nigaoe_model.training.config import TrainingConfig
+from nigaoe_model.training.run import RunPlan, carry_out
+from nigaoe_model.training.trainer import Trainer
 
 FAILING_STEP = 3
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from model.training.batch_schedule import BatchSchedule
+from nigaoe_model.training.batch_schedule import BatchSchedule
 
 
 @settings(max_examples=30, deadline=None)

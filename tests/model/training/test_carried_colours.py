@@ -7,16 +7,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.errors import TrainingError
-from model.checkpoint import Checkpoint
-from model.generator import Generator
-from model.training.carried_colours import CarriedColours
-from model.training.config import ColourSettings, TrainingConfig
-from model.training.dataset import PackedDataset
-from model.training.distributed import Team
-from model.training.networks import Starts, build_child
-from model.training.run import RunPlan, carry_out
-from model.training.trainer import Trainer
+from nigaoe_core.errors import TrainingError
+from nigaoe_model.stylegan2.checkpoint import Checkpoint
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.training.carried_colours import CarriedColours
+from nigaoe_model.training.config import ColourSettings, TrainingConfig
+from nigaoe_model.training.dataset import PackedDataset
+from nigaoe_model.training.distributed import Team
+from nigaoe_model.training.networks import Starts, build_child
+from nigaoe_model.training.run import RunPlan, carry_out
+from nigaoe_model.training.trainer import Trainer
 
 ALONE = Team(0, 1, torch.device("cpu"))
 

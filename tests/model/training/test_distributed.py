@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.errors import TrainingError
-from model.training.dataset import PackedDataset
-from model.training.distributed import FailureWatch, Team, joined_team
-from model.training.run_state import load_state
+from nigaoe_core.errors import TrainingError
+from nigaoe_model.training.dataset import PackedDataset
+from nigaoe_model.training.distributed import FailureWatch, Team, joined_team
+from nigaoe_model.training.run_state import load_state
 
 DRIVER = Path(__file__).with_name("failing_process.py")
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.checkpoint import Checkpoint, save_checkpoint
-from model.inversion.settings import InversionSettings
-from model.pair import LoadedGenerator, load_generator
-from model.training.face_search import FaceSearch
+from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.portrait.pair import LoadedGenerator, load_generator
+from nigaoe_model.stylegan2.checkpoint import Checkpoint, save_checkpoint
+from nigaoe_model.training.face_search import FaceSearch
 
 QUICK = InversionSettings(steps=2)
 

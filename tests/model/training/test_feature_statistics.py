@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model.training.feature_statistics import frechet_distance, kernel_distance, precision_recall
+from nigaoe_model.training.feature_statistics import frechet_distance, kernel_distance, precision_recall
 
 
 def cloud(count: int, width: int, *, mean: float = 0.0, scale: float = 1.0, seed: int = 0) -> np.ndarray:

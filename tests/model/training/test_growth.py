@@ -6,20 +6,20 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from core.errors import CheckpointMismatch
-from faces.align import DEMO
-from model.architecture import Architecture, published_architecture
-from model.checkpoint import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
-from model.discriminator import Discriminator
-from model.generator import Generator, Noise
-from model.ops.resample import downsample2d, fir_kernel, upsample2d
-from model.training.config import TrainingConfig
-from model.training.dataset import PackedDataset
-from model.training.distributed import Team
-from model.training.growth import grown_architecture
-from model.training.networks import Networks, build_child, build_networks
-from model.training.plan import Starts
-from model.training.trainer import Trainer
+from nigaoe_core.errors import CheckpointMismatch
+from nigaoe_faces.align import DEMO
+from nigaoe_model.stylegan2.architecture import Architecture, published_architecture
+from nigaoe_model.stylegan2.checkpoint import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
+from nigaoe_model.stylegan2.discriminator import Discriminator
+from nigaoe_model.stylegan2.generator import Generator, Noise
+from nigaoe_model.stylegan2.ops.resample import downsample2d, fir_kernel, upsample2d
+from nigaoe_model.training.config import TrainingConfig
+from nigaoe_model.training.dataset import PackedDataset
+from nigaoe_model.training.distributed import Team
+from nigaoe_model.training.growth import grown_architecture
+from nigaoe_model.training.networks import Networks, build_child, build_networks
+from nigaoe_model.training.plan import Starts
+from nigaoe_model.training.trainer import Trainer
 
 SMALL = Architecture(resolution=16, channels={4: 8, 8: 8, 16: 4}, z_dim=8, w_dim=8, mapping_layers=2)
 LARGE = grown_architecture(SMALL, 8)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from model.training.batch_schedule import BatchSchedule
-from model.training.dataset import PackedDataset
-from model.training.image_source import (
+from nigaoe_model.training.batch_schedule import BatchSchedule
+from nigaoe_model.training.dataset import PackedDataset
+from nigaoe_model.training.image_source import (
     BLOCK_STEPS,
     ImageSource,
     ResidentImages,

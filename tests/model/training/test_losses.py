@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.training.losses import (
+from nigaoe_model.training.losses import (
     discriminator_loss,
     generator_loss,
     lazy_adam,

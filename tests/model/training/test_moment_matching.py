@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.perceptual import EfficientNetFeatures
-from model.training.moment_matching import LEVELS, MomentMatching, faded_weight
+from nigaoe_model.features import EfficientNetFeatures
+from nigaoe_model.training.moment_matching import LEVELS, MomentMatching, faded_weight
 
 
 @pytest.fixture(scope="module")

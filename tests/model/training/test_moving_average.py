@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from model.architecture import Architecture
-from model.generator import Generator
-from model.training.moving_average import ema_decay, update_average
+from nigaoe_model.stylegan2.architecture import Architecture
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.training.moving_average import ema_decay, update_average
 
 
 def test_a_weight_counts_half_after_the_half_life() -> None:

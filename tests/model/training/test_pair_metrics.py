@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.colour_grid import background_mask
-from model.training.face_regions import face_mask, tint_background
-from model.training.pair_metrics import colour_leak, correlation, correspond, identity_vectors, retrieve
+from nigaoe_model.portrait.colour_grid import background_mask
+from nigaoe_model.training.face_regions import face_mask, tint_background
+from nigaoe_model.training.pair_metrics import colour_leak, correlation, correspond, identity_vectors, retrieve
 
 
 @pytest.fixture

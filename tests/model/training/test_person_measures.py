@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from faces.align import DEMO, align_face
-from faces.detect import FaceDetector, choose_face
-from model.age_sex import Appearance
-from model.training.person_measures import appearance, appearance_measures, identity_measures, person_measures
+from nigaoe_faces.align import DEMO, align_face
+from nigaoe_faces.detect import FaceDetector, choose_face
+from nigaoe_model.recognition.age_sex import Appearance
+from nigaoe_model.training.person_measures import appearance, appearance_measures, identity_measures, person_measures
 
 
 @pytest.fixture(scope="module")

@@ -7,18 +7,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import BrokenCheckpoint, ParentMismatch, TrainingError
-from model.checkpoint import Checkpoint, save_checkpoint
-from model.generator import Generator
-from model.inversion.settings import InversionSettings
-from model.pair import load_generator
-from model.training.config import TrainingConfig
-from model.training.dataset import PackedDataset
-from model.training.distributed import Team
-from model.training.networks import Starts, build_child
-from model.training.photo_latents import PhotoLatents, PhotoLatentsCard, find_photo_latents
-from model.training.scoring import Examiner
-from model.training.trainer import Trainer
+from nigaoe_core.errors import BrokenCheckpoint, ParentMismatch, TrainingError
+from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.portrait.pair import load_generator
+from nigaoe_model.stylegan2.checkpoint import Checkpoint, save_checkpoint
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.training.config import TrainingConfig
+from nigaoe_model.training.dataset import PackedDataset
+from nigaoe_model.training.distributed import Team
+from nigaoe_model.training.networks import Starts, build_child
+from nigaoe_model.training.photo_latents import PhotoLatents, PhotoLatentsCard, find_photo_latents
+from nigaoe_model.training.scoring import Examiner
+from nigaoe_model.training.trainer import Trainer
 
 NUM_WS, W_DIM = 6, 8
 ALONE = Team(0, 1, torch.device("cpu"))

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from model.frozen.layout import preferred_layout
-from model.training.precision import Precision, resolve_memory_format
+from nigaoe_model.stylegan2.inference.layout import preferred_layout
+from nigaoe_model.training.precision import Precision, resolve_memory_format
 
 CPU = torch.device("cpu")
 CUDA = torch.device("cuda")

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.errors import DatasetError
-from faces.align import DEMO
-from model.training import preparation
-from model.training.dataset import IMAGES, PackedDataset
-from model.training.framing import AsIsFraming, DetectedFraming, Unusable
-from model.training.preparation import DuplicateFilter, PictureSource, prepare_dataset
-from model.training.sources import read_source
+from nigaoe_core.errors import DatasetError
+from nigaoe_faces.align import DEMO
+from nigaoe_model.training import preparation
+from nigaoe_model.training.dataset import IMAGES, PackedDataset
+from nigaoe_model.training.framing import AsIsFraming, DetectedFraming, Unusable
+from nigaoe_model.training.preparation import DuplicateFilter, PictureSource, prepare_dataset
+from nigaoe_model.training.sources import read_source
 
 
 @pytest.fixture
@@ -129,9 +129,9 @@ def test_near_fingerprints_are_duplicates() -> None:
 @pytest.mark.slow
 def test_photos_are_framed_as_in_service(sample_photo: Path) -> None:
     """The largest face comes out aligned; an empty wall and a profile limit of zero degrees leave pictures out."""
-    from faces.align import align_face
-    from faces.detect import FaceDetector, largest_face
-    from faces.images import read_photo
+    from nigaoe_faces.align import align_face
+    from nigaoe_faces.detect import FaceDetector, largest_face
+    from nigaoe_faces.images import read_photo
 
     photo = read_photo(sample_photo.read_bytes())
     crop = DetectedFraming(32, DEMO)(photo)

@@ -5,20 +5,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.checkpoint import load_checkpoint
-from model.encoder.architecture import encoder_architecture
-from model.encoder.checkpoint import start_encoder
-from model.latent_statistics import measure_latents
-from model.pair import load_generator
-from model.training.config import TrainingConfig
-from model.training.dataset import PackedDataset
-from model.training.distributed import Team
-from model.training.networks import Starts, build_networks
-from model.training.reconstruction import REFRESH_STEPS
-from model.training.run import RunPlan, carry_out
-from model.training.run_log import read_log
-from model.training.run_state import load_state, save_state
-from model.training.trainer import Trainer
+from nigaoe_model.inversion.encoder.architecture import encoder_architecture
+from nigaoe_model.inversion.encoder.checkpoint import start_encoder
+from nigaoe_model.portrait.pair import load_generator
+from nigaoe_model.stylegan2.checkpoint import load_checkpoint
+from nigaoe_model.stylegan2.latent_statistics import measure_latents
+from nigaoe_model.training.config import TrainingConfig
+from nigaoe_model.training.dataset import PackedDataset
+from nigaoe_model.training.distributed import Team
+from nigaoe_model.training.networks import Starts, build_networks
+from nigaoe_model.training.reconstruction import REFRESH_STEPS
+from nigaoe_model.training.run import RunPlan, carry_out
+from nigaoe_model.training.run_log import read_log
+from nigaoe_model.training.run_state import load_state, save_state
+from nigaoe_model.training.trainer import Trainer
 
 ALONE = Team(0, 1, torch.device("cpu"))
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.errors import TrainingError
-from model.training.run_log import RunLog, read_log
-from model.training.run_state import STATE, Progress, adam_tensors, load_state, restore_adam, save_state
+from nigaoe_core.errors import TrainingError
+from nigaoe_model.training.run_log import RunLog, read_log
+from nigaoe_model.training.run_state import STATE, Progress, adam_tensors, load_state, restore_adam, save_state
 
 
 def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:

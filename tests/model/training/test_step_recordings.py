@@ -14,26 +14,26 @@ from structlog.testing import capture_logs
 from tape import FailingRecorder, Tape, TapeRecorder
 from torch import Tensor
 
-from core.errors import TrainingError
-from model.checkpoint import Checkpoint
-from model.encoder.architecture import encoder_architecture
-from model.encoder.checkpoint import start_encoder
-from model.frozen.features import FrozenFeatures
-from model.inversion.step_graphs import CudaRecorder, Recorder
-from model.latent_statistics import measure_latents
-from model.perceptual import shared_features
-from model.training import trainer as trainer_module
-from model.training.config import TrainingConfig, change_config
-from model.training.dataset import PackedDataset
-from model.training.distributed import Team
-from model.training.moment_matching import LEVELS, MomentMatching
-from model.training.networks import Starts, build_child, build_networks
-from model.training.photo_latents import PhotoLatents, PhotoLatentsCard
-from model.training.reconstruction import REFRESH_STEPS
-from model.training.run_state import load_state, save_state
-from model.training.session import fill_moments
-from model.training.step_recordings import StepRecordings, step_recorder
-from model.training.trainer import StepKind, Trainer
+from nigaoe_core.errors import TrainingError
+from nigaoe_model.features import shared_features
+from nigaoe_model.inversion.encoder.architecture import encoder_architecture
+from nigaoe_model.inversion.encoder.checkpoint import start_encoder
+from nigaoe_model.inversion.step_graphs import CudaRecorder, Recorder
+from nigaoe_model.stylegan2.checkpoint import Checkpoint
+from nigaoe_model.stylegan2.inference.features import FrozenFeatures
+from nigaoe_model.stylegan2.latent_statistics import measure_latents
+from nigaoe_model.training import trainer as trainer_module
+from nigaoe_model.training.config import TrainingConfig, change_config
+from nigaoe_model.training.dataset import PackedDataset
+from nigaoe_model.training.distributed import Team
+from nigaoe_model.training.moment_matching import LEVELS, MomentMatching
+from nigaoe_model.training.networks import Starts, build_child, build_networks
+from nigaoe_model.training.photo_latents import PhotoLatents, PhotoLatentsCard
+from nigaoe_model.training.reconstruction import REFRESH_STEPS
+from nigaoe_model.training.run_state import load_state, save_state
+from nigaoe_model.training.session import fill_moments
+from nigaoe_model.training.step_recordings import StepRecordings, step_recorder
+from nigaoe_model.training.trainer import StepKind, Trainer
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need an NVIDIA GPU")
 Make = Callable[..., Trainer]

@@ -8,21 +8,21 @@ import torch
 from processors import needs_bf16
 from torch import Tensor
 
-from core.errors import CheckpointMismatch, TrainingError
-from model.architecture import Architecture
-from model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from model.discriminator import Discriminator
-from model.generator import Generator
-from model.training import trainer as trainer_module
-from model.training.augment.pipeline import AdaptiveAugmentation
-from model.training.config import TrainingConfig, change_config, load_config
-from model.training.dataset import PackedDataset
-from model.training.distributed import Team
-from model.training.export import describe_run, slim_generator
-from model.training.losses import r1_penalty
-from model.training.networks import Starts, build_child, build_networks
-from model.training.run_state import Progress, load_state, save_state
-from model.training.trainer import Trainer
+from nigaoe_core.errors import CheckpointMismatch, TrainingError
+from nigaoe_model.stylegan2.architecture import Architecture
+from nigaoe_model.stylegan2.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from nigaoe_model.stylegan2.discriminator import Discriminator
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.training import trainer as trainer_module
+from nigaoe_model.training.augment.pipeline import AdaptiveAugmentation
+from nigaoe_model.training.config import TrainingConfig, change_config, load_config
+from nigaoe_model.training.dataset import PackedDataset
+from nigaoe_model.training.distributed import Team
+from nigaoe_model.training.export import describe_run, slim_generator
+from nigaoe_model.training.losses import r1_penalty
+from nigaoe_model.training.networks import Starts, build_child, build_networks
+from nigaoe_model.training.run_state import Progress, load_state, save_state
+from nigaoe_model.training.trainer import Trainer
 
 ALONE = Team(0, 1, torch.device("cpu"))
 

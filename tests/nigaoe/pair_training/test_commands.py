@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from model.training.plan import STATE
 from nigaoe.pair_training.commands import command_of
 from nigaoe.pair_training.config import PairConfig, load_pair_config
 from nigaoe.pair_training.places import Places
+from nigaoe_model.training.plan import STATE
 
 
 @pytest.fixture

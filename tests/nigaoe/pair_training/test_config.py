@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from core.errors import TrainingError
-from model.training.config import change_config, load_config
-from model.training.encoder.config import EncoderConfig
 from nigaoe.pair_training.commands import flat
 from nigaoe.pair_training.config import PRESETS, EncoderRun, LatentsRun, PairConfig, load_pair_config
 from nigaoe.pair_training.forecast import Pace, forecast, given_paces
 from nigaoe.pair_training.journal import Journal
+from nigaoe_core.errors import TrainingError
+from nigaoe_model.training.config import change_config, load_config
+from nigaoe_model.training.encoder.config import EncoderConfig
 
 PAIR: dict[str, Any] = {
     "datasets": {"faces": "f", "anime": "a"},

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.errors import TrainingError
 from nigaoe.pair_training.packing import LARGEST, PART_BYTES, pack, unpack
 from nigaoe.pair_training.places import Places
+from nigaoe_core.errors import TrainingError
 
 PART = 100_000
 

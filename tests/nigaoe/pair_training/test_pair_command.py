@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.registry import Registry
-from faces.align import DEMO
-from model.pair import load_generator, load_pair
-from model.training.dataset import IMAGES, DatasetCard, write_card
-from model.training.run_log import read_log
 from nigaoe.pair_training.journal import read_journal
 from nigaoe.pair_training.packing import LARGEST
 from nigaoe.pair_training.places import Places
 from nigaoe.pair_training.training import locked
+from nigaoe_core.registry import Registry
+from nigaoe_faces.align import DEMO
+from nigaoe_model.portrait.pair import load_generator, load_pair
+from nigaoe_model.training.dataset import IMAGES, DatasetCard, write_card
+from nigaoe_model.training.run_log import read_log
 
 NETWORKS = """
 batch = 8

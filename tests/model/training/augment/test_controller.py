@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model.training.augment.controller import updated_p
+from nigaoe_model.training.augment.controller import updated_p
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import pywt
 import torch
 from torch import Tensor
 
-from model.training.augment import build_augmentation, colour, geometry
-from model.training.augment.pipeline import FULL, AdaptiveAugmentation, blit
-from model.training.augment.wavelets import SYM2, SYM6, low_pass, octave_bands
+from nigaoe_model.training.augment import build_augmentation, colour, geometry
+from nigaoe_model.training.augment.pipeline import FULL, AdaptiveAugmentation, blit
+from nigaoe_model.training.augment.wavelets import SYM2, SYM6, low_pass, octave_bands
 
 
 @pytest.fixture

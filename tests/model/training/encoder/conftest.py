@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import pytest
 
-from model.encoder.architecture import encoder_architecture
-from model.encoder.network import Encoder
-from model.inversion.step_graphs import Recorder
-from model.pair import LoadedGenerator
-from model.training.dataset import PackedDataset
-from model.training.encoder.config import EncoderConfig
-from model.training.encoder.faces import Photos
-from model.training.encoder.trainer import EncoderTrainer
+from nigaoe_model.inversion.encoder.architecture import encoder_architecture
+from nigaoe_model.inversion.encoder.network import Encoder
+from nigaoe_model.inversion.step_graphs import Recorder
+from nigaoe_model.portrait.pair import LoadedGenerator
+from nigaoe_model.training.dataset import PackedDataset
+from nigaoe_model.training.encoder.config import EncoderConfig
+from nigaoe_model.training.encoder.faces import Photos
+from nigaoe_model.training.encoder.trainer import EncoderTrainer
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from model.checkpoint import tensor_digest
-from model.training.dataset import PackedDataset
-from model.training.encoder.config import OwnFaceSettings
-from model.training.encoder.examination import EncoderExaminer
-from model.training.encoder.trainer import EncoderTrainer
+from nigaoe_model.stylegan2.checkpoint import tensor_digest
+from nigaoe_model.training.dataset import PackedDataset
+from nigaoe_model.training.encoder.config import OwnFaceSettings
+from nigaoe_model.training.encoder.examination import EncoderExaminer
+from nigaoe_model.training.encoder.trainer import EncoderTrainer
 
 
 def examiner_of(trainer: EncoderTrainer, photos: torch.Tensor | None) -> EncoderExaminer:

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from core.errors import TrainingError
-from model.pair import LoadedGenerator
-from model.training.dataset import PackedDataset
-from model.training.encoder.config import OwnFaceSettings
-from model.training.encoder.faces import Photos, check_framing, draw_known_faces, varied
+from nigaoe_core.errors import TrainingError
+from nigaoe_model.portrait.pair import LoadedGenerator
+from nigaoe_model.training.dataset import PackedDataset
+from nigaoe_model.training.encoder.config import OwnFaceSettings
+from nigaoe_model.training.encoder.faces import Photos, check_framing, draw_known_faces, varied
 
 
 def test_known_faces_are_what_their_latents_draw(tiny_g_ori: LoadedGenerator) -> None:

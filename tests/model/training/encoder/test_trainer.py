@@ -8,11 +8,11 @@ import torch
 from processors import needs_bf16
 from tape import TapeRecorder
 
-from core.errors import TrainingError
-from model.checkpoint import tensor_digest
-from model.training.encoder.config import ComputeSettings, OptimiserSettings
-from model.training.encoder.trainer import EncoderTrainer, learning_rate_at
-from model.training.run_state import load_state, save_state
+from nigaoe_core.errors import TrainingError
+from nigaoe_model.stylegan2.checkpoint import tensor_digest
+from nigaoe_model.training.encoder.config import ComputeSettings, OptimiserSettings
+from nigaoe_model.training.encoder.trainer import EncoderTrainer, learning_rate_at
+from nigaoe_model.training.run_state import load_state, save_state
 
 Make = Callable[..., EncoderTrainer]
 

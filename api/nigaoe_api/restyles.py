@@ -1,0 +1,109 @@
+"""Ordering restyles: another look of a face whose latent was found before, without finding it again.
+
+One look of one face is one drawing: ordering it again, or twice at once, gives the job that is there.
+"""
+
+import json
+from typing import Any, Final
+
+from starlette.concurrency import run_in_threadpool
+
+from nigaoe_api.intake import Intake, Order
+from nigaoe_api.request_schemas import RestyleRequest
+from nigaoe_api.style_catalogue import StyleCatalogue
+from nigaoe_core.errors import NoResult, NoSuchResult, ParentMismatch, UnknownJob
+from nigaoe_core.jobs import Job, JobKind, JobOptions, JobState, Method, new_job
+from nigaoe_core.services import Services
+from nigaoe_core.store.blob_store import CROP, LATENT, job_of
+from nigaoe_core.store.contract import Submission
+
+URGENT: Final = 9
+"""A restyle takes a fraction of a second, and somebody looks at the screen."""
+
+
+class Restyles:
+    """Orders restyles.
+
+    Args:
+        intake: Stores the jobs.
+        services: Where the parents are.
+        styles: What may be ordered.
+    """
+
+    def __init__(self, intake: Intake, services: Services, styles: StyleCatalogue) -> None:
+        self._intake = intake
+        self._services = services
+        self._styles = styles
+
+    async def order(self, order: Order, parent_id: str, changes: RestyleRequest) -> Submission:
+        """Order another look; one that is there, or under way, is returned as it is (``replayed``).
+
+        Raises:
+            UnknownJob: The caller has no such job.
+            NoResult: It has not succeeded.
+            NoSuchResult: Its latent is gone.
+            UnknownStyle: There is no such style.
+            ParentMismatch: The style draws other latents.
+            NigaoeError: The time is wrong: queue, quota, storage.
+        """
+        self._intake.check_webhook(changes.webhook_url)
+        return await run_in_threadpool(self._order, order, parent_id, changes)
+
+    def _order(self, order: Order, parent_id: str, changes: RestyleRequest) -> Submission:
+        tenant = order.caller.tenant
+        parent = self._services.store.get(parent_id, tenant=tenant)
+        latent = self._latent_of(parent)
+        options = self._changed(parent.options, changes)
+        root_id = job_of(latent)
+        if order.idempotency is None and (root := self._root_of_look(root_id, tenant, options)) is not None:
+            return Submission((root,), replayed=True)
+        job = new_job(options, tenant=tenant, kind=JobKind.RESTYLE, parent_id=root_id, faces=parent.faces)
+        # The blobs stay where they are: erasing the parent erases the face, whatever was drawn of it.
+        shared = {name: key for name, key in parent.blobs.items() if name in (LATENT, CROP)}
+        return self._intake.submit(
+            order, [job.model_copy(update={"blobs": shared})], {}, deduplication_key=_name_of(root_id, options)
+        )
+
+    def _root_of_look(self, root_id: str, tenant: str, options: JobOptions) -> Job | None:
+        """The conversion itself, if it was drawn like this. The method `best` has chosen a look by itself."""
+        try:
+            root = self._services.store.get(root_id, tenant=tenant)
+        except UnknownJob:
+            return None
+        is_same = _look_of(root.options) == _look_of(options) and root.options.method is not Method.BEST
+        return root if is_same and options.webhook_url is None else None
+
+    def _latent_of(self, parent: Job) -> str:
+        if parent.state is not JobState.SUCCEEDED:
+            raise NoResult(
+                f"The job is {parent.state}; only a job that has succeeded can be restyled.", state=parent.state.value
+            )
+        latent = parent.blobs.get(LATENT)
+        if latent is None or not self._services.blobs.exists(latent):
+            raise NoSuchResult("The latent of this job is gone; convert the photo again.")
+        return latent
+
+    def _changed(self, options: JobOptions, changes: RestyleRequest) -> JobOptions:
+        """Return the options of the new look.
+
+        A truncation that was its style's own does not go along to another style, which has one of its own.
+        """
+        asked = changes.model_dump(exclude_none=True)
+        if changes.style not in (None, options.style):
+            registry = self._styles.registry()
+            old, new = registry.style(options.style), registry.style(changes.style)
+            if new.parent != old.parent:
+                raise ParentMismatch(f"The style `{new.name}` draws other latents; convert the photo again with it.")
+            if options.truncation == old.truncation:
+                asked = {"truncation": new.truncation} | asked
+        unchanged = options.model_dump(exclude={"webhook_url", "priority", "paste_back"})
+        return JobOptions.model_validate({**unchanged, "priority": URGENT, **asked})
+
+
+def _look_of(options: JobOptions) -> dict[str, Any]:
+    return options.model_dump(mode="json", include={"style", "degree", "truncation", "colours", "seed"})
+
+
+def _name_of(root_id: str, options: JobOptions) -> str:
+    """What is made. Somebody else's call is part of it: who is there already would never make it."""
+    return json.dumps(["restyle", root_id, _look_of(options), options.webhook_url], sort_keys=True)

@@ -1,0 +1,1 @@
+"""One file a subject; `nigaoe_api.app` joins them."""

@@ -1,1 +1,0 @@
-"""One file a subject; `api.app` joins them."""

@@ -1,0 +1,1 @@
+"""Stores: jobs and their rules, events, blobs, signed links, retention."""

@@ -1,0 +1,150 @@
+"""What happened to a job, in order: state changes, progress and previews, as a log that a client can resume.
+
+The store appends ``state`` and ``progress`` events by itself, in the atomic step of the change; a worker appends
+previews while somebody watches. An event's id is opaque and grows; `EventLog.read` continues behind any id, which is
+what ``Last-Event-ID`` needs. A log is kept short and lives an hour after the last event; deleting the job erases it.
+"""
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+from nigaoe_core.errors import UsageError
+from nigaoe_core.jobs import Job, Progress, Seconds
+from nigaoe_core.store.contract import Claim
+
+EVENT_SECONDS: Final = 3600
+"""How long a log outlives its last event."""
+MAX_EVENTS: Final = 64
+"""How many events a log keeps: enough for a client to come back after some 20 seconds without a gap in the previews."""
+LAST_EVENTS: Final = 8
+"""How many stay when the job has ended: previews are pictures of a person."""
+MAX_PREVIEW_BYTES: Final = 64 * 1024
+WATCH_SECONDS: Final[Seconds] = 30.0
+"""How long a job counts as watched after a watcher's last sign; followers give one three times as often."""
+
+PREVIEW_TYPE: Final = "image/jpeg"
+
+BEGINNING: Final = "0-0"
+"""The id before every event."""
+
+
+_ID = re.compile(r"\d{1,18}-\d{1,18}")
+
+
+class EventKind(StrEnum):
+    """What an event tells."""
+
+    STATE = "state"  # data: state, attempt, version, error (code, message) or nothing.
+    PROGRESS = "progress"  # data: a `nigaoe_core.jobs.Progress`, and its fraction.
+    PREVIEW = "preview"  # data: step, content_type, image (base64), drawing (base64) where there is one.
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry of a job's log."""
+
+    id: str
+    kind: EventKind
+    data: Mapping[str, Any]  # JSON-ready.
+
+
+class EventLog(Protocol):
+    """Reading and adding events. Blocking, thread-safe; for following see `nigaoe_core.store.changes`."""
+
+    def preview(
+        self,
+        claim: Claim,
+        image: bytes,
+        *,
+        step: int,
+        content_type: str = PREVIEW_TYPE,
+        drawing: bytes | None = None,
+    ) -> bool:
+        """Append a preview picture; False, and nothing appended, if the claim no longer holds the job.
+
+        Args:
+            claim: Of the worker that searches.
+            image: What the search has found so far.
+            step: The step that drew it.
+            content_type: Of both pictures.
+            drawing: What the style makes of it; None: it was not drawn.
+
+        Raises:
+            UsageError: A picture has more than `MAX_PREVIEW_BYTES`.
+            StoreUnavailable: Redis does not answer.
+        """
+
+    def watch(self, job_id: str, *, seconds: Seconds = WATCH_SECONDS) -> None:
+        """Tell that somebody follows the job, for so long: previews are worth drawing. An unknown job is left alone.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+
+    def is_watched(self, job_id: str) -> bool:
+        """Whether somebody follows the job.
+
+        Raises:
+            StoreUnavailable: Redis does not answer.
+        """
+
+    def read(self, job_id: str, *, after: str = BEGINNING, limit: int = MAX_EVENTS) -> list[Event]:
+        """Read up to ``limit`` events behind ``after``, oldest first; an unknown job has none.
+
+        Raises:
+            UsageError: ``after`` is not an event id.
+            StoreUnavailable: Redis does not answer.
+        """
+
+
+def events_of(old: Job | None, new: Job) -> Sequence[tuple[EventKind, dict[str, Any]]]:
+    """Tell which events a change of a job's record means."""
+    events: list[tuple[EventKind, dict[str, Any]]] = []
+    if old is not None and new.progress is not None and new.progress != old.progress:
+        events.append((EventKind.PROGRESS, progress_data(new.progress)))
+    if old is None or old.state is not new.state or old.cancel_requested is not new.cancel_requested:
+        events.append((EventKind.STATE, state_data(new)))  # Last, because an end is the last that is told.
+    return events
+
+
+def progress_data(progress: Progress) -> dict[str, Any]:
+    """The data of a progress event."""
+    return progress.model_dump(mode="json", exclude_none=True) | {"fraction": progress.fraction}
+
+
+def state_data(job: Job) -> dict[str, Any]:
+    """The data of a state event, also for a client that joins late."""
+    data: dict[str, Any] = {"state": job.state.value, "attempt": job.attempt, "version": job.version}
+    if job.cancel_requested:
+        data["cancel_requested"] = True
+    if job.error is not None:
+        data["error"] = job.error.model_dump(mode="json")
+    return data
+
+
+def preview_data(image: bytes, step: int, content_type: str, drawing: bytes | None = None) -> dict[str, Any]:
+    """The data of a preview event.
+
+    Raises:
+        UsageError: A picture has more than `MAX_PREVIEW_BYTES`.
+    """
+    pictures = {"image": image} | ({"drawing": drawing} if drawing is not None else {})
+    if any(len(picture) > MAX_PREVIEW_BYTES for picture in pictures.values()):
+        raise UsageError(f"A preview has at most {MAX_PREVIEW_BYTES} bytes: reduce it further.")
+    encoded = {name: base64.b64encode(picture).decode() for name, picture in pictures.items()}
+    return {"step": step, "content_type": content_type, **encoded}
+
+
+def checked_event_id(event_id: str) -> str:
+    """Return the id if it has the form of an event's id.
+
+    Raises:
+        UsageError: It does not.
+    """
+    if not _ID.fullmatch(event_id):
+        raise UsageError("Last-Event-ID is not the id of an event: leave it out to begin at the start.")
+    return event_id

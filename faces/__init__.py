@@ -1,5 +1,0 @@
-"""From untrusted bytes to an aligned face, and from a drawn face back into the photo."""
-
-from core.openmp import wait_asleep
-
-wait_asleep()

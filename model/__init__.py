@@ -1,5 +1,0 @@
-"""Everything that learns or generates: StyleGAN2, reverse generation, training."""
-
-from core.openmp import wait_asleep
-
-wait_asleep()

@@ -1,5 +1,0 @@
-"""Frozen networks prepared for inversion: the same pictures and input gradients as the trainable ones, sooner.
-
-Weights never move here, so whatever depends on weights alone is computed once; and no sample's numbers depend on how
-many neighbours it has in the batch, down to the last bit (see `model.frozen.linear_maps`).
-"""

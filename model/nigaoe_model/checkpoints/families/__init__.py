@@ -1,0 +1,68 @@
+"""Families of weight files, recognised by what is in a file: some can be imported, others are refused by name."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from nigaoe_core.errors import CheckpointMismatch, ForeignCheckpoint
+from nigaoe_model.checkpoints.containers import Content
+from nigaoe_model.checkpoints.families import nvidia, refused, rosinality, tensorflow
+from nigaoe_model.checkpoints.reading import Recognised
+from nigaoe_model.stylegan2.architecture import Architecture
+
+
+def recognise(content: Content) -> Recognised:
+    """Tell the family of a file and collect its networks.
+
+    Native files are not among them: they are loaded, not converted.
+
+    Raises:
+        ForeignCheckpoint: The family is known and cannot be read, or is unknown.
+        CheckpointMismatch: The family is known, and its tensors do not fit together.
+    """
+    refused.refuse_by_name(content.value)
+    for family in (nvidia.recognise, tensorflow.recognise, rosinality.recognise):
+        try:
+            found = family(content.value)
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+            raise CheckpointMismatch(
+                f"The file looks like a StyleGAN2, but its tensors do not fit together ({_plain(error)})."
+            ) from error
+        if found is not None:
+            return _as_its_card_says(found)
+    raise ForeignCheckpoint(
+        "The file holds no network of a family that Nigaoe reads: StyleGAN2 of rosinality (also FreezeG, e4e, pSp), "
+        f"of NVIDIA (PyTorch or TensorFlow), or Nigaoe's own.{_contents(content.value)}"
+    )
+
+
+_TOLD_BY_SHAPES = ("resolution", "channels", "z_dim", "w_dim", "mapping_layers")
+
+
+def _as_its_card_says(found: Recognised) -> Recognised:
+    """Take from the card of a file that we exported what the other layout has no place for, such as ``conv_clamp``.
+
+    Raises:
+        CheckpointMismatch: The card is damaged or describes another network.
+    """
+    if not found.card:
+        return found
+    try:
+        architecture = Architecture.model_validate(json.loads(found.card)["architecture"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointMismatch(f"Nigaoe's card inside the file is damaged ({_plain(error)}).") from error
+    if any(getattr(architecture, field) != getattr(found.architecture, field) for field in _TOLD_BY_SHAPES):
+        raise CheckpointMismatch("Nigaoe's card inside the file describes another network than its tensors.")
+    return replace(found, architecture=architecture)
+
+
+def _plain(error: Exception) -> str:
+    # pydantic's messages have several lines and an address.
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+
+
+def _contents(value: Any) -> str:
+    if isinstance(value, dict) and value:
+        names = ", ".join(f"`{str(key)[:40]}`" for key in list(value)[:5])
+        return f" It holds {names}{' ...' if len(value) > 5 else ''}."
+    return ""

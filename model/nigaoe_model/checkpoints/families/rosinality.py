@@ -1,0 +1,138 @@
+"""rosinality/stylegan2-pytorch and its kin: FreezeG and others (``g_ema``), e4e and pSp (``decoder.``)."""
+
+from typing import Any
+
+from nigaoe_core.errors import CheckpointMismatch, ForeignCheckpoint
+from nigaoe_model.checkpoints.families.filters import taps_of
+from nigaoe_model.checkpoints.families.nvidia import recognise_state
+from nigaoe_model.checkpoints.layouts import rosinality as layout
+from nigaoe_model.checkpoints.reading import Recognised, Tensors, tensors_of
+from nigaoe_model.checkpoints.records import TensorRecord
+from nigaoe_model.stylegan2.architecture import Architecture
+
+# The moving average is the better generator wherever there is one.
+_GENERATOR_KEYS = (
+    "g_ema",
+    "G_ema",
+    "params_ema",
+    "generator_ema",
+    "g",
+    "G",
+    "generator",
+    "state_dict",
+    "params",
+    "model",
+)
+_DISCRIMINATOR_KEYS = ("d", "D", "discriminator")
+_WRAPPERS = ("", "decoder.", "module.", "g_ema.", "generator.")
+_BESIDE = ("d.", "D.", "discriminator.", "g.", "G.", "g_ema.", "latent_avg")
+"""What may stand beside a wrapped generator in one dictionary and has no part in its drawing."""
+_MARKS = ("input.input", "style.1.weight", "conv1.conv.weight", "convs.0.conv.modulation.weight")
+
+
+def recognise(value: Any) -> Recognised | None:
+    """Collect generator, discriminator and mean style; None when this is no file of the family."""
+    if not isinstance(value, dict):
+        return None
+    for name, state in _candidates(value):
+        if "synthesis.b4.const" in state:
+            return recognise_state(value, name, state)
+        for prefix in _WRAPPERS:
+            generator = _without_prefix(state, prefix)
+            if all(mark in generator for mark in _MARKS):
+                _refuse_parts_beside(state, prefix)
+                return _recognised(value, name, generator, is_decoder=prefix == "decoder.")
+    return None
+
+
+def _candidates(value: dict[Any, Any]) -> list[tuple[str, dict[str, TensorRecord]]]:
+    found = [(key, tensors_of(value.get(key))) for key in _GENERATOR_KEYS]
+    return [(key, state) for key, state in found if state] + [("", tensors_of(value))]
+
+
+def _without_prefix(state: Tensors, prefix: str) -> dict[str, TensorRecord]:
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def _refuse_parts_beside(state: Tensors, prefix: str) -> None:
+    """A StyleGAN2 may be a part of another network, and draws something else without the rest."""
+    # The encoders of e4e, pSp and ReStyle only guess a latent: what the decoder draws of it is all there is.
+    allowed = (prefix, *_BESIDE, *(("encoder.",) if prefix == "decoder." else ()))
+    beside = [name for name in state if not name.startswith(allowed)]
+    if beside:
+        raise ForeignCheckpoint(
+            f"The StyleGAN2 under `{prefix}` is a part of a network that Nigaoe does not know: beside it lies "
+            f"`{beside[0]}`, without which it would draw something else."
+        )
+
+
+def _recognised(
+    value: dict[Any, Any], name: str, generator: dict[str, TensorRecord], *, is_decoder: bool
+) -> Recognised:
+    kernel = generator.get("convs.0.conv.blur.kernel")
+    switches = {} if kernel is None else {"resample_filter": taps_of(kernel)}
+    architecture = layout.infer_architecture(generator, **switches)
+    notes = _notes(name, generator)
+    _refuse_variants(architecture, generator)
+    discriminator = next((tensors_of(value.get(key)) for key in _DISCRIMINATOR_KEYS if value.get(key)), {})
+    arguments = value.get("args")
+    depth = arguments.get("finetune_loc") if isinstance(arguments, dict) else None
+    is_freezeg = type(depth) is int and 0 < depth <= architecture.num_blocks
+    return Recognised(
+        family="e4e" if is_decoder else "freezeg" if is_freezeg else "rosinality",
+        title=_title(is_decoder=is_decoder, is_freezeg=is_freezeg),
+        layout="rosinality",
+        architecture=architecture,
+        generator=generator,
+        discriminator=_fitting_discriminator(discriminator, architecture, notes),
+        latent_avg=_latent_avg(value, architecture),
+        trainable_blocks=depth if is_freezeg else None,
+        card=value["nigaoe"] if isinstance(value.get("nigaoe"), str) else "",
+        notes=tuple(notes),
+    )
+
+
+def _notes(name: str, generator: Tensors) -> list[str]:
+    notes = []
+    if name in ("g", "G"):
+        notes.append(f"There is no moving average; `{name}` was taken.")
+    if "noises.noise_0" not in generator:
+        notes.append("The file has no noise maps; fixed ones were drawn.")
+    return notes
+
+
+def _title(*, is_decoder: bool, is_freezeg: bool) -> str:
+    if is_decoder:
+        return "StyleGAN2 decoder of an encoder (e4e, pSp, ReStyle)"
+    return "FreezeG (rosinality's StyleGAN2)" if is_freezeg else "StyleGAN2 of rosinality/stylegan2-pytorch"
+
+
+def _latent_avg(value: dict[Any, Any], architecture: Architecture) -> TensorRecord | None:
+    average = value.get("latent_avg")
+    if not isinstance(average, TensorRecord):
+        return None
+    if not average.shape or average.shape[-1] != architecture.w_dim:
+        raise CheckpointMismatch(f"`latent_avg` has shape {list(average.shape)}; the styles have {architecture.w_dim}.")
+    return average
+
+
+def _refuse_variants(architecture: Architecture, generator: Tensors) -> None:
+    """A name that the layout does not have means another network, however much of the rest fits."""
+    known = {row.foreign for row in layout.generator_rows(architecture)}
+    surplus = [
+        name for name in generator if name not in known and not name.endswith((".blur.kernel", ".upsample.kernel"))
+    ]
+    if surplus:
+        raise ForeignCheckpoint(
+            f"This is a variant of rosinality's StyleGAN2 with parts that Nigaoe does not have, such as `{surplus[0]}`."
+        )
+
+
+def _fitting_discriminator(found: Tensors, architecture: Architecture, notes: list[str]) -> Tensors:
+    if not found:
+        return {}
+    rows = layout.discriminator_rows(architecture)
+    if all(row.foreign in found and found[row.foreign].shape == row.foreign_shape for row in rows):
+        return found
+    notes.append("The discriminator is of another architecture than the generator and was left out.")
+    return {}

@@ -1,0 +1,138 @@
+"""The end of every import: the new generator draws, and its pictures are looked at by number and by eye."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nigaoe_core.errors import BrokenCheckpoint
+from nigaoe_faces.sheet import grid, resized
+from nigaoe_model.pixels import to_rgb
+from nigaoe_model.stylegan2.generator import Canvas, Generator
+from nigaoe_model.stylegan2.latent_statistics import sample_w
+
+TRUNCATION_PSI = 0.7
+COLUMNS = 4
+SHEET_SIDE = 256
+"""Pictures are looked at in this size. Larger generators are stopped there: their skips sum up to a picture at every
+resolution. Their last blocks draw the middle of one picture, to see that they work."""
+
+SEED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """What was seen.
+
+    Attributes:
+        mean: Mean of all colours; about -0.1 for photos.
+        deviation: Mean over pictures of the standard deviation of their colours; about 0.5 for photos.
+        saturated: Share of colours outside of [-1.1, 1.1].
+        variety: Mean standard deviation of a colour from picture to picture.
+        warnings: What looks wrong, as sentences; empty for a sound generator.
+        pictures: What it drew. # COLUMNS x [S, S, 3].
+        before: What the parent drew from the same latents; empty without a parent.
+        sheet: Both as one picture, the parent's row above.
+    """
+
+    mean: float
+    deviation: float
+    saturated: float
+    variety: float
+    warnings: tuple[str, ...]
+    pictures: tuple[NDArray[np.uint8], ...]
+    before: tuple[NDArray[np.uint8], ...]
+    sheet: NDArray[np.uint8]
+
+
+@torch.no_grad()
+def run_self_test(generator: Generator, parent: Generator | None = None) -> SelfTest:
+    """Draw the same latents with a generator and, for a style, with its parent.
+
+    Args:
+        generator: What was imported.
+        parent: The generator that it was fine-tuned from: its latents are used, and its pictures stand above.
+
+    Raises:
+        BrokenCheckpoint: It draws no finite pictures.
+    """
+    ws = _latents(parent or generator)
+    images = _draw(generator, ws)
+    numbers = _statistics(images)
+    before = () if parent is None else tuple(to_rgb(image) for image in _draw(parent, ws))
+    pictures = tuple(to_rgb(image) for image in images)
+    return SelfTest(
+        **numbers,
+        warnings=_warnings(**numbers),
+        pictures=pictures,
+        before=before,
+        sheet=grid([resized(picture, SHEET_SIDE) for picture in (*before, *pictures)], columns=COLUMNS, gap=4),
+    )
+
+
+def _latents(generator: Generator) -> Tensor:
+    """Return styles near the mean, where every generator is at its best. # [COLUMNS, num_ws, w_dim]."""
+    w = sample_w(generator.mapping, COLUMNS, seed=SEED)
+    return generator.mapping.broadcast(generator.mapping.truncate(w, TRUNCATION_PSI))
+
+
+def _draw(generator: Generator, ws: Tensor) -> Tensor:
+    """Draw all up to the sheet's size, one after the other, and of the first the middle to the end.
+
+    Returns:
+        # [COLUMNS, 3, S, S].
+    """
+    resolution = generator.architecture.resolution
+    first = _draw_up_to(generator, ws[:1], min(resolution, SHEET_SIDE))
+    others = [_draw_up_to(generator, w[None], first.resolution).image for w in ws[1:]]
+    pictures = torch.cat([first.image, *others])
+    last = _draw_middle(generator, ws[:1], first) if resolution > SHEET_SIDE else pictures
+    if not bool(pictures.isfinite().all() and last.isfinite().all()):
+        raise BrokenCheckpoint("The imported generator draws infinite or undefined colours: its numbers are damaged.")
+    return pictures
+
+
+def _draw_up_to(generator: Generator, ws: Tensor, resolution: int) -> Canvas:
+    return generator.synthesis.draw(ws, noise="fixed", stop=resolution)[-1]
+
+
+def _draw_middle(generator: Generator, ws: Tensor, canvas: Canvas) -> Tensor:
+    """Go on drawing only the middle quarter of a picture: every weight is used, at a fourth of time and memory."""
+    maps = []
+    for block in (generator.synthesis.block(r) for r in generator.architecture.resolutions):
+        drawn = block.resolution <= canvas.resolution
+        maps += [conv.noise_const if drawn else _middle(conv.noise_const) for conv in block.convs]
+    start = Canvas(canvas.resolution, _middle(canvas.features), _middle(canvas.image))
+    noise = [noise_map[None, None] for noise_map in maps]
+    return generator.synthesis.draw(ws, noise=noise, start=start)[-1].image
+
+
+def _middle(x: Tensor) -> Tensor:
+    """Cut the middle out. # [..., H, W] -> [..., H / 2, W / 2]."""
+    side = x.shape[-1]
+    return x[..., side // 4 : side * 3 // 4, side // 4 : side * 3 // 4]
+
+
+def _statistics(images: Tensor) -> dict[str, float]:
+    return {
+        "mean": float(images.mean()),
+        "deviation": float(images.flatten(1).std(dim=1).mean()),
+        "saturated": float((images.abs() > 1.1).float().mean()),
+        "variety": float(images.std(dim=0).mean()),
+    }
+
+
+def _warnings(*, mean: float, deviation: float, saturated: float, variety: float) -> tuple[str, ...]:
+    found = []
+    if deviation < 0.05:
+        found.append(f"The pictures are almost one colour (standard deviation {deviation:.3f}).")
+    if variety < 0.02:
+        found.append(f"All latents give nearly the same picture (variety {variety:.3f}).")
+    if saturated > 0.25 or abs(mean) > 0.8:
+        found.append(
+            f"{saturated:.0%} of the colours lie outside of [-1, 1] (mean {mean:.2f}): the network seems untrained, "
+            "or of a variant that draws in another range."
+        )
+    return tuple(found)

@@ -1,0 +1,237 @@
+"""The engine of slots: admit, step, retire.
+
+Continuous batching for optimisation: every occupied slot is one inversion with its own latent, noise maps, Adam
+moments, clock, schedule, random generator, best iterate and stop rule. One step advances all of them as one batch;
+slots join and leave between steps. Batching never changes an answer: nothing in a step looks across samples.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from nigaoe_model.inversion.drawing import Drawn, draw, gathered
+from nigaoe_model.inversion.full_precision import full_precision
+from nigaoe_model.inversion.objective import Objective
+from nigaoe_model.inversion.request import Finished, InversionRequest, InversionResult, Ticket
+from nigaoe_model.inversion.slot import Slot
+from nigaoe_model.inversion.slot_table import SlotTable
+from nigaoe_model.inversion.start import Starter
+from nigaoe_model.inversion.step_graphs import Recorder, StepGraphs
+from nigaoe_model.stylegan2.generator import Generator
+from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis
+
+
+class SlotEngine:
+    """Optimises up to ``width`` latents at once.
+
+    Not thread-safe: one thread owns an engine and its device.
+
+    Args:
+        generator: Its present weights are used; it is not changed.
+        objective: Built for this generator, on its device.
+        width: Number of slots.
+        conv_dtype: Type in which the generator's convolutions compute, such as bf16; None: float32. A reduced type is
+            faster where the processor has units for it, and finds latents of the same quality, but not the same ones.
+        clock: Monotonic seconds, the clock of deadlines.
+        recorder: Records the heavy half of a step, and the look at a photo that is admitted, so that both can be
+            replayed; None: nothing is recorded.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        objective: Objective,
+        width: int,
+        *,
+        conv_dtype: torch.dtype | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        recorder: Recorder | None = None,
+    ) -> None:
+        if width < 1:
+            raise ValueError(f"an engine needs at least one slot, not {width}")
+        self.generator = generator
+        self._synthesis = FrozenSynthesis(generator.synthesis, dtype=conv_dtype)
+        self.objective = objective
+        self._starter = Starter(self._synthesis, objective, recorder.another() if recorder is not None else None)
+        self.width = width
+        self._batch_limit: int | None = None
+        self._graphs = None if recorder is None else StepGraphs(recorder, width)
+        self._clock = clock
+        self._table = SlotTable(generator.synthesis, width)
+        self._slots: list[Slot] = []
+        self._ended: list[Finished] = []  # Retired, and not yet handed out.
+        self._admissions = 0
+
+    @property
+    def batch_limit(self) -> int | None:
+        """Largest batch that may pass through the networks at once; None: all slots.
+
+        It changes no answer, so a caller that runs out of memory may lower it and step again. Recordings of steps give
+        their memory back when it changes.
+        """
+        return self._batch_limit
+
+    @batch_limit.setter
+    def batch_limit(self, limit: int | None) -> None:
+        self._batch_limit = limit
+        if self._graphs is not None:
+            self._graphs.restrict(self._largest_batch)
+
+    def release_recordings(self) -> None:
+        """Give back the memory that recordings of steps hold; they are made again when they are needed."""
+        if self._graphs is not None:
+            self._graphs.release()
+
+    @property
+    def occupied(self) -> int:
+        """Number of slots at work."""
+        return len(self._slots)
+
+    @property
+    def free(self) -> int:
+        """Number of requests that can be admitted now."""
+        return self.width - len(self._slots)
+
+    def admit(self, request: InversionRequest) -> Ticket:
+        """Give a request a free slot; it takes part from the next step on.
+
+        Raises:
+            RuntimeError: No slot is free.
+            ValueError: A tensor has the wrong shape, or the objective lacks a term that the settings ask for.
+            torch.OutOfMemoryError: There was no room for it. All slots are as they were, so it may be tried again.
+        """
+        if not self.free:
+            raise RuntimeError("all slots are occupied; look at `free` before admitting")
+        self._check(request)
+        slot = Slot(Ticket(self._admissions, request), self._clock())
+        self._fill(len(self._slots), slot)
+        self._slots.append(slot)
+        self._admissions += 1
+        return slot.ticket
+
+    def step(self) -> list[Finished]:
+        """Advance every occupied slot by one step, as one batch; return the slots that ended.
+
+        A step that raises (memory ran out while the batch was drawn) moved nobody: it may be repeated.
+        """
+        for slot in self._slots:
+            slot.ask_whether_cancelled()
+        self._retire()
+        if self._slots:
+            with full_precision(self._device):
+                drawn = self._draw()
+            self._record(drawn)
+            self._table.advance(drawn.gradients, [slot.move for slot in self._slots], self.objective.prior.unit)
+            self._report()
+            self._retire()
+        finished, self._ended = self._ended, []
+        return finished
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Let the ticket's slot end before its next step; a ticket that already ended is left alone."""
+        for slot in self._slots:
+            if slot.ticket is ticket:
+                slot.cancel()
+
+    def run(self, requests: Iterable[InversionRequest]) -> Iterator[Finished]:
+        """Invert many faces: the engine run until it is empty, every free slot refilled at once.
+
+        Yields:
+            Slots in the order in which they end; ``finished.ticket.request`` says whose each is.
+        """
+        waiting = iter(requests)
+        while True:
+            for request in islice(waiting, self.free):
+                self.admit(request)
+            if not self._slots:
+                return
+            yield from self.step()
+
+    @property
+    def _device(self) -> torch.device:
+        return self.objective.prior.mean.device
+
+    @property
+    def _largest_batch(self) -> int:
+        return min(self._batch_limit or self.width, self.width)
+
+    def _draw(self) -> Drawn:
+        draw_batch = partial(draw, self._synthesis, self.objective)
+        limit = self._largest_batch
+        parts = []
+        for first in range(0, self.occupied, limit):
+            rows = slice(first, min(first + limit, self.occupied))
+            given = gathered(self.objective, self._table, self._slots[rows], rows)
+            parts.append(draw_batch(given) if self._graphs is None else self._graphs.draw(draw_batch, given))
+        return Drawn.joined(parts)
+
+    def _record(self, drawn: Drawn) -> None:
+        improved = []
+        for row, (slot, verdict) in enumerate(zip(self._slots, drawn.verdicts.tolist(), strict=True)):
+            if slot.record(verdict[0], finite=all(map(math.isfinite, verdict))):
+                improved.append(row)
+        self._table.keep(improved, drawn.iterate)
+
+    def _report(self) -> None:
+        now = self._clock()
+        for row, slot in enumerate(self._slots):
+            slot.advance(now)
+            slot.report(self._table.best.image[row], self._table.best.w_plus[row])
+
+    def _retire(self) -> None:
+        """Take out the slots that ended; the last rows move into their places."""
+        for row in reversed(range(self.occupied)):
+            if self._slots[row].stop_reason is not None:
+                self._ended.append(self._finish(row))
+                last = self._slots.pop()
+                if row < self.occupied:
+                    self._slots[row] = last
+                    self._table.relocate(self.occupied, row)
+
+    def _finish(self, row: int) -> Finished:
+        slot = self._slots[row]
+        reason = slot.stop_reason
+        assert reason is not None  # noqa: S101 - only ended slots are finished
+        if slot.error is not None or not slot.history:
+            return Finished(slot.ticket, reason, error=slot.error)
+        best = self._table.best.map(lambda column: column[row].detach().cpu().clone())
+        result = InversionResult(
+            w_plus=best.w_plus,
+            noise=tuple(best.noise) if best.noise is not None and slot.optimises_noise else None,
+            reconstruction=best.image,
+            distance_start=slot.history[0],
+            distance_end=slot.best_distance,
+            steps=slot.steps,
+            best_step=slot.best_step,
+            seconds=self._clock() - slot.admitted_at,
+            stop_reason=reason,
+            history=tuple(slot.history),
+            start=slot.start,
+        )
+        return Finished(slot.ticket, reason, result)
+
+    def _check(self, request: InversionRequest) -> None:
+        architecture = self.generator.architecture
+        side = architecture.resolution
+        _check_shape("target", request.target, (3, side, side))
+        _check_shape("region", request.region, (1, side, side))
+        _check_shape("start", request.start, (architecture.num_ws, architecture.w_dim))
+        self.objective.check(request.settings.weights)
+        if request.settings.start == "encoder" and self.objective.encoder is None:
+            raise ValueError("the settings start from an encoder's guess, but the objective was built without one")
+
+    def _fill(self, row: int, slot: Slot) -> None:
+        with full_precision(self._device):
+            target, start = self._starter.begin(slot.ticket.request)
+        slot.start = start.origin
+        self._table.fill(row, start.w_plus, target, slot.random if slot.optimises_noise else None)
+
+
+def _check_shape(name: str, tensor: Tensor | None, expected: tuple[int, ...]) -> None:
+    if tensor is not None and tuple(tensor.shape) != expected:
+        raise ValueError(f"{name} must be {list(expected)} for this generator, not {list(tensor.shape)}")

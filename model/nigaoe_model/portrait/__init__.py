@@ -1,0 +1,1 @@
+"""From a found latent to finished pictures: the pair, blending, colours, upscaling."""

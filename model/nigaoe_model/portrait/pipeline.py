@@ -1,0 +1,228 @@
+"""Faces in, portraits out, many at a time: the slot engine run until it is empty.
+
+Every generator of a style is loaded once; styles of one ``g_ori`` share it. Results come as they finish, not in the
+order of the faces.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nigaoe_core.errors import InversionError, NigaoeError, UsageError
+from nigaoe_core.jobs import Method
+from nigaoe_core.registry import Registry
+from nigaoe_faces.align import AlignmentTemplate
+from nigaoe_model.inversion.engine import SlotEngine
+from nigaoe_model.inversion.request import Finished, InversionRequest, InversionResult, Progress
+from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.pixels import to_planes
+from nigaoe_model.portrait.conversion import (
+    ROLES,
+    Conversion,
+    Role,
+    conclude,
+    head_region,
+    inversion_engine,
+    restyle,
+    searched,
+)
+from nigaoe_model.portrait.pair import LoadedGenerator, Pair, load_generator, load_pair
+from nigaoe_model.portrait.portrait import Look
+from nigaoe_model.portrait.upscale import Upscaler
+
+DEFAULT_WIDTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What shall be done with every face of a run."""
+
+    style: str
+    method: Method = Method.CROSS
+    settings: InversionSettings = field(default_factory=InversionSettings)
+    look: Look = field(default_factory=Look)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """One face to convert; compared by identity.
+
+    Attributes:
+        crop: Aligned as `Pipeline.framing` says. # [R, R, 3], sRGB.
+        seed: Seed of everything that is drawn at random for it.
+        on_progress: Called in the caller's thread after every step.
+        preview_interval: Steps between two previews; None: never.
+    """
+
+    crop: NDArray[np.uint8]
+    seed: int = 0
+    on_progress: Callable[[Progress], None] | None = None
+    preview_interval: int | None = None
+
+
+class Pipeline:
+    """Convert faces offline.
+
+    Args:
+        registry: Knows the styles.
+        device: Where everything is computed.
+        width: Faces that are optimised as one batch.
+        upscale: Whether small pictures are enlarged.
+    """
+
+    def __init__(
+        self, registry: Registry, *, device: str = "cpu", width: int = DEFAULT_WIDTH, upscale: bool = True
+    ) -> None:
+        self.registry = registry
+        self.device = device
+        self.width = width
+        self.upscaler = Upscaler(device, registry.folders) if upscale else None
+        self._generators: dict[str, LoadedGenerator] = {}
+        self._pairs: dict[str, Pair] = {}
+        self._engines: dict[int, SlotEngine] = {}
+
+    def pair(self, style: str) -> Pair:
+        """Load a style, or return it if it was loaded before.
+
+        Raises:
+            UnknownStyle: There is none of this name.
+            CheckpointError: Its files cannot be used together.
+        """
+        if style not in self._pairs:
+            _, g_fin = self.registry.pair(style)
+            entry = self.registry.style(style)
+            if self.upscaler is not None:
+                self.upscaler.prepare(entry.upscaler)
+            g_ori = self.generator(entry.parent)
+            self._pairs[style] = load_pair(style, g_ori, g_fin, self.device, upscaler=entry.upscaler)
+        return self._pairs[style]
+
+    def generator(self, name: str) -> LoadedGenerator:
+        """Load a base generator, or return it if it was loaded before.
+
+        Raises:
+            UnknownGenerator: There is none of this name.
+            CheckpointError: Its file cannot be used.
+        """
+        if name not in self._generators:
+            entry = self.registry.generator(name)
+            self._generators[name] = load_generator(entry.path, self.device, encoder=entry.encoder)
+        return self._generators[name]
+
+    def framing(self, style: str) -> tuple[AlignmentTemplate, int]:
+        """Return how photos must be aligned for a style, and at which resolution."""
+        card = self.pair(style).g_ori.card
+        return card.alignment, card.architecture.resolution
+
+    def check(self, order: Order) -> Pair:
+        """Load what an order needs, before any face is there.
+
+        Raises:
+            UnknownStyle: There is no such style.
+            CheckpointError: Its files cannot be used together.
+            UsageError: The order starts from an encoder's guess, and no generator that it searches has an encoder.
+        """
+        pair = self.pair(order.style)
+        encoders = [searched(pair, role).encoder for role in ROLES[order.method]]
+        if order.settings.start == "encoder" and not any(encoders):
+            raise UsageError(
+                f"No encoder guesses a start for method `{order.method.value}` of style `{order.style}`; leave --start "
+                "out, choose the method cross, or train one with `nigaoe train encoder`."
+            )
+        return pair
+
+    def convert(self, order: Order, subjects: Iterable[Subject]) -> Iterator[tuple[Subject, Conversion | NigaoeError]]:
+        """Convert faces; what goes wrong with one of them is returned in its place.
+
+        Args:
+            order: Style, method, settings and look for all of them.
+            subjects: Taken one by one as slots become free; methods that search in several generators keep all crops
+                until the last search begins.
+
+        Yields:
+            Each subject with its conversion or its error, as they finish.
+
+        Raises:
+            UnknownStyle: There is no such style.
+            CheckpointError: Its files cannot be used together.
+            UsageError: There is no encoder to start from, and the order insists.
+        """
+        pair = self.check(order)
+        *earlier, last = ROLES[order.method]
+        found: dict[Subject, dict[Role, InversionResult]] = {}
+        for role in earlier:
+            for subject, finished in self._search(pair, role, order.settings, subjects):
+                if finished.result is None:
+                    yield subject, _error_of(finished)
+                else:
+                    found.setdefault(subject, {})[role] = finished.result
+            subjects = list(found)
+        for subject, finished in self._search(pair, last, order.settings, subjects):
+            results = found.pop(subject, {})
+            yield subject, self._conclude(pair, order, subject, results, last, finished)
+
+    def restyle(self, conversion: Conversion, style: str, look: Look) -> Conversion:
+        """Draw a finished conversion's latent in another style of the same generator.
+
+        Raises:
+            UnknownStyle: There is no such style.
+            CheckpointError: Its files cannot be used together.
+            ParentMismatch: It belongs to another generator.
+        """
+        return restyle(self.pair(style), conversion, look, self.upscaler)
+
+    def _conclude(
+        self,
+        pair: Pair,
+        order: Order,
+        subject: Subject,
+        results: Mapping[Role, InversionResult],
+        role: Role,
+        finished: Finished,
+    ) -> Conversion | NigaoeError:
+        if finished.result is None:
+            return _error_of(finished)
+        both = {**results, role: finished.result}
+        target = to_planes(subject.crop)
+        return conclude(pair, order.method, both, target, order.look, self.upscaler, seed=subject.seed)
+
+    def _search(
+        self, pair: Pair, role: Role, settings: InversionSettings, subjects: Iterable[Subject]
+    ) -> Iterator[tuple[Subject, Finished]]:
+        asked: dict[int, Subject] = {}
+        if searched(pair, role).encoder is None:
+            settings = settings.model_copy(update={"start": "mean"})
+        region = head_region(searched(pair, role), settings)
+
+        def requests() -> Iterator[InversionRequest]:
+            for subject in subjects:
+                request = _request(subject, settings, region)
+                asked[id(request)] = subject
+                yield request
+
+        for finished in self._engine(searched(pair, role)).run(requests()):
+            yield asked.pop(id(finished.ticket.request)), finished
+
+    def _engine(self, loaded: LoadedGenerator) -> SlotEngine:
+        key = id(loaded)
+        if key not in self._engines:
+            self._engines[key] = inversion_engine(loaded, self.width)
+        return self._engines[key]
+
+
+def _request(subject: Subject, settings: InversionSettings, region: Tensor | None) -> InversionRequest:
+    return InversionRequest(
+        target=to_planes(subject.crop),
+        settings=settings,
+        region=region,
+        seed=subject.seed,
+        on_progress=subject.on_progress,
+        preview_interval=subject.preview_interval,
+    )
+
+
+def _error_of(finished: Finished) -> NigaoeError:
+    return finished.error or InversionError("Reverse generation was cancelled before it began; ask again.")

@@ -1,0 +1,171 @@
+"""From a latent to finished pictures: truncate, carry the person's colours over, blend, draw, enlarge.
+
+This half of a conversion costs a fraction of a second, so changing the style, the degree or the truncation of a face
+that was found once needs no new inversion.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from nigaoe_core.errors import UsageError
+from nigaoe_core.jobs import DEFAULT_COLOURS, DEFAULT_TRUNCATION
+from nigaoe_core.manifest import UpscalerName
+from nigaoe_model.portrait.blend import Degree, blend, degrees_by_resolution
+from nigaoe_model.portrait.colour_grid import colour_grid
+from nigaoe_model.portrait.colours import carry_colours, free_styles
+from nigaoe_model.portrait.pair import Pair, draw_styles
+from nigaoe_model.portrait.palette import SIDE
+from nigaoe_model.portrait.upscale import Upscaler
+from nigaoe_model.stylegan2.generator import Noise
+from nigaoe_model.stylegan2.latent_statistics import principal_axes
+
+MIN_PICTURE = 256
+"""Pictures below this resolution are enlarged; a 256 px generator is sharp enough by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a latent shall be drawn.
+
+    Attributes:
+        degree: 0 draws the person, 1 the style; one number or one a resolution, see `nigaoe_model.portrait.blend`.
+        truncation_psi: 1 keeps the latent, 0 is the mean face; 0..1.
+        colours: How much of the person's colours the drawing takes over, where the style has a palette: 0 leaves them
+            to the style; 0..1.
+    """
+
+    degree: Degree = 1.0
+    truncation_psi: float = 1.0
+    colours: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the range.
+
+        Raises:
+            UsageError: ``truncation_psi`` or ``colours`` is outside 0..1.
+        """
+        if not 0 <= self.truncation_psi <= 1:
+            raise UsageError("truncation lies between 0 (the mean face) and 1 (the face as it was found).")
+        if not 0 <= self.colours <= 1:
+            raise UsageError("colours lies between 0 (the style's) and 1 (the person's).")
+
+
+AS_FOUND: Final = Look()
+"""What the latent means, without anything that makes it look better."""
+
+DEFAULT_LOOK: Final = Look(truncation_psi=DEFAULT_TRUNCATION, colours=DEFAULT_COLOURS)
+"""What people get who ask for nothing else."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Portrait:
+    """What one latent looks like; RGB in [-1, 1] on the CPU.
+
+    Attributes:
+        person: What ``g_ori`` draws. # [3, R, R].
+        drawing: What the style draws. # [3, R, R].
+        picture: The drawing at the size that people get. # [3, S, S] with S at least 256.
+    """
+
+    person: Tensor
+    drawing: Tensor
+    picture: Tensor
+
+
+@torch.no_grad()
+def draw_portraits(
+    pair: Pair, w_plus: Tensor, look: Look, upscaler: Upscaler | None, noise: Sequence[Tensor] | None = None
+) -> list[Portrait]:
+    """Draw latents in one look.
+
+    Args:
+        pair: The style.
+        w_plus: # [N, num_ws, w_dim].
+        look: Degree, truncation and colours.
+        upscaler: Enlarges small pictures, in the style's own way; None leaves them as the generator draws them.
+        noise: Noise maps, each # [N or 1, 1, R_i, R_i]; None: the generator's own.
+
+    Returns:
+        One portrait a latent.
+    """
+    device = next(pair.g_ori.generator.parameters()).device
+    ws = pair.g_ori.generator.mapping.truncate(w_plus.to(device), look.truncation_psi)
+    maps: Noise = "fixed" if noise is None else [m.to(device) for m in noise]
+    drawn = _coloured(pair, ws, w_plus.to(device), look, maps) if look.colours else ws
+    people, (drawings,) = draw_styles([pair], ws, noise=maps, g_fins=[blend(pair, look.degree)], drawn=[drawn])
+    people, drawings = people.clamp(-1, 1), drawings.clamp(-1, 1)
+    pictures = enlarge(drawings, upscaler, pair.upscaler)
+    return [
+        Portrait(person.cpu(), drawing.cpu(), picture.cpu())
+        for person, drawing, picture in zip(people, drawings, pictures, strict=True)
+    ]
+
+
+@torch.no_grad()
+def draw_sketch(pair: Pair, w_plus: Tensor, look: Look) -> Tensor:
+    """Draw one latent in the style's own colours and size, in one pass: for pictures on the way.
+
+    Args:
+        pair: The style.
+        w_plus: # [num_ws, w_dim].
+        look: Degree and truncation.
+
+    Returns:
+        RGB in [-1, 1] on the CPU. # [3, R, R].
+    """
+    ws = pair.g_ori.generator.mapping.truncate(w_plus[None], look.truncation_psi)
+    return blend(pair, look.degree).draw_image(ws)[0].clamp(-1, 1).cpu()
+
+
+def _coloured(pair: Pair, ws: Tensor, w_plus: Tensor, look: Look, noise: Noise) -> Tensor:
+    """Move what a style draws towards the colours of the persons as they were found.
+
+    Between person and style the colours that are asked for lie between the person's own and the palette's answer.
+
+    Args:
+        pair: The style.
+        ws: What shall be drawn. # [N, num_ws, w_dim].
+        w_plus: What was found. # [N, num_ws, w_dim].
+        look: Degree, and how far to move.
+        noise: Noise mode or maps.
+
+    Returns:
+        # [N, num_ws, w_dim]; ``ws`` itself where the style has no palette or nothing of it is drawn.
+    """
+    palette, styles = pair.g_fin.palette, free_styles(pair.g_fin.card.architecture, pair.trunk_resolution)
+    degrees = degrees_by_resolution(look.degree, pair.g_fin.card.architecture.resolutions)
+    degree = sum(degrees.values()) / len(degrees)
+    if palette is None or degree == 0 or not styles:
+        return ws
+    persons = colour_grid(pair.g_ori.generator.draw_image(w_plus, noise).clamp(-1, 1), SIDE)
+    wanted = torch.lerp(persons, palette.answer(persons), degree)
+    moved = carry_colours(
+        blend(pair, look.degree),
+        ws,
+        wanted,
+        palette,
+        styles=styles,
+        axes=principal_axes(pair.g_ori.statistics).to(ws),
+        noise=None if isinstance(noise, str) else noise,
+    )
+    return torch.lerp(ws, moved, look.colours)
+
+
+def enlarge(drawings: Tensor, upscaler: Upscaler | None, name: UpscalerName) -> Tensor:
+    """Enlarge pictures of less than 256 pixels by the factor 4. # [N, 3, R, R] -> [N, 3, S, S].
+
+    Args:
+        drawings: RGB in [-1, 1].
+        upscaler: None leaves them as they are.
+        name: In which way.
+
+    Raises:
+        BrokenCheckpoint: The weights of that way are missing or damaged.
+    """
+    if upscaler is None or drawings.shape[-1] >= MIN_PICTURE:
+        return drawings
+    return upscaler(drawings, name)

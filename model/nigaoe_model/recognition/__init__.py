@@ -1,0 +1,1 @@
+"""Networks that describe faces; they measure results and take no part in making them."""

@@ -1,0 +1,47 @@
+"""The part of an aligned picture that face networks look at: eyes, nose and mouth with little around them."""
+
+from typing import Final
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from nigaoe_faces.align import AlignmentTemplate
+
+EYES_TO_MOUTH: Final = 0.45
+"""Distance of eyes and mouth in a chip's side; with the centre's place below dlib's framing, as face-api.js cuts it."""
+
+CENTRE: Final = (0.5, 0.43)
+"""Where the mean of both eyes and the mouth stands in a chip: across, down."""
+
+
+def face_chips(pictures: Tensor, template: AlignmentTemplate, side: int) -> Tensor:
+    """Cut chips out of aligned pictures; beyond an edge its pixels are repeated.
+
+    Args:
+        pictures: # [N, 3, R, R].
+        template: How they are aligned.
+        side: Of a chip in pixels.
+
+    Returns:
+        # [N, 3, side, side].
+    """
+    left, top, width = chip_box(template)
+    scaled = F.interpolate(pictures, size=round(side / width), mode="bicubic", antialias=True, align_corners=False)
+    whole = scaled.shape[-1]
+    x, y = round(left * whole), round(top * whole)
+    before_x, before_y = max(-x, 0), max(-y, 0)
+    after_x, after_y = max(x + side - whole, 0), max(y + side - whole, 0)
+    padded = F.pad(scaled, (before_x, after_x, before_y, after_y), mode="replicate")
+    x, y = x + before_x, y + before_y
+    return padded[:, :, y : y + side, x : x + side].clamp(-1, 1)
+
+
+def chip_box(template: AlignmentTemplate) -> tuple[float, float, float]:
+    """Return left edge, top edge and side of the chip in shares of an aligned picture's side."""
+    points = template.points(1)
+    left_eye, right_eye, mouth = points[0], points[1], (points[3] + points[4]) / 2
+    distance = (np.linalg.norm(mouth - left_eye) + np.linalg.norm(mouth - right_eye)) / 2
+    width = float(distance) / EYES_TO_MOUTH
+    centre = (left_eye + right_eye + mouth) / 3
+    return float(centre[0]) - CENTRE[0] * width, float(centre[1]) - CENTRE[1] * width, width

@@ -1,0 +1,1 @@
+"""StyleGAN2: layers, generator, discriminator, checkpoints, and the networks frozen for inference."""

@@ -1,0 +1,186 @@
+"""Faces through the whole offline pipeline, with a tiny pair."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nigaoe_core.errors import BrokenCheckpoint, InversionError, UnknownStyle, UsageError
+from nigaoe_core.jobs import Method
+from nigaoe_core.registry import Registry
+from nigaoe_model.inversion.request import Progress
+from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.portrait.conversion import Conversion, redraw
+from nigaoe_model.portrait.palette import measure_palette
+from nigaoe_model.portrait.pipeline import Order, Pipeline, Subject
+from nigaoe_model.portrait.portrait import Look
+from nigaoe_model.portrait.upscale import LARGE_FILE
+from nigaoe_model.stylegan2.checkpoint import load_checkpoint, save_checkpoint
+
+MANIFEST = """
+format_version = 1
+[generators.base]
+file = "g_ori.safetensors"
+domain = "human"
+[styles.toy]
+file = "g_fin.safetensors"
+parent = "base"
+"""
+
+
+@pytest.fixture
+def pipeline(tiny_files: tuple[Path, Path]) -> Pipeline:
+    """An installation with one style, two slots wide."""
+    folder = tiny_files[0].parent
+    (folder / "manifest.toml").write_text(MANIFEST)
+    return Pipeline(Registry.load(folder), width=2)
+
+
+@pytest.fixture
+def guessing(pipeline: Pipeline, encoder_file: Path) -> Pipeline:
+    """The same installation with an encoder."""
+    folder = pipeline.registry.folders[0]
+    row = f'file = "g_ori.safetensors"\nencoder = "{encoder_file.name}"'
+    (folder / "manifest.toml").write_text(MANIFEST.replace('file = "g_ori.safetensors"', row))
+    return Pipeline(Registry.load(folder), width=2)
+
+
+def order(method: Method = Method.CROSS, steps: int = 3) -> Order:
+    return Order("toy", method, InversionSettings(steps=steps))
+
+
+def crops(count: int) -> list[np.ndarray]:
+    random = np.random.default_rng(0)
+    return [random.integers(0, 255, (16, 16, 3), dtype=np.uint8) for _ in range(count)]
+
+
+def converted(outcome: object) -> Conversion:
+    assert isinstance(outcome, Conversion), outcome
+    return outcome
+
+
+def test_every_face_comes_back_with_its_own_portrait(pipeline: Pipeline) -> None:
+    """Five faces share two slots; each subject returns once, and as if it had been alone."""
+    subjects = [Subject(crop) for crop in crops(5)]
+    together = {subject: converted(outcome) for subject, outcome in pipeline.convert(order(), subjects)}
+    assert set(together) == set(subjects)
+    for subject in subjects:
+        ((_, alone),) = pipeline.convert(order(), [subject])
+        torch.testing.assert_close(
+            together[subject].portrait.picture, converted(alone).portrait.picture, atol=2e-4, rtol=0
+        )
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_methods_report_what_they_did(pipeline: Pipeline, method: Method) -> None:
+    """Each method ends in pictures, a latent of g_ori's space, and a report that says how far it came."""
+    (subject,) = [Subject(crop, seed=7) for crop in crops(1)]
+    ((_, outcome),) = pipeline.convert(order(method), [subject])
+    conversion = converted(outcome)
+    assert conversion.portrait.picture.shape == (3, 64, 64)
+    assert conversion.report["method"] == method.value
+    assert conversion.report["steps"] == (6 if method is Method.BEST else 3)
+    assert conversion.report["distance_end"] <= conversion.report["distance_start"]
+    assert conversion.latent.card.generator_sha256 == pipeline.generator("base").digest
+
+
+def test_one_bad_face_does_not_stop_the_others(pipeline: Pipeline) -> None:
+    """What a listener raises fails its own face alone."""
+
+    def refuse(_: Progress) -> None:
+        raise InversionError("nobody listens any more")
+
+    first, second = crops(2)
+    bad, good = Subject(first, on_progress=refuse), Subject(second)
+    outcomes = dict(pipeline.convert(order(), [bad, good]))
+    assert isinstance(outcomes[bad], InversionError)
+    assert isinstance(outcomes[good], Conversion)
+
+
+def test_progress_is_told_with_previews(pipeline: Pipeline) -> None:
+    """A listener hears every step, and sees a picture as often as it asked."""
+    heard: list[Progress] = []
+    subject = Subject(crops(1)[0], on_progress=heard.append, preview_interval=2)
+    list(pipeline.convert(order(steps=4), [subject]))
+    assert [progress.step for progress in heard] == [1, 2, 3, 4]
+    assert any(progress.preview is not None for progress in heard)
+
+
+def test_a_latent_can_be_redrawn_without_searching(pipeline: Pipeline) -> None:
+    """Another look from the stored latent equals what a full conversion with that look draws."""
+    subject = Subject(crops(1)[0])
+    ((_, first),) = pipeline.convert(order(), [subject])
+    look = Look(degree=0.5, truncation_psi=0.7)
+    again = redraw(pipeline.pair("toy"), converted(first).latent, look, pipeline.upscaler)
+    asked = Order("toy", Method.CROSS, InversionSettings(steps=3), look)
+    ((_, second),) = pipeline.convert(asked, [subject])
+    torch.testing.assert_close(again.picture, converted(second).portrait.picture, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("method", "changed"), [(Method.CROSS, True), (Method.DIRECT, False)])
+def test_only_who_was_found_as_a_person_has_colours_to_take_over(
+    pipeline: Pipeline, tiny_files: tuple[Path, Path], method: Method, changed: bool
+) -> None:
+    """A latent that was found by what the style draws has the photo's colours as it is."""
+    base, child = (load_checkpoint(path) for path in tiny_files)
+    palette = measure_palette(base.build_generator(), child.build_generator(), samples=32)
+    save_checkpoint(replace(child, palette=palette), tiny_files[1])
+    ((_, outcome),) = pipeline.convert(order(method), [Subject(crops(1)[0])])
+    latent, pair = converted(outcome).latent, pipeline.pair("toy")
+    plain, coloured = (redraw(pair, latent, Look(colours=share), None) for share in (0.0, 1.0))
+    assert torch.equal(plain.drawing, coloured.drawing) is not changed
+
+
+def test_unknown_styles_list_the_known(pipeline: Pipeline) -> None:
+    """A typing mistake is answered with what there is."""
+    with pytest.raises(UnknownStyle, match="toy"):
+        pipeline.pair("tyo")
+
+
+def test_a_pair_with_an_encoder_starts_from_its_guess(guessing: Pipeline, pipeline: Pipeline) -> None:
+    """The report says where the search began and how far that was; without an encoder it is the mean face."""
+    asked = Order("toy", settings=InversionSettings(steps=2, start="encoder"))
+    subject = Subject(crops(1)[0])
+    ((_, guessed),) = guessing.convert(asked, [subject])
+    ((_, plain),) = pipeline.convert(order(steps=2), [subject])
+    assert (converted(guessed).report["start"], converted(plain).report["start"]) == ("encoder", "mean")
+    assert converted(guessed).report["distance_start"] != converted(plain).report["distance_start"]
+    assert "encoder" in converted(guessed).report["models"]
+
+
+def test_both_searches_of_the_best_begin_where_they_can(guessing: Pipeline) -> None:
+    """The guess is a person's latent: the person is searched from it, the drawing from the mean face."""
+    asked = Order("toy", Method.BEST, InversionSettings(steps=2, start="encoder"))
+    ((_, outcome),) = guessing.convert(asked, [Subject(crops(1)[0])])
+    assert converted(outcome).report["start"] == "encoder"
+    assert converted(outcome).report["steps"] == 4
+
+
+def test_who_insists_on_a_guess_needs_an_encoder(guessing: Pipeline, pipeline: Pipeline) -> None:
+    """Told before any face is looked at: no encoder installed, or a method that does not search where it guesses."""
+    insisting = InversionSettings(start="encoder")
+    with pytest.raises(UsageError, match="train encoder"):
+        pipeline.check(Order("toy", settings=insisting))
+    with pytest.raises(UsageError, match="direct"):
+        next(guessing.convert(Order("toy", Method.DIRECT, insisting), [Subject(crops(1)[0])]))
+    assert guessing.check(Order("toy", settings=insisting)).style == "toy"
+
+
+def test_a_styles_entry_says_how_its_drawings_are_enlarged(pipeline: Pipeline) -> None:
+    """The same drawing by plain Lanczos, once the manifest says so; a way without its weights is told at once."""
+    folder = pipeline.registry.folders[0]
+    (folder / "manifest.toml").write_text(MANIFEST + 'upscaler = "lanczos"\n')
+    plain = Pipeline(Registry.load(folder), width=2)
+    portraits = [
+        converted(outcome).portrait
+        for some in (pipeline, plain)
+        for _, outcome in some.convert(order(), [Subject(crops(1)[0])])
+    ]
+    assert torch.equal(portraits[0].drawing, portraits[1].drawing)
+    assert not torch.allclose(portraits[0].picture, portraits[1].picture, atol=0.01)
+    (folder / "manifest.toml").write_text(MANIFEST + 'upscaler = "realesrgan-x4plus-anime"\n')
+    (folder / LARGE_FILE).write_bytes(b"half a download")
+    with pytest.raises(BrokenCheckpoint, match="upscaler"):
+        Pipeline(Registry.load(folder)).pair("toy")

@@ -1,5 +1,0 @@
-"""The Celery door: claims jobs and drives the slot engine on the device."""
-
-from core.openmp import wait_asleep
-
-wait_asleep()

@@ -1,0 +1,5 @@
+"""The Celery door: claims jobs and drives the slot engine on the device."""
+
+from nigaoe_core.openmp import wait_asleep
+
+wait_asleep()

@@ -1,0 +1,119 @@
+"""Repairs what vanished processes left behind: lost workers, lost messages, what is due to be forgotten.
+
+It runs in a thread of every worker; the job store hands every entry to one of them, so more workers only mean that
+repairs go on when one of them is gone.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from nigaoe_core.errors import StorageError
+from nigaoe_core.guarded_loop import GuardedThread, UnexpectedErrors
+from nigaoe_core.jobs import Seconds
+from nigaoe_core.queue import Dispatcher, doorbell_for
+from nigaoe_core.settings import Settings
+from nigaoe_core.store.contract import Doorbell, JobUpkeep
+from nigaoe_core.store.retention import Retention
+
+LONGEST_ORPHAN_PAUSE: Seconds = 3600.0
+"""Looking for orphans lists the whole blob store."""
+
+WHERE = "reaper"
+
+_log = structlog.get_logger(__name__)
+
+
+class Reaper:
+    """One round every ``sweep_seconds``.
+
+    Args:
+        store: Whose entries are repaired.
+        retention: What forgets.
+        dispatcher: Rings for jobs that wait again.
+        settings: How often.
+        errors: Where unexpected errors are recorded; None: nobody asks for them.
+    """
+
+    def __init__(
+        self,
+        store: JobUpkeep,
+        retention: Retention,
+        dispatcher: Dispatcher,
+        settings: Settings,
+        errors: UnexpectedErrors | None = None,
+    ) -> None:
+        self._store = store
+        self._retention = retention
+        self._dispatcher = dispatcher
+        self._pause = settings.sweep_seconds
+        self._orphan_pause = min(LONGEST_ORPHAN_PAUSE, settings.orphan_hours * 3600 / 2)
+        self._orphans_at = time.monotonic() + self._orphan_pause
+        self._closing = threading.Event()
+        self._errors = errors or UnexpectedErrors()
+        self._thread = GuardedThread(WHERE, self._run, self._errors)
+
+    def start(self) -> None:
+        """Begin with a first round."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End after the round that runs."""
+        self._closing.set()
+        self._thread.join()
+
+    def round(self) -> None:
+        """Do everything that is due once; what fails is logged and stays due."""
+        for duty in (self.repair, self.ring, self.readmit, self._forget, self._forget_orphans):
+            self._tried(duty)
+
+    def repair(self) -> None:
+        """Give jobs of lost workers a new attempt, end those whose time or patience is over."""
+        repairs = self._store.requeue_expired()
+        for job in repairs.ended:
+            _log.warning("job.ended_by_reaper", job_id=job.id, state=job.state.value, losses=job.losses)
+        for job in repairs.requeued:
+            _log.warning("job.requeued", job_id=job.id, attempt=job.attempt, losses=job.losses)
+        self._ring_all(doorbell_for(job) for job in repairs.requeued)
+
+    def ring(self) -> None:
+        """Announce jobs again that nobody took for a while."""
+        self._ring_all(self._store.due_doorbells())
+
+    def readmit(self) -> None:
+        """Take up jobs whose records another version of Nigaoe could not read."""
+        self._store.readmit()
+
+    def _ring_all(self, doorbells: Iterable[Doorbell]) -> None:
+        for doorbell in doorbells:
+            self._dispatcher.ring(doorbell)
+
+    def _forget(self) -> None:
+        sweep = self._retention.sweep()
+        if sweep.jobs or sweep.erasures:
+            _log.info("retention.swept", jobs=sweep.jobs, erasures=sweep.erasures)
+
+    def _forget_orphans(self) -> None:
+        if time.monotonic() < self._orphans_at:
+            return
+        self._orphans_at = time.monotonic() + self._orphan_pause
+        if not self._retention.take_turn(self._orphan_pause):
+            return  # Another worker has looked within this time.
+        orphans = self._retention.sweep_orphans().orphans
+        if orphans:
+            _log.info("retention.orphans", folders=orphans)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self.round()
+            self._closing.wait(self._pause)
+
+    def _tried(self, duty: Callable[[], None]) -> None:
+        try:
+            duty()
+        except StorageError as error:
+            _log.warning("reaper.postponed", duty=duty.__name__, code=error.code)
+        except Exception as error:  # noqa: BLE001 - a fault in one duty must not end the repairs of all jobs; it is recorded.
+            self._errors.record(WHERE, error)

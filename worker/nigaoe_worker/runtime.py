@@ -1,0 +1,255 @@
+"""One worker process, put together: stores, device, gate, leases, reaper, pulse, page. And its beginning and end.
+
+Every thread of it passes through `nigaoe_core.guarded_loop`. Where one that jobs depend on gives up (the device is lost
+or hangs, leases cannot be renewed), the worker is not ready any more at that moment, hands back what it can, and ends
+with a status after which its supervisor starts a fresh one.
+"""
+
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from typing import Final
+
+import structlog
+import torch
+from kombu import Connection
+from torch import Tensor
+
+from nigaoe_core.jobs import Method, Seconds
+from nigaoe_core.services import Services, connect
+from nigaoe_core.settings import Settings
+from nigaoe_core.telemetry import configure_tracing
+from nigaoe_core.worker_report import WorkerReport, budget_name
+from nigaoe_model.device import prepare_device
+from nigaoe_model.inversion.presets import PRESETS
+from nigaoe_model.inversion.request import InversionRequest
+from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.portrait.conversion import ROLES, conclude, inversion_engine, searched
+from nigaoe_model.portrait.pair import LoadedGenerator
+from nigaoe_model.portrait.portrait import DEFAULT_LOOK
+from nigaoe_worker.admission import Gate
+from nigaoe_worker.claimed_job import StopCause
+from nigaoe_worker.engine import Engine
+from nigaoe_worker.health_page import HealthPage
+from nigaoe_worker.heartbeat import Organs, Pulse
+from nigaoe_worker.lease_keeper import LeaseKeeper
+from nigaoe_worker.metrics import Metrics
+from nigaoe_worker.model_cache import Gallery
+from nigaoe_worker.reaper import Reaper
+from nigaoe_worker.requests import InversionOrder
+from nigaoe_worker.restyle_consumer import RestyleConsumer
+from nigaoe_worker.self_check import DeviceWatchdog, SelfCheck
+from nigaoe_worker.tasks import JobTasks
+from nigaoe_worker.weights_watcher import WeightsWatcher
+from nigaoe_worker.work import Workbench
+
+WARM_UP_STEPS: Final = 2
+HAND_BACK_SECONDS: Final[Seconds] = 15.0
+"""How long handing back may take once the time for finishing is over."""
+
+_log = structlog.get_logger(__name__)
+
+
+def gate_room(slots: int) -> int:
+    """Conversions that a worker holds at once: all slots, and half as many that are prepared or stored meanwhile."""
+    return slots + max(1, slots // 2)
+
+
+def budgets() -> dict[str, int]:
+    """The steps that a job may take, by method and preset, from which waiting times are estimated."""
+    return {
+        budget_name(method, preset): len(roles) * settings.steps
+        for method, roles in ROLES.items()
+        for preset, settings in PRESETS.items()
+    }
+
+
+class Runtime:
+    """Everything that a worker process consists of.
+
+    Args:
+        settings: The operator's choices.
+        messages: Counts the messages waiting in the queue; None: it does not answer.
+        broker: Makes a connection to it.
+        stop_fetching: Tells whoever fetches conversions that this process ends.
+        leave: Ends the process with a status.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        messages: Callable[[], int | None],
+        broker: Callable[[], Connection],
+        stop_fetching: Callable[[], object] = lambda: None,
+        leave: Callable[[int], object] = os._exit,
+    ) -> None:
+        self.settings = settings
+        self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.services: Services = connect(settings)
+        self.device = prepare_device(settings.device, settings.torch_threads)
+        self._stop_fetching = stop_fetching
+        errors = self.services.errors
+        self.metrics = Metrics(self.services.store, settings.slots, self.device, errors)
+        self.gallery = Gallery(settings, self.device)
+        prepare = partial(prepare_device, self.device, settings.torch_threads)
+        build = partial(inversion_engine, step_graphs=settings.step_graphs)
+        self.engine = Engine(settings.slots, build, self.metrics, prepare, errors=errors, on_end=self._become_unwell)
+        self.keeper = LeaseKeeper(
+            self.services.store,
+            self.services.events,
+            settings,
+            errors=errors,
+            on_end=lambda _error: self._become_unwell(),
+        )
+        self.gate = Gate(gate_room(settings.slots))
+        work = Workbench(self.engine, self.gallery, settings)
+        self.tasks = JobTasks(self.services, self.keeper, self.gate, work, self.metrics, self.name)
+        self.reaper = Reaper(self.services.store, self.services.retention, self.services.dispatcher, settings, errors)
+        self.restyles = RestyleConsumer(broker, self.tasks.answer, settings.restyle_threads, errors)
+        self.watcher = WeightsWatcher(self.gallery, self.engine, errors)
+        watchdog = DeviceWatchdog(settings.device_limit_seconds)
+        self.pulse = Pulse(self.services.store, self._organs(messages), SelfCheck(), watchdog, leave, errors=errors)
+        self.page = self._page()
+        self._version = version("nigaoe")  # Read once: it means parsing the distribution's whole description.
+        self._is_warm = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether jobs are taken: warmed up, not draining, and well."""
+        return self._is_warm and not self.gate.is_closed and self.is_well
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the device works and all threads do on which jobs depend."""
+        return self._failure() is None and self.pulse.is_beating
+
+    def start(self) -> None:
+        """Load, warm up, and begin to take jobs.
+
+        Raises:
+            NigaoeError: No style can be loaded, or a setting is wrong.
+            DeviceLost: The device stopped working.
+        """
+        configure_tracing(self.settings, "worker")
+        for part in (self.page, self.engine, self.keeper, self.reaper, self.pulse):
+            if part is not None:
+                part.start()
+        self.engine.do(self.gallery.load, may_take_long=True)
+        if self.settings.warm_up:
+            self._warm_up()
+            self.metrics.step_seconds.forget()  # Slow steps of lazy libraries are nothing to estimate by.
+        self._is_warm = True
+        self.watcher.start()
+        self.restyles.start()
+        self.pulse.soon(lambda: None)
+        _log.info("worker.ready", worker=self.name, styles=self.gallery.styles, device=self.device)
+
+    def begin_drain(self) -> None:
+        """Take no more jobs and tell so at once; safe in a signal handler."""
+        self.pulse.soon(self._close_gate)
+
+    def drain(self) -> None:
+        """Wait for running jobs, then hand back those that are not done in time."""
+        self._close_gate()
+        self.pulse.soon(lambda: None)
+        _log.info("worker.draining", jobs=self.tasks.in_flight)
+        if not self.tasks.wait_until_idle(self.settings.drain_seconds):
+            self.abandon()
+
+    def abandon_soon(self) -> None:
+        """Hand all jobs back; safe in a signal handler."""
+        self.pulse.soon(self.abandon)
+
+    def abandon(self) -> None:
+        """Fetch nothing more and hand all jobs back now."""
+        self._stop_fetching()
+        self._close_gate()
+        self.keeper.stop_all(StopCause.DRAINED)
+        if not self.tasks.wait_until_idle(HAND_BACK_SECONDS):
+            self.tasks.give_up()
+            _log.error("worker.jobs_left", jobs=self.tasks.in_flight)
+
+    def close(self) -> None:
+        """End all threads and give connections back. Nothing is answered any more."""
+        self.restyles.close()
+        self.watcher.close()
+        self.reaper.close()
+        self.pulse.close()
+        self.engine.close()
+        self.keeper.close()
+        if self.page is not None:
+            self.page.close()
+        self.services.close()
+
+    def report(self) -> WorkerReport:
+        """How this worker is."""
+        return WorkerReport(
+            worker=self.name,
+            ready=self.is_ready,
+            version=self._version,
+            device=self.device,
+            slots=self.settings.slots,
+            busy=min(self.settings.slots, self.engine.occupied),
+            styles=self.gallery.styles,
+            job_seconds=self.metrics.job_seconds.value,
+            step_seconds=self.metrics.step_seconds.value,
+            overhead_seconds=self.metrics.overhead_seconds.value,
+            budgets=budgets(),
+        )
+
+    def _organs(self, messages: Callable[[], int | None]) -> Organs:
+        return Organs(
+            report=self.report,
+            messages=messages,
+            fetched=lambda: self.tasks.answered,
+            is_busy=lambda: self.tasks.in_flight > 0 or not self.is_ready,
+            activity=lambda: self.engine.activity,
+            failure=self._failure,
+            give_up_device=self.engine.abandon,
+            abandon=self.abandon,
+        )
+
+    def _page(self) -> HealthPage | None:
+        if not self.settings.worker_metrics_port:
+            return None
+        return HealthPage(
+            self.settings.worker_metrics_port,
+            is_alive=lambda: self.is_well,
+            is_ready=lambda: self.is_ready,
+            metrics=self.metrics.exposition,
+            errors=self.services.errors,
+        )
+
+    def _failure(self) -> BaseException | None:
+        return self.engine.failure or self.keeper.failure
+
+    def _become_unwell(self) -> None:
+        """Let nobody in from this moment on, and tell the pulse, which ends the process."""
+        self._close_gate()
+        self.pulse.soon(lambda: None)
+
+    def _close_gate(self) -> None:
+        self.restyles.stop()
+        self.gate.close()
+
+    def _warm_up(self) -> None:
+        """Convert the mean face once, so that the first photo does not pay for lazy libraries and kernels."""
+        pair = self.gallery.pair(self.gallery.styles[0])
+        loaded = searched(pair, "g_ori")
+        request = InversionRequest(
+            target=self.engine.do(lambda: mean_face(loaded)), settings=InversionSettings(steps=WARM_UP_STEPS)
+        )
+        found = self.engine.invert(InversionOrder(loaded, request)).result().unwrap()
+        self.engine.do(
+            lambda: conclude(pair, Method.CROSS, {"g_ori": found}, request.target, DEFAULT_LOOK, self.gallery.upscaler)
+        )
+
+
+@torch.no_grad()
+def mean_face(loaded: LoadedGenerator) -> Tensor:
+    """Draw the mean face. # [3, R, R] in [-1, 1]."""
+    generator = loaded.generator
+    return generator.draw_image(generator.mapping.w_avg[None])[0].clamp(-1, 1).cpu()

@@ -1,0 +1,218 @@
+"""From a doorbell to a job's end: look, wait at the gate, claim, work, end. One Celery thread a job.
+
+The end is written under the claim's fencing token, after the blobs: object first, then state. Whoever lost the lease
+meanwhile writes nothing and clears what it stored. Whatever nobody expected ends with its job: it is recorded, and the
+thread is there for the next one.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, Protocol
+
+import structlog
+
+from nigaoe_core.errors import LeaseLost, NigaoeError, StorageError, UnknownJob, UnreadableJob
+from nigaoe_core.jobs import Failure, Job, JobState, Outcome, Seconds
+from nigaoe_core.queue import Dispatcher, doorbell_for
+from nigaoe_core.services import Services
+from nigaoe_core.store.contract import Claim, JobStore
+from nigaoe_core.store.retention import Retention
+from nigaoe_core.telemetry import job_context, span
+from nigaoe_worker.admission import Entry, Gate
+from nigaoe_worker.claimed_job import Hold, JobStopped, StopCause
+from nigaoe_worker.job_blobs import Shelf
+from nigaoe_worker.lease_keeper import LeaseKeeper
+from nigaoe_worker.slot_batch import DeviceLost
+
+RETRY_SECONDS: Final[Seconds] = 0.5
+WHERE: Final = "job"
+"""Where unexpected errors of one job are counted."""
+
+Ending = Callable[[Claim], Job]
+
+_log = structlog.get_logger(__name__)
+
+
+class Work(Protocol):
+    """What does a job."""
+
+    def run(self, hold: Hold, shelf: Shelf) -> Outcome:
+        """Do all that a held job asks for, and store its blobs."""
+
+
+class EndObserver(Protocol):
+    """Whoever counts jobs."""
+
+    def observe_end(self, job: Job, seconds: Seconds) -> None:
+        """A job of this worker ended, so many seconds after its claim."""
+
+
+class JobTasks:
+    """Answers doorbells.
+
+    Args:
+        services: Stores, dispatcher, retention.
+        keeper: Keeps claims alive.
+        gate: Lets jobs in.
+        work: Does the work.
+        observer: Counts.
+        worker: This worker's name.
+    """
+
+    def __init__(
+        self, services: Services, keeper: LeaseKeeper, gate: Gate, work: Work, observer: EndObserver, worker: str
+    ) -> None:
+        self._store: JobStore = services.store
+        self._services = services
+        self._errors = services.errors
+        self._dispatcher: Dispatcher = services.dispatcher
+        self._retention: Retention = services.retention
+        self._keeper = keeper
+        self._gate = gate
+        self._work = work
+        self._observer = observer
+        self._worker = worker
+        self._answered = 0
+        self._in_flight = 0
+        self._given_up = threading.Event()
+        self._moved = threading.Condition()
+
+    @property
+    def answered(self) -> int:
+        """How many doorbells came so far."""
+        return self._answered
+
+    @property
+    def in_flight(self) -> int:
+        """How many are being answered now."""
+        return self._in_flight
+
+    def wait_until_idle(self, seconds: Seconds) -> bool:
+        """Wait until nothing is being answered; False: the time was too short."""
+        with self._moved:
+            return self._moved.wait_for(lambda: self._in_flight == 0, seconds)
+
+    def give_up(self) -> None:
+        """Stop insisting on a store that does not answer: this process ends."""
+        self._given_up.set()
+
+    def answer(self, job_id: str, attempt: int) -> None:
+        """See a job through, if it is still to be had. Never raises."""
+        with self._counted(), job_context(job_id, attempt=attempt), self._errors.contained(WHERE):
+            try:
+                job = self._store.get(job_id)
+                if job.state is JobState.QUEUED and job.attempt == attempt:
+                    self._let_in(job)
+            except UnknownJob:
+                _log.debug("doorbell.for_nobody")
+            except (StorageError, UnreadableJob) as error:
+                # The job is in the store as it was; the reaper rings again.
+                _log.warning("doorbell.unanswered", code=error.code)
+
+    def _let_in(self, job: Job) -> None:
+        with self._gate.passing(job) as entry:
+            if entry is Entry.ADMITTED:
+                self._claim(job)
+            elif entry is Entry.CLOSED:
+                self._ring(job)
+
+    def _claim(self, job: Job) -> None:
+        claim = self._store.claim(job.id, job.attempt, self._worker)
+        if claim is None:
+            return
+        start = time.monotonic()
+        _log.info("job.claimed", kind=job.kind.value, token=claim.token)
+        with self._keeper.holding(claim) as hold, span("job", job_id=job.id):
+            shelf = Shelf(self._services.blobs, hold, self._services.settings.blob_patience_seconds)
+            shelf.clear_predecessors()
+            ended = self._settle(hold, self._run(hold, shelf))
+            if ended is None or ended.state is not JobState.SUCCEEDED:
+                shelf.clear()
+        if ended is not None:
+            self._follow_up(ended, time.monotonic() - start)
+
+    def _run(self, hold: Hold, shelf: Shelf) -> Ending | None:
+        """Do the work; return how the job is to be ended, None: not by us."""
+        try:
+            outcome = self._work.run(hold, shelf)
+            hold.check()
+        except JobStopped as stopped:
+            return self._stopped(stopped.cause)
+        except DeviceLost as lost:
+            return self._device_lost(hold, lost)
+        except NigaoeError as error:
+            _log.warning("job.fault", code=error.code, reason=error.message)
+            return self._failed(hold, error)
+        except Exception as error:  # noqa: BLE001 - a fault of ours ends this job with a code; it is recorded whole.
+            self._errors.record(WHERE, error)
+            return self._failed(hold, NigaoeError("Something went wrong inside Nigaoe; the operator's log says more."))
+        return lambda claim: self._store.succeed(claim, outcome)
+
+    def _device_lost(self, hold: Hold, lost: DeviceLost) -> Ending | None:
+        cause = hold.stop_cause or StopCause.DRAINED
+        if cause is StopCause.DRAINED and lost.was_computing:
+            # It may be this job's doing: that counts, and the next worker runs it alone.
+            return lambda claim: self._store.hand_back(claim, device_lost=True)
+        return self._stopped(cause)
+
+    def _failed(self, hold: Hold, error: NigaoeError) -> Ending | None:
+        cause = hold.stop_cause
+        if cause is not None:
+            return self._stopped(cause)
+        failure = Failure(code=error.code, message=error.message)
+        return lambda claim: self._store.fail(claim, failure)
+
+    def _stopped(self, cause: StopCause) -> Ending | None:
+        endings: dict[StopCause, Ending | None] = {
+            StopCause.CANCELLED: self._store.finish_cancelled,
+            StopCause.EXPIRED: self._store.finish_expired,
+            StopCause.DRAINED: self._store.hand_back,
+            StopCause.LEASE_LOST: None,
+        }
+        return endings[cause]
+
+    def _settle(self, hold: Hold, ending: Ending | None) -> Job | None:
+        """Write the end, however long the store is away; None: the job is not ours any more."""
+        while ending is not None:
+            try:
+                return ending(hold.claim)
+            except LeaseLost:
+                break
+            except StorageError as error:
+                _log.warning("job.end_postponed", code=error.code)
+                if self._given_up.wait(RETRY_SECONDS):
+                    return None  # The lease runs out, and the reaper of another worker takes over.
+        _log.warning("job.lease_lost")
+        return None
+
+    def _follow_up(self, job: Job, seconds: Seconds) -> None:
+        _log.info("job.ended", state=job.state.value, seconds=round(seconds, 3), timings=job.timings)
+        if job.state is JobState.QUEUED:
+            self._ring(job)
+            return
+        with self._errors.contained("metrics"):
+            self._observer.observe_end(job, seconds)
+        try:
+            self._retention.erase_due()  # The photo goes now, not at the next sweep.
+        except StorageError as error:
+            _log.warning("job.erasure_postponed", code=error.code)
+
+    def _ring(self, job: Job) -> None:
+        try:
+            self._dispatcher.ring(doorbell_for(job))
+        except StorageError as error:
+            _log.warning("doorbell.postponed", code=error.code)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._moved:
+            self._answered += 1
+            self._in_flight += 1
+        try:
+            yield
+        finally:
+            with self._moved:
+                self._in_flight -= 1
+                self._moved.notify_all()

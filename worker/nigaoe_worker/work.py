@@ -1,0 +1,176 @@
+"""What is done for a job between its claim and its end: a conversion from a crop, or a restyle from a latent."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nigaoe_core.errors import BrokenImage, UnknownBlob
+from nigaoe_core.jobs import Job, JobKind, JobReport, Outcome, Progress
+from nigaoe_core.settings import Settings
+from nigaoe_core.store.blob_store import CROP, LATENT, PHOTO
+from nigaoe_faces.images import ImageLimits, read_photo
+from nigaoe_faces.result_encoder import ResultEncoder
+from nigaoe_model.inversion.noise_maps import draw_noise_maps
+from nigaoe_model.pixels import to_planes
+from nigaoe_model.portrait.conversion import Conversion, conclude, redraw
+from nigaoe_model.portrait.pair import Pair
+from nigaoe_model.portrait.portrait import Look
+from nigaoe_model.portrait.stored_latent import StoredLatent
+from nigaoe_worker.claimed_job import Hold
+from nigaoe_worker.engine import Engine
+from nigaoe_worker.job_blobs import Shelf
+from nigaoe_worker.model_cache import Gallery
+from nigaoe_worker.pictures import PhotoFrame, put_frames, put_pasted, put_portrait
+from nigaoe_worker.search import Search
+from nigaoe_worker.stages import Stages
+from nigaoe_worker.weights_watcher import load_what_changed
+
+
+class Workbench:
+    """Does the work of held jobs; the device's share of it runs in the engine's thread.
+
+    Args:
+        engine: The device.
+        gallery: The generators.
+        settings: Limits of pictures, whether previews are sent, and the certificate that signs results.
+
+    Raises:
+        InvalidSettings: The certificate cannot sign.
+    """
+
+    def __init__(self, engine: Engine, gallery: Gallery, settings: Settings) -> None:
+        self._engine = engine
+        self._gallery = gallery
+        self._with_previews = settings.preview_seconds > 0
+        self._results = ResultEncoder.from_settings(settings)
+        self._limits = ImageLimits(
+            max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels, max_side=settings.max_side
+        )
+
+    def run(self, hold: Hold, shelf: Shelf) -> Outcome:
+        """Do all that a job asks for; its blobs are stored when this returns.
+
+        Raises:
+            JobStopped: The job must stop.
+            NigaoeError: The job has failed.
+            DeviceLost: The device is gone; the job should go to another worker.
+        """
+        return self._restyle(hold, shelf) if hold.claim.job.kind is JobKind.RESTYLE else self._convert(hold, shelf)
+
+    def _convert(self, hold: Hold, shelf: Shelf) -> Outcome:
+        job = hold.claim.job
+        stages = Stages(hold)
+        with stages.stage("preparing"):
+            pair = self._pair(job)
+            crop = self._read_crop(job, shelf)
+            target = reduced(crop, pair.g_ori.card.architecture.resolution)
+        search = Search(hold, pair, target, with_previews=self._with_previews)
+        with stages.stage("inverting", Progress()):
+            results = search.run(self._engine)
+        with stages.stage("decoding", _after(search, "decoding")):
+            conversion = self._engine.do(
+                lambda: conclude(
+                    pair,
+                    job.options.method,
+                    results,
+                    target,
+                    look_of(job),
+                    self._gallery.upscaler,
+                    seed=job.options.seed,
+                )
+            )
+        with stages.stage("storing", _after(search, "storing")):
+            put_portrait(shelf, conversion.portrait, self._results)
+            shelf.put(LATENT, conversion.latent.to_bytes())
+            put_frames(shelf, search.frames)
+            warnings = self._paste_back(job, shelf, pair, conversion)
+        return Outcome(blobs=shelf.stored, report=_report(conversion.report, warnings), timings=stages.timings)
+
+    def _restyle(self, hold: Hold, shelf: Shelf) -> Outcome:
+        job = hold.claim.job
+        stages = Stages(hold)
+        with stages.stage("preparing"):
+            pair = self._pair(job)
+            latent = StoredLatent.from_bytes(shelf.read(_key_of(job, LATENT)))
+        with stages.stage("decoding", Progress(stage="decoding")):
+            latent = with_seed(latent, job.options.seed, pair)
+            portrait = self._engine.do(lambda: redraw(pair, latent, look_of(job), self._gallery.upscaler), urgent=True)
+        with stages.stage("storing", Progress(stage="storing")):
+            put_portrait(shelf, portrait, self._results)
+        report = JobReport(
+            distance_end=latent.card.distance, stop_reason="restyled", models={**pair.model_ids, "style": pair.style}
+        )
+        return Outcome(blobs=shelf.stored, report=report, timings=stages.timings)
+
+    def _pair(self, job: Job) -> Pair:
+        # A style may have been installed a moment ago, seen by the API and not yet by this worker.
+        if job.options.style not in self._gallery.styles and self._gallery.is_outdated():
+            load_what_changed(self._gallery, self._engine)
+        return self._gallery.pair(job.options.style)
+
+    def _read_crop(self, job: Job, shelf: Shelf) -> NDArray[np.uint8]:
+        return read_photo(shelf.read(_key_of(job, CROP)), self._limits)
+
+    def _paste_back(self, job: Job, shelf: Shelf, pair: Pair, conversion: Conversion) -> tuple[str, ...]:
+        if not job.options.paste_back:
+            return ()
+        if PHOTO not in job.blobs or not job.faces:
+            return ("The photo is gone, so the portrait could not be pasted back into it.",)
+        face = job.faces[job.options.face if isinstance(job.options.face, int) else 0]
+        photo = read_photo(shelf.read(job.blobs[PHOTO]), self._limits)
+        frame = PhotoFrame(photo, face.landmarks, pair.g_ori.card.alignment)
+        put_pasted(shelf, frame, conversion.portrait, self._results)
+        return ()
+
+
+def look_of(job: Job) -> Look:
+    """How a job's latent shall be drawn."""
+    return Look(degree=job.options.degree, truncation_psi=job.options.truncation, colours=job.options.colours)
+
+
+def reduced(crop: NDArray[np.uint8], resolution: int) -> Tensor:
+    """Reduce a crop by the mean of each block. # [k R, k R, 3] -> [3, R, R] in [-1, 1].
+
+    Raises:
+        BrokenImage: The crop was cut for another generator.
+    """
+    height, width, _ = crop.shape
+    if height != width or height % resolution:
+        raise BrokenImage("The face was cut for another generator; send the photo again.")
+    return F.avg_pool2d(to_planes(crop)[None], height // resolution)[0]
+
+
+def with_seed(latent: StoredLatent, seed: int, pair: Pair) -> StoredLatent:
+    """Give a latent the fine details (strands of hair, freckles) of another seed: StyleGAN's noise maps."""
+    if seed == latent.card.seed:
+        return latent
+    shapes = pair.g_ori.generator.synthesis.noise_shapes
+    noise = draw_noise_maps(shapes, torch.Generator().manual_seed(seed))
+    return replace(latent, noise=tuple(noise))
+
+
+def _key_of(job: Job, name: str) -> str:
+    if name not in job.blobs:
+        raise UnknownBlob("What this job needs is gone; send the photo again.")
+    return job.blobs[name]
+
+
+def _after(search: Search, stage: str) -> Progress:
+    return search.progress.model_copy(update={"stage": stage})
+
+
+def _report(found: dict[str, Any], warnings: tuple[str, ...]) -> JobReport:
+    return JobReport(
+        distance_start=found["distance_start"],
+        distance_end=found["distance_end"],
+        steps=found["steps"],
+        stop_reason=found["stop_reason"],
+        start=found["start"],
+        models=found["models"],
+        warnings=warnings,
+    )
