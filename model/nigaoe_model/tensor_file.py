@@ -1,7 +1,5 @@
 """Named tensors on disk as safetensors: opened with clear errors, written whole or not at all, held to a network."""
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from nigaoe_core.atomic_write import atomic_replacement
 from nigaoe_core.errors import BrokenCheckpoint, CheckpointMismatch
 
 
@@ -33,16 +32,8 @@ def opened(path: Path) -> Any:
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file; an existing one is replaced only by a complete one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        save_file(tensors, temporary, metadata=metadata)
-        with Path(temporary).open("rb") as written:
-            os.fsync(written.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with atomic_replacement(path) as part:
+        save_file(tensors, part, metadata=metadata)
 
 
 def compare_tensors(what: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:

@@ -1,13 +1,13 @@
 """What of a pair has been done, and how long it took, on disk: a new process goes on from it."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nigaoe.pair_training.config import PairConfig
+from nigaoe_core.atomic_write import atomic_write
 from nigaoe_core.errors import TrainingError
 
 Seconds = Annotated[float, Field(ge=0)]
@@ -79,9 +79,7 @@ class Journal(BaseModel):
 
     def save(self, path: Path) -> None:
         """Write it; an existing one is replaced only by a complete one."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        atomic_write(path, self.model_dump_json(indent=2) + "\n")
 
 
 def open_journal(path: Path, config: PairConfig, minutes: float) -> Journal:

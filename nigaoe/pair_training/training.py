@@ -1,6 +1,5 @@
 """Train a pair: stage after stage, what is finished into the pair, the report at the end."""
 
-import fcntl
 import os
 import shutil
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import tomli_w
+from filelock import lock_descriptor
 from rich.console import Console
 
 from nigaoe.pair_training.commands import checkpoints_of, command_of
@@ -20,6 +20,7 @@ from nigaoe.pair_training.journal import Journal, RunRecord, open_journal
 from nigaoe.pair_training.places import Places
 from nigaoe.pair_training.stage import Failure, StageProcesses
 from nigaoe.pair_training.watching import Watcher, standing
+from nigaoe_core.atomic_write import atomic_replacement
 from nigaoe_core.errors import TrainingError
 
 SAVE_SECONDS: Final = 2.0
@@ -155,9 +156,8 @@ def _publish(config: PairConfig, stage: int, places: Places) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.copy2(source, temporary)
-    temporary.replace(target)
+    with atomic_replacement(target) as part:
+        shutil.copy2(source, part)
 
 
 def _manifest(config: PairConfig, places: Places) -> dict[str, object]:
@@ -239,18 +239,10 @@ def locked(places: Places) -> Iterator[int]:
     descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         deadline = time.monotonic() + LOCK_SECONDS
-        while not _try_lock(descriptor):
+        while not lock_descriptor(descriptor, blocking=False):
             if time.monotonic() >= deadline:
                 raise TrainingError(f"Another process works in `{places.root}`; wait for it, or end it.")
             time.sleep(0.2)
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -3,7 +3,6 @@
 import errno
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
@@ -12,12 +11,12 @@ from typing import Final
 
 from typing_extensions import override
 
+from nigaoe_core.atomic_write import atomic_write, sync_folder
 from nigaoe_core.errors import BlobStoreUnavailable, StorageFull, UnknownBlob
 from nigaoe_core.store.blob_store import BlobInfo, BlobStore, checked_folder, checked_key, is_key, new_folder
 from nigaoe_core.store.signed_links import LinkSigner
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_PART: Final = ".part"
 _TRIES: Final = 20
 
 
@@ -42,18 +41,8 @@ class FolderBlobStore(BlobStore):
 
     def _put(self, path: Path, data: bytes) -> None:
         self._make_folder(path.parent)
-        # Beside its target: a leftover of a crash is erased with its job, or found as an orphan.
-        part = path.with_name(uuid.uuid4().hex + _PART)
-        try:
-            with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123 - Path.open takes no descriptor with a mode.
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-        _sync(path.parent)
+        # What a crash leaves beside it is erased with its job, or found as an orphan.
+        atomic_write(path, data, mode=0o600)
 
     def _make_folder(self, folder: Path) -> None:
         if folder.is_dir():
@@ -61,7 +50,7 @@ class FolderBlobStore(BlobStore):
         if folder != self.root:
             self._make_folder(folder.parent)
         folder.mkdir(mode=0o700, parents=folder == self.root, exist_ok=True)
-        _sync(folder.parent)
+        sync_folder(folder.parent)
 
     @override
     def get(self, key: str) -> bytes:
@@ -142,15 +131,6 @@ def _again_after(numbers: AbstractSet[int], action: Callable[[], object]) -> Non
                 raise
         else:
             return
-
-
-def _sync(folder: Path) -> None:
-    """Make a new name in this folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

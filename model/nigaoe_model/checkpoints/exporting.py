@@ -4,14 +4,13 @@ The files are written by ``torch.save`` and hold nothing but tensors, numbers an
 with ``weights_only=True``. Under ``nigaoe`` lies our card as JSON; other programs ignore it.
 """
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from nigaoe_core.atomic_write import atomic_replacement
 from nigaoe_core.errors import CheckpointMismatch
 from nigaoe_model.checkpoints.layouts import nvidia, rosinality, table
 from nigaoe_model.stylegan2.architecture import Architecture
@@ -87,14 +86,8 @@ def _kernel(architecture: Architecture, state: Any) -> Tensor:
 
 def _save(document: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        torch.save(_owned(document), temporary)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with atomic_replacement(path) as part:
+        torch.save(_owned(document), part)
 
 
 def _owned(value: Any) -> Any:

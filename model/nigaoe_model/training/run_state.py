@@ -4,17 +4,16 @@ Written beside the old one and renamed over it, so that a kill at any moment lea
 """
 
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from nigaoe_core.errors import TrainingError
+from nigaoe_model.tensor_file import write_tensors
 from nigaoe_model.training.plan import STATE
 
 METADATA_KEY = "nigaoe-run"
@@ -56,15 +55,8 @@ class Progress:
 
 def save_state(folder: Path, progress: Progress, tensors: Mapping[str, Tensor]) -> None:
     """Write the state atomically."""
-    temporary = folder / f".{STATE}.{os.getpid()}"
-    try:
-        metadata = {METADATA_KEY: json.dumps(asdict(progress))}
-        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary, metadata)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(folder / STATE)
-    finally:
-        temporary.unlink(missing_ok=True)
+    metadata = {METADATA_KEY: json.dumps(asdict(progress))}
+    write_tensors(folder / STATE, {name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata)
 
 
 def load_state(folder: Path) -> tuple[Progress, dict[str, Tensor]] | None:

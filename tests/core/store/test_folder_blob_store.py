@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from nigaoe_core.atomic_write import PART
 from nigaoe_core.errors import BlobStoreUnavailable, StorageFull
 from nigaoe_core.store.blob_store import RESULT_PNG, folder_of, new_folder
 from nigaoe_core.store.folder_blob_store import FolderBlobStore
@@ -86,7 +87,7 @@ def test_a_leftover_of_a_crash_goes_with_its_job(blobs: FolderBlobStore) -> None
     """Half a file that a killed process left is listed, so a sweep finds it, and is erased with the folder."""
     place = key()
     blobs.put(place, b"picture")
-    half = (blobs.root / place).with_name("0123456789abcdef0123456789abcdef.part")
+    half = blobs.root / f"{place}.01234567{PART}"
     half.write_bytes(b"pic")
     assert len(list(blobs.list_blobs())) == 2
     assert blobs.delete_folder(folder_of(place)) == 2
