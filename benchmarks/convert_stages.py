@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from arithmetic import machine
-from inversion_runs import bundled_encoder
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.parts.arithmetic import machine
+from benchmarks.parts.inversion_runs import bundled_encoder
 from nigaoe.conversion_run import ConversionOrder, ConversionRun, Listener
 from nigaoe.outputs import Extras
 from nigaoe.photos import read_file

@@ -18,12 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from arithmetic import machine
-from likeness import HIGHER_IS_BETTER, Measures
-from likeness_groups import Groups, balanced, groups_of, read_labels
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.parts.arithmetic import machine
+from benchmarks.parts.likeness_groups import HIGHER_IS_BETTER, Groups, Measures, balanced, groups_of, read_labels
 from nigaoe_core.bundled import BUNDLED_WEIGHTS
 from nigaoe_core.jobs import Preset
 from nigaoe_core.manifest import DEFAULT_UPSCALER

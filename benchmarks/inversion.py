@@ -14,14 +14,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from arithmetic import ceiling, interleaved, machine, operations, outside_operators
-from inversion_front import BUDGETS, print_front
-from inversion_runs import add_subjects, held_out, run
-from inversion_starts import print_starts
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from benchmarks.parts.arithmetic import ceiling, interleaved, machine, operations, outside_operators
+from benchmarks.parts.inversion_front import BUDGETS, print_front
+from benchmarks.parts.inversion_runs import add_subjects, held_out, run
+from benchmarks.parts.inversion_starts import print_starts
 from nigaoe_core.jobs import Preset
 from nigaoe_model.features import shared_features
 from nigaoe_model.inversion.engine import SlotEngine

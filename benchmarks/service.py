@@ -17,11 +17,11 @@ from pathlib import Path
 
 import httpx
 from rich.console import Console
-from service_arrivals import Load, Service, batching, calibrate, offered, step_costs
-from service_ground import PHOTO, SLOTS, Ground, answers, cpu_seconds, free_port, percentile, wait_for
-from service_overhead import Row, overhead_rows, weights_folder
-from service_queue import STEPS, calculated
 
+from benchmarks.parts.service_arrivals import Load, Service, batching, calibrate, offered, step_costs
+from benchmarks.parts.service_ground import PHOTO, SLOTS, Ground, answers, cpu_seconds, free_port, percentile, wait_for
+from benchmarks.parts.service_overhead import Row, overhead_rows, weights_folder
+from benchmarks.parts.service_queue import STEPS, calculated
 from nigaoe_core.jobs import Preset
 
 BARE = """

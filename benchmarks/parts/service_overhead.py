@@ -19,8 +19,8 @@ from pathlib import Path
 import httpx
 import torch
 from prometheus_client.parser import text_string_to_metric_families
-from service_ground import SLOTS, Ground, cpu_seconds, free_port, thread_seconds, wait_for
 
+from benchmarks.parts.service_ground import SLOTS, Ground, cpu_seconds, free_port, thread_seconds, wait_for
 from nigaoe_core.jobs import JobOptions, Method, Preset, new_job
 from nigaoe_core.queue import doorbell_for
 from nigaoe_faces.encoding import encode_jpeg, encode_png
@@ -196,6 +196,6 @@ def _against(costs: list[Cost], alone: list[Cost], part: str = "process") -> str
 
 def weights_folder(folder: Path, pixels: int) -> Path | None:
     """Install random weights where another size than the bundled pair's is asked for."""
-    from service_weights import install
+    from benchmarks.parts.service_weights import install
 
     return install(folder, pixels) if pixels != 64 else None

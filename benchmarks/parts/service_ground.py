@@ -28,7 +28,7 @@ from nigaoe_model.device import prepare_device
 from nigaoe_worker.model_cache import Gallery
 from nigaoe_worker.work import reduced
 
-PHOTO = Path(__file__).parent.parent / "samples" / "astronaut.jpg"
+PHOTO = Path(__file__).parents[2] / "samples" / "astronaut.jpg"
 SLOTS = 4
 STYLE = "anime"
 

@@ -1,4 +1,4 @@
-"""How alike drawings are, and for whom: `python benchmarks/likeness.py --faces data/utkface`.
+"""How alike drawings are, and for whom: `python benchmarks/experiments/likeness.py --faces data/utkface`.
 
 Converts photos as `nigaoe convert` does and prints one row a group: how far the redrawn face is from the photo (whole
 picture, and head alone), how often the person is found again among all photos of the table given the drawing, how much
@@ -17,13 +17,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from arithmetic import machine
-from inversion_defaults import HEAD_ALONE, distances
-from likeness_groups import Groups, balanced, groups_of, read_labels, skin_lightness
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from benchmarks.experiments.inversion_defaults import HEAD_ALONE, distances
+from benchmarks.parts.arithmetic import machine
+from benchmarks.parts.likeness_groups import (
+    HIGHER_IS_BETTER,
+    Groups,
+    Measures,
+    balanced,
+    groups_of,
+    read_labels,
+    skin_lightness,
+)
 from nigaoe_core.bundled import BUNDLED_WEIGHTS
 from nigaoe_core.jobs import DEFAULT_TRUNCATION, Preset
 from nigaoe_core.registry import Registry
@@ -45,10 +53,6 @@ from nigaoe_model.training.face_regions import (
 from nigaoe_model.training.pair_metrics import identity_vectors, true_ranks
 
 STANDARD = PRESETS[Preset.STANDARD]
-Measures = Mapping[str, Vectors]
-"""One number a face, # [N], by the title of its column; NaN where it was not measured."""
-
-HIGHER_IS_BETTER = ("first", "MRR")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What one look at a latent costs: `python benchmarks/generator.py`.
+"""What one look at a latent costs: `python benchmarks/experiments/generator.py`.
 
 Picture and gradient of w_plus, through the generator as it is trained and through its frozen twin in the slot engine.
 64 px is the bundled demo generator's architecture, 256 px the published one with 16,384 / R channels; weights are
@@ -9,11 +9,11 @@ import argparse
 from collections.abc import Callable
 
 import torch
-from arithmetic import ceiling, interleaved, machine, operations
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from benchmarks.parts.arithmetic import ceiling, interleaved, machine, operations
 from nigaoe_model.stylegan2.architecture import Architecture, demo_architecture, published_architecture
 from nigaoe_model.stylegan2.generator import Generator
 from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis

@@ -1,6 +1,6 @@
 """Images per second of the training loop on a CPU, against its matrix work at the machine's measured ceiling.
 
-    python benchmarks/training_ceiling.py [--precision bf16] [--threads 2] [--steps 32] [--batch 16]
+    python benchmarks/experiments/training_ceiling.py [--precision bf16] [--threads 2] [--steps 32] [--batch 16]
 
 Needs no data: random pictures of the tiny64 shape. The ceiling is the best of large matrix products in the same type
 and with the same threads; the matrix work counts multiplications and additions of convolutions and matrix products,

@@ -12,9 +12,9 @@ from functools import partial
 from typing import Self
 
 import httpx
-from service_ground import PHOTO, SLOTS, Ground, answers, free_port, percentile, wait_for
-from service_queue import SHARES, STEPS
 
+from benchmarks.parts.service_ground import PHOTO, SLOTS, Ground, answers, free_port, percentile, wait_for
+from benchmarks.parts.service_queue import SHARES, STEPS
 from nigaoe_model.inversion.engine import SlotEngine
 from nigaoe_model.inversion.request import Finished, InversionRequest
 from nigaoe_model.inversion.settings import InversionSettings

@@ -1,4 +1,4 @@
-"""Which optimiser is nearest soonest: `python benchmarks/inversion_optimisers.py`.
+"""Which optimiser is nearest soonest: `python benchmarks/experiments/inversion_optimisers.py`.
 
 Every candidate searches the same held-out photos from the mean face and from the encoder's guess, batch by batch in
 turn, so that whatever else the machine does hits all of them alike. The reference is Adam with its usual decays; beside
@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from arithmetic import machine
-from inversion_candidates import Axes, Problem, Seen, adam, coarsely, lbfgs, then
-from inversion_newton import levenberg_marquardt
-from inversion_runs import WIDTH, add_subjects, held_out
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.experiments.inversion_candidates import Axes, Problem, Seen, adam, coarsely, lbfgs, then
+from benchmarks.experiments.inversion_newton import levenberg_marquardt
+from benchmarks.parts.arithmetic import machine
+from benchmarks.parts.inversion_runs import WIDTH, add_subjects, held_out
 from nigaoe_model.features import LEAST_SIDE, shared_features
 from nigaoe_model.inversion.objective import Objective
 from nigaoe_model.inversion.score import likeness_scores

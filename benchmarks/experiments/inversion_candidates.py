@@ -1,4 +1,4 @@
-"""Ways to go from a start to a photo's latent, to be compared: `benchmarks/inversion_optimisers.py` runs them.
+"""Ways to go from a start to a photo's latent, to be compared by `benchmarks/experiments/inversion_optimisers.py`.
 
 Every candidate walks a batch of independent problems in lockstep and hands out each iterate that it measured. What none
 of them does is look across samples: they could all become the slot engine's optimiser.

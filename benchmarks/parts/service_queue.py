@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from service_ground import SLOTS, percentile
+from benchmarks.parts.service_ground import SLOTS, percentile
 
 STEPS = (6, 20, 80)
 SHARES = (6, 3, 1)

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from arithmetic import machine
-from inversion_runs import Run, held_out, run
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from benchmarks.parts.arithmetic import machine
+from benchmarks.parts.inversion_runs import Run, held_out, run
 from nigaoe_model.inversion.presets import PRESETS
 from nigaoe_model.inversion.prior import LatentPrior
 from nigaoe_model.inversion.score import likeness_scores

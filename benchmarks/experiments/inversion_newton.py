@@ -1,12 +1,12 @@
-"""Gauss-Newton for photos' latents, one of the candidates of `benchmarks/inversion_optimisers.py`."""
+"""Gauss-Newton for photos' latents, one of the candidates of `benchmarks/experiments/inversion_optimisers.py`."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from inversion_candidates import Axes, Problem, Seen, dot, rows
 from torch import Tensor
 
+from benchmarks.experiments.inversion_candidates import Axes, Problem, Seen, dot, rows
 from nigaoe_model.inversion.objective import PIXEL_SOFTNESS, REPORTED
 from nigaoe_model.stylegan2.inference.linear_maps import sample_sum
 

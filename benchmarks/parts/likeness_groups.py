@@ -29,6 +29,11 @@ SKIN_ROWS, SKIN_COLUMNS = (0.58, 0.76), (0.32, 0.68)
 
 Groups = Mapping[str, NDArray[np.bool_]]
 
+Measures = Mapping[str, Vectors]
+"""One number a face, # [N], by the title of its column; NaN where it was not measured."""
+
+HIGHER_IS_BETTER = ("first", "MRR")
+
 
 @dataclass(frozen=True)
 class Label:

@@ -1,6 +1,7 @@
-"""The numbers and pictures of docs/results.md, for all styles of one g_ori.
+"""The numbers and pictures of docs/experiments/2026-11-27-conversions.md, for all styles of one g_ori.
 
-    python benchmarks/results.py anime tv --data data/anime data/tv --heldout data/heldout --runs runs/g_ori runs/anime
+    python benchmarks/experiments/results.py anime tv --data data/anime data/tv
+        --heldout data/heldout --runs runs/g_ori runs/anime
 
 Writes, for each style, `<style>-truth.png` (faces that g_ori drew, their known drawings, and what conversion made of
 the faces), then `training-curves.png`, and prints the measures as JSON. Every face is searched once, for all styles.

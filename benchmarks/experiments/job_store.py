@@ -1,7 +1,7 @@
 """What the job store costs: operations per second and their latency, in memory and on the embedded Valkey.
 
 The embedded server syncs its journal before every answer, so its figures include the disk. Run:
-``python benchmarks/job_store.py [--operations 2000]``.
+``python benchmarks/experiments/job_store.py [--operations 2000]``.
 """
 
 import argparse

@@ -1,4 +1,6 @@
-"""How OpenMP's threads should wait, and how many a batch deserves: `python benchmarks/threads.py`.
+"""How OpenMP's threads should wait, and how many a batch deserves.
+
+`python benchmarks/experiments/threads.py`
 
 The same looks at a latent (picture and gradient through the frozen generator) with one thread, with several that sleep
 while they wait and with several that spin, on the machine as it is and beside programs that keep every core busy.

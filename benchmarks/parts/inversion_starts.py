@@ -9,11 +9,11 @@ import argparse
 from pathlib import Path
 
 import torch
-from arithmetic import machine
-from inversion_runs import Run, held_out, run
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.parts.arithmetic import machine
+from benchmarks.parts.inversion_runs import Run, held_out, run
 from nigaoe_core.jobs import Preset
 from nigaoe_model.inversion.presets import PRESETS, THESIS
 from nigaoe_model.inversion.settings import InversionSettings

@@ -1,4 +1,6 @@
-"""What it costs to read a photo, find its face, cut it out and paste back: `python benchmarks/face_pipeline.py`.
+"""What it costs to read a photo, find its face, cut it out and paste back.
+
+`python benchmarks/experiments/face_pipeline.py`
 
 The photos are the astronaut sample enlarged, so their face is as large as in a portrait. Medians of several runs; the
 CPU time beside the wall time tells a busy machine from a slow program.
@@ -25,7 +27,7 @@ from nigaoe_faces.detect import FaceDetector, largest_face
 from nigaoe_faces.encoding import encode_png
 from nigaoe_faces.images import read_photo
 
-SAMPLE = Path(__file__).parent.parent / "samples" / "astronaut.jpg"
+SAMPLE = Path(__file__).parents[2] / "samples" / "astronaut.jpg"
 SIZES = {"12 MP": (4000, 3000), "2 MP": (1633, 1225), "512 px": (512, 512)}
 
 Step = tuple[str, Callable[[], object]]

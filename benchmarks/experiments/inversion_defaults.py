@@ -1,4 +1,4 @@
-"""Which settings of reverse generation are the best defaults: `python benchmarks/inversion_defaults.py`.
+"""Which settings of reverse generation are the best defaults: `python benchmarks/experiments/inversion_defaults.py`.
 
 Every row changes one thing of today's defaults and converts the same held-out photos (a packed data set, as
 `nigaoe data prepare` writes it) within the same budget of steps. The distances are the plain ones over the whole
@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from arithmetic import machine
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from benchmarks.parts.arithmetic import machine
 from nigaoe_core.bundled import BUNDLED_WEIGHTS
 from nigaoe_model.features import shared_features
 from nigaoe_model.inversion.objective import Objective

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import torch
-from service_ground import STYLE
 
+from benchmarks.parts.service_ground import STYLE
 from nigaoe_faces.align import FFHQ
 from nigaoe_model.stylegan2.architecture import published_architecture
 from nigaoe_model.stylegan2.checkpoint import Checkpoint, CheckpointCard, save_checkpoint

@@ -1,8 +1,9 @@
 """What Python and autograd's bookkeeping cost a step of the slot engine.
 
-`python benchmarks/step_overhead.py`: one step is traced to the flat list of operators that it consists of, forth and
-back; both compute the same bits, and what the list saves is the price of modules, of custom autograd functions and of
-the graph that is built and walked each time. Calling an operator from Python is priced by itself. One table.
+`python benchmarks/experiments/step_overhead.py`: one step is traced to the flat list of operators that it consists of,
+forward and backward; both compute the same bits, and what the list saves is the price of modules, of custom autograd
+functions and of the graph that is built and walked each time. Calling an operator from Python is priced by itself. One
+table.
 """
 
 import argparse
@@ -12,10 +13,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
-from step_graphs import markdown
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from benchmarks.step_graphs import markdown
 from nigaoe_core.bundled import BUNDLED_WEIGHTS
 from nigaoe_core.registry import Registry
 from nigaoe_model.inversion.drawing import Drawn, StepInput, draw

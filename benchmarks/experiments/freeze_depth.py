@@ -1,6 +1,6 @@
 """What a freeze depth costs and keeps: FD-effnet beside how much of a face carries over. One table row a run.
 
-    python benchmarks/freeze_depth.py runs/export/g_ori.safetensors data/anime runs/depth_2 runs/depth_3 runs/depth_4
+    python benchmarks/experiments/freeze_depth.py runs/g_ori.safetensors data/anime runs/depth_2 runs/depth_3
 
 Each run is a `nigaoe finetune` of the same parent with another `--trainable-blocks` and the same number of images.
 Faces and drawings come from the same styles, without conversion, so the table judges the fine-tune alone.
