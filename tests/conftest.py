@@ -2,10 +2,12 @@
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import hypothesis
 import pytest
 import torch
+from distributions import environment_with, hatchling, unpacked
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -41,3 +43,22 @@ def weights(repository: Path) -> Path:
 def sample_photo(repository: Path) -> Path:
     """A public-domain portrait."""
     return repository / "samples" / "astronaut.jpg"
+
+
+@pytest.fixture(scope="session")
+def sdist(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution of this checkout."""
+    return hatchling(repository, "sdist", tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="session")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that is built from the sdist."""
+    with TemporaryDirectory() as folder:
+        return hatchling(unpacked(sdist, Path(folder)), "wheel", tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def wheel_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python of an environment with the installed wheel."""
+    return environment_with(wheel, tmp_path_factory.mktemp("environment"))

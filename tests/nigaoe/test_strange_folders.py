@@ -1,4 +1,4 @@
-"""Nigaoe started in a folder whose files are called like its packages: whoever writes Python has a `model.py`."""
+"""Nigaoe started in a folder whose files have the names of packages, as who writes Python has a `model.py`."""
 
 import os
 import subprocess
@@ -10,7 +10,15 @@ import pytest
 
 NAMES = ("api", "core", "faces", "model", "worker", "nigaoe", "weights", "celery", "torch")
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(params=["checkout", "wheel"])
+def python(request: pytest.FixtureRequest) -> Path:
+    """Python of an environment with this checkout, or with the installed wheel; `nigaoe` lies beside it."""
+    return Path(sys.executable) if request.param == "checkout" else request.getfixturevalue("wheel_python")
 
 
 @pytest.fixture
@@ -34,20 +42,18 @@ def start(tmp_path: Path) -> Start:
     return run
 
 
-@pytest.mark.slow
-def test_the_service_and_its_children_run_there(start: Start, sample_photo: Path, tmp_path: Path) -> None:
+def test_the_service_and_its_children_run_there(start: Start, python: Path, sample_photo: Path, tmp_path: Path) -> None:
     """The demo starts the service, which starts a worker and an API: none of them takes the folder's files."""
-    result = start(Path(sys.executable).with_name("nigaoe"), "demo", sample_photo, "-o", tmp_path / "out")
+    result = start(python.with_name("nigaoe"), "demo", sample_photo, "-o", tmp_path / "out")
     log = tmp_path / "out" / "service.log"
     assert result.returncode == 0, result.stdout + result.stderr + (log.read_text()[-3000:] if log.exists() else "")
     assert (tmp_path / "out" / "portrait.png").is_file()
 
 
-@pytest.mark.slow
-def test_a_conversion_runs_there(start: Start, sample_photo: Path, tmp_path: Path) -> None:
+def test_a_conversion_runs_there(start: Start, python: Path, sample_photo: Path, tmp_path: Path) -> None:
     """As `nigaoe` and as `python -m nigaoe`, where Python itself would look in the folder first."""
     asked = ("convert", sample_photo, "-o", tmp_path / "out", "--steps", "1")
     (tmp_path / "nigaoe.py").unlink()  # Whoever says `python -m nigaoe` beside it has asked for it.
-    for command in ((Path(sys.executable).with_name("nigaoe"),), (sys.executable, "-m", "nigaoe")):
+    for command in ((python.with_name("nigaoe"),), (python, "-m", "nigaoe")):
         result = start(*command, *asked)
         assert result.returncode == 0, result.stderr
