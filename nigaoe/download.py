@@ -1,12 +1,14 @@
 """Fetch one file over https whose sha256 is known beforehand; an interrupted download goes on where it stopped."""
 
 import hashlib
+import http
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
-import requests
+import httpx
 
 from nigaoe_core.errors import BrokenCheckpoint, DownloadFailed, StorageError, UsageError
 
@@ -14,8 +16,8 @@ CHUNK = 2**16
 """Bytes of one piece; at most so much is lost when the connection breaks."""
 
 MAX_REDIRECTS = 5
-TIMEOUT_SECONDS = (10, 60)
-"""To connect, and between two pieces."""
+TIMEOUT = httpx.Timeout(60, connect=10)
+"""Seconds between two pieces, and to connect."""
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there and the bytes in all, where the server tells."""
@@ -43,28 +45,29 @@ def fetch_file(url: str, target: Path, sha256: str, progress: Progress, *, ca_bu
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.is_file():
-            _download(url, part, progress, str(ca_bundle) if ca_bundle else True)
+            trusted = ssl.create_default_context(cafile=ca_bundle) if ca_bundle else httpx.create_ssl_context()
+            with httpx.Client(verify=trusted, timeout=TIMEOUT) as client:
+                _download(client, url, part, progress)
             _check(part, url, sha256)
             part.replace(target)
-    except requests.RequestException as error:
-        # It is a kind of OSError too, so it comes first.
-        raise DownloadFailed(f"`{url}` broke off ({type(error).__name__}); try again to go on.") from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise DownloadFailed(f"`{url}` broke off ({type(error).__name__}: {error}); try again to go on.") from error
     except OSError as error:
         raise StorageError(f"`{target.parent}` cannot be written ({error}); check its owner and space.") from error
     _check(target, url, sha256)
 
 
-def _download(url: str, part: Path, progress: Progress, verify: str | bool) -> None:  # noqa: FBT001 - requests' word
+def _download(client: httpx.Client, url: str, part: Path, progress: Progress) -> None:
     start = part.stat().st_size if part.is_file() else 0
-    with _opened(url, start, verify) as response:
-        if response.status_code == requests.codes.requested_range_not_satisfiable:
+    with _opened(client, url, start) as response:
+        if response.status_code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             return  # Everything is there; the digest decides.
-        if response.status_code != requests.codes.partial_content:
+        if response.status_code != http.HTTPStatus.PARTIAL_CONTENT:
             start = 0  # The server does not resume and sends the whole file.
         length = response.headers.get("Content-Length")
         total = start + int(length) if length and length.isdigit() else None
         with part.open("ab" if start else "wb") as file:
-            for piece in response.iter_content(CHUNK):
+            for piece in response.iter_raw(CHUNK):
                 file.write(piece)
                 start += len(piece)
                 progress(start, total)
@@ -73,20 +76,17 @@ def _download(url: str, part: Path, progress: Progress, verify: str | bool) -> N
 
 
 @contextmanager
-def _opened(url: str, start: int, verify: str | bool) -> Iterator[requests.Response]:  # noqa: FBT001
+def _opened(client: httpx.Client, url: str, start: int) -> Iterator[httpx.Response]:
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     for _ in range(MAX_REDIRECTS + 1):
         if urlsplit(url).scheme != "https":
             raise UsageError(f"`{url}` is no https address; weights are fetched over https only.")
-        response = requests.get(
-            url, headers=headers, stream=True, allow_redirects=False, timeout=TIMEOUT_SECONDS, verify=verify
-        )
-        with response:
-            if response.is_redirect:
+        with client.stream("GET", url, headers=headers) as response:
+            if response.has_redirect_location:
                 url = urljoin(url, response.headers["Location"])
                 continue
             if response.status_code not in (200, 206, 416):
-                raise DownloadFailed(f"`{url}` answered {response.status_code} {response.reason}.")
+                raise DownloadFailed(f"`{url}` answered {response.status_code} {response.reason_phrase}.")
             yield response
             return
     raise DownloadFailed(f"`{url}` leads from one address to the next without end.")

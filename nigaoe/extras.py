@@ -21,8 +21,8 @@ class Extra(NamedTuple):
 
 
 EXTRAS: Final[Mapping[str, Extra]] = {
-    "faces": Extra(("facenet_pytorch", "numpy", "PIL", "pillow_heif", "requests", "torch", "torchvision")),
-    "model": Extra(("safetensors", "timm"), ("faces",)),
+    "faces": Extra(("facenet_pytorch", "numpy", "PIL", "pillow_heif", "torch", "torchvision")),
+    "model": Extra(("httpx", "safetensors", "timm"), ("faces",)),
     "train": Extra(("imagehash", "matplotlib", "scipy"), ("model",)),
     "tensorboard": Extra(("tensorboard",), ("train",)),
     "queue": Extra(("celery", "prometheus_client", "redis")),
