@@ -47,7 +47,7 @@ documents: $(VENV)/.ready-dev ## Write the parts of the documentation that come 
 	$(BIN)/python -m nigaoe.documents
 
 constraints: $(VENV)/.ready-dev ## Write down the versions that are installed and tested now
-	$(BIN)/python -m pip freeze --exclude-editable | LC_ALL=C sort --ignore-case > constraints.txt
+	$(BIN)/python .ci/write_constraints.py
 
 clean: ## Remove the virtual environment, caches and outputs (never runs/)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache out build dist
@@ -61,8 +61,8 @@ $(VENV)/.ready: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) install --constraint constraints.txt --editable '.[embedded]'
 	@touch $@
 
-$(VENV)/.ready-dev: $(VENV)/bin/python pyproject.toml constraints.txt
+$(VENV)/.ready-dev: $(VENV)/bin/python pyproject.toml constraints.txt constraints-dev.txt
 	@echo "Setting up (a few minutes: PyTorch is large) ..."
 	$(TORCH_FIRST)
-	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	$(PIP) install --constraint constraints-dev.txt --editable '.[dev]'
 	@touch $@ $(VENV)/.ready

@@ -20,6 +20,15 @@ def test_the_demo_may_take_pytorchs_cpu_build(repository: Path, tmp_path: Path) 
     assert not any("pytorch.org" in line for line in plan(repository, tmp_path, "demo"))
 
 
+def test_the_demo_installs_nothing_for_developers(repository: Path, tmp_path: Path) -> None:
+    """It is bound by what runs; what tests and checks need is pinned in a file of its own."""
+    demo, checks = (
+        [line for line in plan(repository, tmp_path, target) if " install " in line] for target in ("demo", "test")
+    )
+    assert ["--constraint constraints.txt" in line and "dev" not in line for line in demo] == [True]
+    assert ["--constraint constraints-dev.txt" in line for line in checks] == [True]
+
+
 def test_the_checks_of_ci_include_a_processor_without_avx512(repository: Path, tmp_path: Path) -> None:
     """What a narrow processor computes otherwise, or not at all, is seen on any machine."""
     lines = plan(repository, tmp_path, "check")
