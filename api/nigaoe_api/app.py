@@ -12,32 +12,13 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
+from nigaoe_api.authentication import Authentication, announcement
+from nigaoe_api.dependencies import Facilities, build_facilities
 from nigaoe_api.errors import install_handlers
-from nigaoe_api.exposure import announcement
-from nigaoe_api.facilities import Facilities, build_facilities
-from nigaoe_api.middleware.authentication import Authentication
-from nigaoe_api.middleware.body_guard import BodyGuard
-from nigaoe_api.middleware.error_border import ErrorBorder
-from nigaoe_api.middleware.rate_limit import RateLimit
-from nigaoe_api.middleware.request_id import RequestId
-from nigaoe_api.middleware.request_metrics import RequestMetrics
-from nigaoe_api.middleware.security_headers import SecurityHeaders
+from nigaoe_api.middleware import BodyLimits, ErrorHandler, RateLimit, RequestId, RequestMetrics, SecurityHeaders
 from nigaoe_api.openapi import DESCRIPTION, TAGS, describe
 from nigaoe_api.page_files import page_routes, reference_routes
-from nigaoe_api.routes import (
-    batches,
-    blobs,
-    convert,
-    events,
-    faces,
-    health,
-    jobs,
-    restyle,
-    results,
-    shared,
-    styles,
-    webhooks,
-)
+from nigaoe_api.routes import convert, events, faces, health, jobs, results, shared, styles, webhooks
 from nigaoe_core.guarded_loop import guarded_task
 from nigaoe_core.services import Services
 from nigaoe_core.settings import Settings
@@ -48,12 +29,9 @@ ROUTERS: Final = (
     jobs.router,
     events.router,
     results.router,
-    restyle.router,
     shared.router,
-    batches.router,
     webhooks.router,
     styles.router,
-    blobs.router,
     health.router,
 )
 WAITING_THREADS: Final = 64
@@ -67,7 +45,7 @@ def create_app(settings: Settings, services: Services) -> FastAPI:
 
     Args:
         settings: Of the API's door.
-        services: Open services; whoever opened them closes them after the application has ended.
+        services: Open services; the one who opened them closes them after the application has ended.
 
     Raises:
         InvalidSettings: Something in the settings cannot be used.
@@ -102,13 +80,13 @@ def _middleware(facilities: Facilities) -> list[Middleware]:
     settings = facilities.settings
     return [
         Middleware(RequestId),
-        Middleware(RequestMetrics, meters=facilities.meters),
+        Middleware(RequestMetrics, metrics=facilities.metrics),
         Middleware(SecurityHeaders),
-        Middleware(ErrorBorder),
+        Middleware(ErrorHandler),
         Middleware(Authentication, keys=facilities.keys, visitors=facilities.visitors, settings=settings),
         Middleware(RateLimit, limits=facilities.limits),
         Middleware(
-            BodyGuard,
+            BodyLimits,
             max_bytes=settings.max_request_bytes,
             seconds=settings.body_timeout_seconds,
             uploads=facilities.uploads,

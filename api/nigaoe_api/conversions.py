@@ -1,56 +1,68 @@
-"""Ordering conversions: photos and options become jobs with a crop each."""
+"""Conversions: photos and options become jobs with a crop each, several photos of one request a batch.
 
+A batch is stored nowhere. Its id is a random UUID and the number of its jobs; the jobs' ids follow from it by SHA-256.
+So who may read the jobs can read the batch, a job's id does not reveal its batch or its siblings, and there is no
+second truth to keep in step with the jobs.
+"""
+
+import hashlib
+import re
+import uuid
 from collections.abc import Sequence
+from typing import Final
 
 from starlette.concurrency import run_in_threadpool
 
-from nigaoe_api.batches import in_batch
-from nigaoe_api.caller import Caller
+from nigaoe_api.callers import Caller
 from nigaoe_api.face_finder import FaceFinder, PreparedPhoto
-from nigaoe_api.intake import Intake, Order
+from nigaoe_api.job_submission import JobSubmission
 from nigaoe_api.rate_limits import RateLimits
 from nigaoe_api.request_schemas import ConvertOptions
 from nigaoe_api.style_catalogue import Framing, StyleCatalogue
-from nigaoe_core.errors import NigaoeError
+from nigaoe_core.errors import NigaoeError, UnknownJob
 from nigaoe_core.jobs import Job, JobOptions, new_job
-from nigaoe_core.store.blob_store import CROP, PHOTO
-from nigaoe_core.store.contract import Submission
+from nigaoe_core.store.blob_store import CROP, PHOTO, new_folder
+from nigaoe_core.store.contract import Idempotency, Submission
+
+MAX_BATCH: Final = 1000
+
+_BATCH_ID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-([1-9][0-9]{0,3})")
 
 
 class Conversions:
-    """Orders conversions.
+    """Makes and submits conversions.
 
     Args:
-        intake: Stores the jobs.
-        styles: What may be ordered.
+        submission: Stores the jobs.
+        styles: The installed ones.
         faces: Finds the faces.
         limits: Counts photos.
     """
 
-    def __init__(self, intake: Intake, styles: StyleCatalogue, faces: FaceFinder, limits: RateLimits) -> None:
-        self._intake = intake
+    def __init__(
+        self, submission: JobSubmission, styles: StyleCatalogue, faces: FaceFinder, limits: RateLimits
+    ) -> None:
+        self._submission = submission
         self._styles = styles
         self._faces = faces
         self._limits = limits
 
-    def check_webhook(self, url: str | None) -> None:
-        """Refuse an address that could never be called (`nigaoe_api.intake.Intake.check_webhook`)."""
-        self._intake.check_webhook(url)
-
-    async def order(self, order: Order, photos: Sequence[bytes], options: ConvertOptions) -> Submission:
-        """Order a conversion of each photo with the same options: all of them, or none.
+    async def submit(
+        self, caller: Caller, photos: Sequence[bytes], options: ConvertOptions, idempotency: Idempotency | None
+    ) -> Submission:
+        """Submit a conversion of each photo with the same options: all of them, or none.
 
         Raises:
             NigaoeError: A photo or an option cannot be used (its ``photo`` detail says which of several), or the time
                 is wrong: queue, quota, rate, storage.
         """
-        self._intake.check_webhook(options.webhook_url)
+        self._submission.check_webhook(options.webhook_url)
         options, framing = await run_in_threadpool(self._completed, options)
-        await self._limits.count_photos(order.caller, len(photos))
-        if order.idempotency is None:  # A repeated order is answered however long the queue is.
-            await run_in_threadpool(self._intake.refuse_early, len(photos))
+        await self._limits.count_photos(caller, len(photos))
+        if idempotency is None:  # A repeated request is answered however long the queue is.
+            await run_in_threadpool(self._submission.check_queue, len(photos))
         prepared = [await self._prepare(index, photos, options, framing) for index in range(len(photos))]
-        return await run_in_threadpool(self._submit, order, prepared, options)
+        return await run_in_threadpool(self._submit, caller, prepared, options, idempotency)
 
     def _completed(self, options: ConvertOptions) -> tuple[ConvertOptions, Framing]:
         """Fill in what depends on the style, which may be the default one, and tell how photos are cut for it."""
@@ -71,8 +83,14 @@ class Conversions:
                 error.message = f"Photo {index + 1} of {len(photos)}: {error.message}"
             raise
 
-    def _submit(self, order: Order, prepared: Sequence[PreparedPhoto], options: ConvertOptions) -> Submission:
-        jobs = [_new_conversion(order.caller, photo, options) for photo in prepared]
+    def _submit(
+        self,
+        caller: Caller,
+        prepared: Sequence[PreparedPhoto],
+        options: ConvertOptions,
+        idempotency: Idempotency | None,
+    ) -> Submission:
+        jobs = [_new_conversion(caller, photo, options) for photo in prepared]
         if len(jobs) > 1:
             jobs = in_batch(jobs)
         contents: dict[str, bytes] = {}
@@ -80,7 +98,38 @@ class Conversions:
             named = _blobs_of(job, photo)
             jobs[index] = job.model_copy(update={"blobs": {name: f"{job.folder}/{name}" for name in named}})
             contents |= {f"{job.folder}/{name}": content for name, content in named.items()}
-        return self._intake.submit(order, jobs, contents)
+        return self._submission.submit(caller, jobs, contents, idempotency=idempotency)
+
+
+def new_batch_id(count: int) -> str:
+    """Make the id of a batch of ``count`` jobs."""
+    return f"{uuid.uuid4()}-{count}"
+
+
+def job_ids(batch_id: str) -> list[str]:
+    """The ids of a batch's jobs, in the order of the photos; each is a version 4 UUID by its form.
+
+    Raises:
+        UnknownJob: This is no id of a batch.
+    """
+    match = _BATCH_ID.fullmatch(batch_id)
+    if match is None or int(match[2]) > MAX_BATCH:
+        raise UnknownJob("There is no such batch.")
+    return [_derived(batch_id, index) for index in range(int(match[2]))]
+
+
+def in_batch(jobs: list[Job]) -> list[Job]:
+    """Make jobs that are not stored yet one batch: they get its id and the ids that follow from it."""
+    batch_id = new_batch_id(len(jobs))
+    return [
+        job.model_copy(update={"id": job_id, "folder": new_folder(job.tenant, job_id), "batch_id": batch_id})
+        for job, job_id in zip(jobs, job_ids(batch_id), strict=True)
+    ]
+
+
+def _derived(batch_id: str, index: int) -> str:
+    digest = hashlib.sha256(f"nigaoe batch {batch_id} {index}".encode()).digest()
+    return str(uuid.UUID(bytes=digest[:16], version=4))
 
 
 def _new_conversion(caller: Caller, photo: PreparedPhoto, options: ConvertOptions) -> Job:

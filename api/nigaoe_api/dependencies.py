@@ -1,17 +1,96 @@
-"""What routes ask for by type."""
+"""What an application has, built once, and what its routes ask for by type."""
 
 import uuid
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header, Path, Request
 
-from nigaoe_api.caller import Caller, caller_of
-from nigaoe_api.facilities import Facilities
+from nigaoe_api.api_keys import KeyRing
+from nigaoe_api.callers import Caller, caller_of
+from nigaoe_api.conversions import Conversions
+from nigaoe_api.face_finder import FaceFinder
+from nigaoe_api.headers import preferred_wait
+from nigaoe_api.job_submission import JobSubmission
 from nigaoe_api.job_views import JobViews
-from nigaoe_api.preferences import preferred_wait
+from nigaoe_api.kept_photos import KeptPhotos
+from nigaoe_api.metrics import Metrics
+from nigaoe_api.outbound import Outbound
+from nigaoe_api.rate_limits import RateLimits
+from nigaoe_api.readiness import Readiness
+from nigaoe_api.restyles import Restyles
+from nigaoe_api.result_renderer import ResultRenderer
+from nigaoe_api.style_catalogue import StyleCatalogue
+from nigaoe_api.tokens import FaceTokens, ShareSigner
+from nigaoe_api.uploads_in_flight import UploadsInFlight
+from nigaoe_api.visitors import VisitorCookies
+from nigaoe_api.webhooks import WebhookSender
 from nigaoe_core.errors import UnknownJob
 from nigaoe_core.services import Services
 from nigaoe_core.settings import Settings
+from nigaoe_core.signing_secret import load_signing_secret
+from nigaoe_faces.result_encoder import ResultEncoder
+
+
+@dataclass(frozen=True)
+class Facilities:
+    """What one application has."""
+
+    settings: Settings
+    services: Services
+    keys: KeyRing | None
+    visitors: VisitorCookies
+    shares: ShareSigner
+    limits: RateLimits
+    uploads: UploadsInFlight
+    styles: StyleCatalogue
+    faces: FaceFinder
+    outbound: Outbound
+    kept: KeptPhotos
+    submission: JobSubmission
+    conversions: Conversions
+    restyles: Restyles
+    renderer: ResultRenderer
+    readiness: Readiness
+    metrics: Metrics
+    webhooks: WebhookSender
+
+
+def build_facilities(settings: Settings, services: Services) -> Facilities:
+    """Build what one application has; nothing is connected or loaded yet.
+
+    Raises:
+        InvalidSettings: A rate limit cannot be read, the signing secret cannot be made, or the certificate cannot sign.
+        InvalidManifest: The registry cannot be read.
+    """
+    secret = load_signing_secret(settings)
+    limits = RateLimits(settings)
+    styles = StyleCatalogue(settings)
+    uploads = UploadsInFlight(settings.max_upload_bytes_in_flight)
+    metrics = Metrics(services.store, services.errors, uploads)
+    faces = FaceFinder(settings, FaceTokens(secret), metrics)
+    outbound = Outbound(allow_loopback=settings.webhook_allow_loopback)
+    submission = JobSubmission(services, outbound, metrics)
+    return Facilities(
+        settings=settings,
+        services=services,
+        keys=KeyRing(settings.api_keys_file) if settings.api_keys_file else None,
+        visitors=VisitorCookies(secret, settings),
+        shares=ShareSigner(secret),
+        limits=limits,
+        uploads=uploads,
+        styles=styles,
+        faces=faces,
+        outbound=outbound,
+        kept=KeptPhotos(services, secret),
+        submission=submission,
+        conversions=Conversions(submission, styles, faces, limits),
+        restyles=Restyles(submission, services, styles),
+        renderer=ResultRenderer(services, ResultEncoder.from_settings(settings)),
+        readiness=Readiness(services, faces),
+        metrics=metrics,
+        webhooks=WebhookSender(services.store, outbound, settings, secret, metrics, services.errors),
+    )
 
 
 def _facilities(request: Request) -> Facilities:

@@ -1,10 +1,11 @@
-"""The border: whatever went wrong inside leaves as ``application/problem+json`` (RFC 9457), translated here alone.
+"""Error handling: whatever goes wrong leaves as ``application/problem+json`` (RFC 9457), translated here alone.
 
 Errors of the tree keep their code, status, sentence and details. What FastAPI and Starlette raise by themselves
 (validation, unknown paths) is first translated into the tree. Anything else is `NigaoeError`: 500 without any detail.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -19,6 +20,7 @@ from starlette.types import Scope
 
 from nigaoe_api.schemas import FieldFault, Problem
 from nigaoe_core.errors import (
+    CrossOrigin,
     InvalidRequest,
     MalformedRequest,
     MethodNotAllowed,
@@ -27,6 +29,7 @@ from nigaoe_core.errors import (
     QuotaExceeded,
     RateLimited,
     RequestTimeout,
+    RequestTooLarge,
     StoreUnavailable,
     Unauthorized,
     UnknownAddress,
@@ -37,6 +40,7 @@ CODES_ADDRESS: Final = "https://github.com/nigaoe/nigaoe/blob/main/docs/api.md"
 PROBLEM_JSON: Final = "application/problem+json"
 RETRY_SECONDS: Final = 5
 """Advice where an error that will pass knows no better."""
+PROBLEM_SCHEMA: Final = {"$ref": "#/components/schemas/Problem"}
 
 _HIDDEN: Final = "Something went wrong on our side; please try again, and report the request id if it persists."
 _PASSING: Final = (QueueFull, QuotaExceeded, RateLimited, StoreUnavailable)
@@ -103,6 +107,21 @@ def from_validation(error: ValidationError, where: str = "body") -> InvalidReque
     return invalid_request(error.errors(include_input=False, include_url=False, include_context=False), where)
 
 
+def problems(*errors: type[NigaoeError], guarded: bool = False) -> dict[int | str, dict[str, Any]]:
+    """Describe the errors of a route for OpenAPI: by status, each with the codes that it can mean.
+
+    Args:
+        *errors: Those of its own.
+        guarded: Whether it belongs to a caller (see `nigaoe_api.authentication`): adds what that can mean.
+    """
+    common = (NigaoeError, RequestTooLarge, RequestTimeout)
+    extra = (Unauthorized, CrossOrigin, RateLimited, StoreUnavailable) if guarded else ()
+    by_status: defaultdict[int, dict[str, str]] = defaultdict(dict)
+    for error in (*errors, *extra, *common):
+        by_status[error.status][error.code] = error.title
+    return {status: _response(codes) for status, codes in sorted(by_status.items())}
+
+
 def install_handlers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     """Translate what FastAPI and Starlette raise by themselves.
 
@@ -157,3 +176,10 @@ def _retry_after(error: NigaoeError) -> int | None:
         return max(1, math.ceil(float(advice)))
     passing = error.status == HTTPStatus.SERVICE_UNAVAILABLE or isinstance(error, _PASSING)
     return RETRY_SECONDS if passing else None
+
+
+def _response(codes: dict[str, str]) -> dict[str, Any]:
+    return {
+        "description": "; ".join(f"`{code}`: {title}" for code, title in codes.items()),
+        "content": {PROBLEM_JSON: {"schema": PROBLEM_SCHEMA}},
+    }

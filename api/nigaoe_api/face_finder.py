@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import anyio
 from anyio import to_thread
 
-from nigaoe_api.face_tokens import PREFIX, FaceTokens
-from nigaoe_api.meters import Meters
+from nigaoe_api.metrics import Metrics
 from nigaoe_api.schemas import ChoosableFace, FacesView
 from nigaoe_api.style_catalogue import Framing
+from nigaoe_api.tokens import FACE_PREFIX, FaceTokens
 from nigaoe_core.errors import InvalidRequest, MultipleFaces, QueueFull
 from nigaoe_core.jobs import FoundFace
 from nigaoe_core.settings import Settings
@@ -47,18 +47,18 @@ class FaceFinder:
     Args:
         settings: What a photo may cost.
         tokens: For choosing a face by token.
-        meters: Times it all.
+        metrics: Times it all.
     """
 
-    def __init__(self, settings: Settings, tokens: FaceTokens, meters: Meters) -> None:
+    def __init__(self, settings: Settings, tokens: FaceTokens, metrics: Metrics) -> None:
         self._limits = ImageLimits(
             max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels, max_side=settings.max_side
         )
         self._tokens = tokens
-        self._meters = meters
+        self._metrics = metrics
         self._detector: FaceDetector | None = None
         self._loading = threading.Lock()
-        # Decoding and detecting keep a core busy and hold a decoded photo: more at once would only take memory.
+        # Decoding and detecting keep a core busy and a decoded photo in memory: more at once would only take memory.
         self._turns = anyio.CapacityLimiter(max(1, (os.cpu_count() or 1) // 2))
 
     @property
@@ -113,7 +113,7 @@ class FaceFinder:
             raise QueueFull(
                 "Too many photos are being looked at: try again in a few seconds.", retry_after=RETRY_SECONDS
             )
-        with self._meters.prepare_seconds.time(), span("prepare"):
+        with self._metrics.prepare_seconds.time(), span("prepare"):
             return await to_thread.run_sync(work, limiter=self._turns)
 
     def _find(self, photo: bytes) -> FacesView:
@@ -146,7 +146,7 @@ class FaceFinder:
             return choice  # type: ignore[return-value]  # mypy does not narrow by `in`.
         if choice.isdecimal() and len(choice) < 6:
             return int(choice)
-        if choice.startswith(PREFIX):
+        if choice.startswith(FACE_PREFIX):
             return self._tokens.read(choice, photo)
         raise InvalidRequest("`face` is `largest`, `only`, an index from 0, or a token from POST /faces.")
 

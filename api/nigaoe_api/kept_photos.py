@@ -6,10 +6,7 @@ remembered but the blob: the token says where it lies, until when, and by its di
 the token and the same order with the file are one order to an Idempotency-Key.
 """
 
-import base64
 import hashlib
-import hmac
-import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,15 +16,12 @@ from uuid import UUID
 
 import structlog
 
+from nigaoe_api.tokens import SignedRecord
 from nigaoe_core.errors import InvalidPhotoToken, PhotoGone, StorageError, UnknownBlob
 from nigaoe_core.services import Services
 from nigaoe_core.store.blob_store import PHOTO, job_of, new_folder
 
 PREFIX: Final = "photo_"
-
-# Day of the folder as a number, expiry, id of the folder, SHA-256 of the photo, half an HMAC-SHA-256.
-_CONTENT: Final = struct.Struct(">IQ16s32s16s")
-_SIGNED: Final = _CONTENT.size - 16
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +52,8 @@ class KeptPhotos:
     def __init__(self, services: Services, secret: bytes, *, clock: Callable[[], float] = time.time) -> None:
         self._services = services
         self._seconds = services.settings.keep_photo_seconds
-        self._key = hmac.digest(secret, b"nigaoe kept photos", hashlib.sha256)
+        # Day of the folder as a number, expiry, id of the folder, SHA-256 of the photo.
+        self._record = SignedRecord(secret, b"nigaoe kept photos", ">IQ16s32s")
         self._clock = clock
 
     def keep(self, tenant: str, photo: bytes) -> KeptPhoto:
@@ -73,10 +68,10 @@ class KeptPhotos:
         return kept
 
     def token_of(self, kept: KeptPhoto) -> str:
-        """What the client says instead of sending the photo again."""
+        """The text that the client sends instead of the photo."""
         tenant, day, number = kept.folder.split("/")
-        signed = struct.pack(">IQ16s32s", int(day), kept.expires, UUID(number).bytes, kept.digest)
-        return PREFIX + base64.urlsafe_b64encode(signed + self._mac(tenant, signed)).decode().rstrip("=")
+        fields = (int(day), kept.expires, UUID(number).bytes, kept.digest)
+        return PREFIX + self._record.pack(*fields, context=_context(tenant))
 
     def find(self, tenant: str, token: str) -> KeptPhoto:
         """Tell which photo a token means.
@@ -85,13 +80,10 @@ class KeptPhotos:
             InvalidPhotoToken: It is damaged, or another tenant's.
             PhotoGone: Its time is over.
         """
-        try:
-            content = base64.b64decode(token.removeprefix(PREFIX) + "==", altchars=b"-_", validate=True)
-            day, expires, number, digest, mac = _CONTENT.unpack(content)
-        except (ValueError, struct.error):
-            raise InvalidPhotoToken("The photo token is damaged: send the photo itself.") from None
-        if not hmac.compare_digest(mac, self._mac(tenant, content[:_SIGNED])):
+        fields = self._record.unpack(token.removeprefix(PREFIX), context=_context(tenant))
+        if fields is None:
             raise InvalidPhotoToken("The photo token is damaged: send the photo itself.")
+        day, expires, number, digest = fields
         kept = KeptPhoto(f"{tenant}/{day:08d}/{UUID(bytes=number)}", expires, digest)
         if expires <= self._clock():
             raise _gone()
@@ -117,8 +109,10 @@ class KeptPhotos:
         except StorageError as error:
             log.warning("kept_photo.erasing_postponed", folder_id=job_of(kept.folder), code=error.code)
 
-    def _mac(self, tenant: str, signed: bytes) -> bytes:
-        return hmac.digest(self._key, tenant.encode() + b"\0" + signed, hashlib.sha256)[:16]
+
+def _context(tenant: str) -> bytes:
+    """Nobody can use another tenant's token."""
+    return tenant.encode() + b"\0"
 
 
 def _gone() -> PhotoGone:

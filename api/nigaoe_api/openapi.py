@@ -17,8 +17,9 @@ from pydantic.json_schema import models_json_schema
 from nigaoe_api.openapi_examples import SCHEMA_EXAMPLES
 from nigaoe_api.request_schemas import ConvertByToken, ConvertByUrl, FacesByUrl
 from nigaoe_api.schemas import PreviewEvent, Problem, ProgressView, StateEvent, WebhookEvent, WebhookTestEvent
-from nigaoe_api.upload_schema import REF_TEMPLATE
 from nigaoe_core.settings import Settings
+
+REF_TEMPLATE: Final = "#/components/schemas/{model}"
 
 DESCRIPTION: Final = """\
 Photos of people in, anime portraits of the same people out.
@@ -49,8 +50,7 @@ _MORE_MODELS: Final[tuple[type[BaseModel], ...]] = (
     WebhookTestEvent,
 )
 _FASTAPI_ERRORS: Final = ("HTTPValidationError", "ValidationError")
-
-
+_MAX_PHOTOS: Final[int] = Settings.model_fields["max_photos_per_request"].default
 _EVENT_HEADERS: Final = {
     "webhook-id": "Stays the same when the event is sent again.",
     "webhook-timestamp": "Of this try, in Unix seconds.",
@@ -131,6 +131,43 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for methods in document["paths"].values():
         yield from methods.values()
+
+
+def upload_body(options: type[BaseModel], *by_json: type[BaseModel], several: bool) -> dict[str, Any]:
+    """Describe what `nigaoe_api.uploads` reads, which FastAPI cannot derive from a signature: form, picture or JSON.
+
+    Args:
+        options: What may stand in the form beside ``photo``, and in the query.
+        *by_json: What JSON may be.
+        several: Whether a form may have more than one photo.
+    """
+    photo: dict[str, Any] = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, AVIF or HEIC."}
+    photos = {"type": "array", "items": photo, "minItems": 1, "maxItems": _MAX_PHOTOS} if several else photo
+    properties = options.model_json_schema(ref_template=REF_TEMPLATE)["properties"]
+    fields = {
+        "type": "object",
+        "required": ["photo"],
+        "properties": {"photo": photos, **properties},
+        "additionalProperties": False,
+    }
+    kinds = [{"$ref": REF_TEMPLATE.format(model=model.__name__)} for model in by_json]
+    return {
+        "parameters": [_query(name, schema) for name, schema in properties.items()],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {"schema": fields, "encoding": {"photo": {"contentType": "image/*"}}},
+                "image/*": {"schema": photo},
+                "application/json": {"schema": kinds[0] if len(kinds) == 1 else {"oneOf": kinds}},
+            },
+        },
+    }
+
+
+def _query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    shape = {key: value for key, value in schema.items() if key != "description"}
+    described = {"description": schema["description"]} if "description" in schema else {}
+    return {"name": name, "in": "query", "required": False, "schema": shape, **described}
 
 
 def document_of_defaults() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from nigaoe_api.caller import Caller
+from nigaoe_api.callers import Caller
 from nigaoe_core.errors import InvalidSettings, RateLimited
 from nigaoe_core.settings import Settings
 

@@ -1,6 +1,6 @@
-"""Ordering restyles: another look of a face whose latent was found before, without finding it again.
+"""Restyles: another look of a face whose latent was found before, without finding it again.
 
-One look of one face is one drawing: ordering it again, or twice at once, gives the job that is there.
+One look of one face is one drawing: asking for it again, or twice at once, gives the job that is there.
 """
 
 import json
@@ -8,35 +8,38 @@ from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
 
-from nigaoe_api.intake import Intake, Order
+from nigaoe_api.callers import Caller
+from nigaoe_api.job_submission import JobSubmission
 from nigaoe_api.request_schemas import RestyleRequest
 from nigaoe_api.style_catalogue import StyleCatalogue
 from nigaoe_core.errors import NoResult, NoSuchResult, ParentMismatch, UnknownJob
 from nigaoe_core.jobs import Job, JobKind, JobOptions, JobState, Method, new_job
 from nigaoe_core.services import Services
 from nigaoe_core.store.blob_store import CROP, LATENT, job_of
-from nigaoe_core.store.contract import Submission
+from nigaoe_core.store.contract import Idempotency, Submission
 
 URGENT: Final = 9
 """A restyle takes a fraction of a second, and somebody looks at the screen."""
 
 
 class Restyles:
-    """Orders restyles.
+    """Makes and submits restyles.
 
     Args:
-        intake: Stores the jobs.
+        submission: Stores the jobs.
         services: Where the parents are.
-        styles: What may be ordered.
+        styles: The installed ones.
     """
 
-    def __init__(self, intake: Intake, services: Services, styles: StyleCatalogue) -> None:
-        self._intake = intake
+    def __init__(self, submission: JobSubmission, services: Services, styles: StyleCatalogue) -> None:
+        self._submission = submission
         self._services = services
         self._styles = styles
 
-    async def order(self, order: Order, parent_id: str, changes: RestyleRequest) -> Submission:
-        """Order another look; one that is there, or under way, is returned as it is (``replayed``).
+    async def submit(
+        self, caller: Caller, parent_id: str, changes: RestyleRequest, idempotency: Idempotency | None
+    ) -> Submission:
+        """Submit another look; one that is there, or under way, is returned as it is (``replayed``).
 
         Raises:
             UnknownJob: The caller has no such job.
@@ -46,22 +49,28 @@ class Restyles:
             ParentMismatch: The style draws other latents.
             NigaoeError: The time is wrong: queue, quota, storage.
         """
-        self._intake.check_webhook(changes.webhook_url)
-        return await run_in_threadpool(self._order, order, parent_id, changes)
+        self._submission.check_webhook(changes.webhook_url)
+        return await run_in_threadpool(self._submit, caller, parent_id, changes, idempotency)
 
-    def _order(self, order: Order, parent_id: str, changes: RestyleRequest) -> Submission:
-        tenant = order.caller.tenant
+    def _submit(
+        self, caller: Caller, parent_id: str, changes: RestyleRequest, idempotency: Idempotency | None
+    ) -> Submission:
+        tenant = caller.tenant
         parent = self._services.store.get(parent_id, tenant=tenant)
         latent = self._latent_of(parent)
         options = self._changed(parent.options, changes)
         root_id = job_of(latent)
-        if order.idempotency is None and (root := self._root_of_look(root_id, tenant, options)) is not None:
+        if idempotency is None and (root := self._root_of_look(root_id, tenant, options)) is not None:
             return Submission((root,), replayed=True)
         job = new_job(options, tenant=tenant, kind=JobKind.RESTYLE, parent_id=root_id, faces=parent.faces)
         # The blobs stay where they are: erasing the parent erases the face, whatever was drawn of it.
         shared = {name: key for name, key in parent.blobs.items() if name in (LATENT, CROP)}
-        return self._intake.submit(
-            order, [job.model_copy(update={"blobs": shared})], {}, deduplication_key=_name_of(root_id, options)
+        return self._submission.submit(
+            caller,
+            [job.model_copy(update={"blobs": shared})],
+            {},
+            idempotency=idempotency,
+            deduplication_key=_name_of(root_id, options),
         )
 
     def _root_of_look(self, root_id: str, tenant: str, options: JobOptions) -> Job | None:

@@ -25,8 +25,8 @@ OURS: Final = ImageLimits(min_side=1)
 """For pictures that the worker made: a small generator's are small."""
 
 
-class Darkroom:
-    """Develops pictures.
+class ResultRenderer:
+    """Makes the pictures that are made on request.
 
     Args:
         services: Where jobs and their blobs are.
@@ -36,8 +36,8 @@ class Darkroom:
     def __init__(self, services: Services, results: ResultEncoder) -> None:
         self._services = services
         self._results = results
-        # One at a time: this process's cores are there for uploads. Whoever waits for a turn holds no thread: those are
-        # there for everyone, health checks included.
+        # One at a time: this process's cores are there for uploads. Waiting for a turn takes no thread: those are there
+        # for everyone, health checks included.
         self._turns = anyio.CapacityLimiter(1)
         self._recipes: Mapping[str, Callable[[Job], bytes]] = {
             RESULT_WEBP: self._webp,
@@ -46,16 +46,16 @@ class Darkroom:
         }
 
     async def provide(self, job: Job, name: str) -> None:
-        """See to it that a picture of a job is there; raises what `develop` raises.
+        """See to it that a picture of a job is there; raises what `render` raises.
 
         Args:
             job: It has succeeded.
             name: A blob that its record names.
         """
         if name in self._recipes and not await run_in_threadpool(self._services.blobs.exists, job.blobs[name]):
-            await to_thread.run_sync(self.develop, job, name, limiter=self._turns)
+            await to_thread.run_sync(self.render, job, name, limiter=self._turns)
 
-    def develop(self, job: Job, name: str) -> None:
+    def render(self, job: Job, name: str) -> None:
         """Make a picture of a job and store it, unless that was done before or is not done here. Blocks.
 
         Args:
@@ -65,7 +65,7 @@ class Darkroom:
         Raises:
             NoSuchResult: That from which it would be made is gone.
             UnknownJob: The job was deleted meanwhile; nothing is left behind.
-            StorageFull: There is no room for it.
+            StorageFull: The store is full.
             BlobStoreUnavailable: The store does not answer.
         """
         recipe, key = self._recipes.get(name), job.blobs[name]
@@ -83,25 +83,25 @@ class Darkroom:
             raise
 
     def _webp(self, job: Job) -> bytes:
-        return self._results.webp(self._look(job, RESULT_PNG), WEBP_QUALITY)
+        return self._results.webp(self._read(job, RESULT_PNG), WEBP_QUALITY)
 
     def _comparison(self, job: Job) -> bytes:
-        picture = self._look(job, RESULT_PNG)
-        row = [*self._photo(job), self._look(job, PERSON), picture]
+        picture = self._read(job, RESULT_PNG)
+        row = [*self._photo(job), self._read(job, PERSON), picture]
         return self._results.png(side_by_side(row, height=picture.shape[0]), COMPOSITE)
 
     def _film(self, job: Job) -> bytes:
-        frames = frames_of(self._look(job, FRAMES))
-        return self._results.film(frames, self._look(job, PERSON), self._look(job, RESULT_PNG))
+        frames = frames_of(self._read(job, FRAMES))
+        return self._results.film(frames, self._read(job, PERSON), self._read(job, RESULT_PNG))
 
     def _photo(self, job: Job) -> list[Picture]:
         """The aligned photo; a restyle's is its parent's and goes with it."""
         try:
-            return [self._look(job, CROP)]
+            return [self._read(job, CROP)]
         except NoSuchResult:
             return []
 
-    def _look(self, job: Job, name: str) -> Picture:
+    def _read(self, job: Job, name: str) -> Picture:
         try:
             return read_photo(self._services.blobs.get(job.blobs[name]), OURS)
         except (KeyError, UnknownBlob):

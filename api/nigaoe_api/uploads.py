@@ -1,20 +1,29 @@
-"""Reading ``POST /convert`` and ``POST /faces``: a form with files, a picture, or JSON, into photos and fields.
+"""Reading ``POST /convert`` and ``POST /faces``: photos that come with a request, lie at an address or were kept.
 
-FastAPI would choose one of both and spool a file of any size first; here a photo is refused as soon as it is too large.
+A body is a form with files, a picture, or JSON. FastAPI would choose one of them and spool a file of any size first;
+here a photo is refused as soon as it is too large.
 """
 
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, QueryParams, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from typing_extensions import override
 
+from nigaoe_api.callers import Caller
+from nigaoe_api.dependencies import Facilities
 from nigaoe_api.errors import from_validation
-from nigaoe_core.errors import ImageTooLarge, InvalidRequest, MalformedRequest, UnsupportedMediaType
+from nigaoe_api.kept_photos import KeptPhoto
+from nigaoe_api.request_schemas import ConvertByToken, PhotoAddress
+from nigaoe_api.uploads_in_flight import UploadShare
+from nigaoe_core.errors import ForbiddenAddress, ImageTooLarge, InvalidRequest, MalformedRequest, UnsupportedMediaType
 from nigaoe_core.settings import Settings
 
 PHOTO_FIELD: Final = "photo"
@@ -22,7 +31,8 @@ MAX_FIELDS: Final = 32
 MAX_FIELD_BYTES: Final = 16 * 1024
 MAX_JSON_BYTES: Final = 64 * 1024
 
-Model = TypeVar("Model", bound=BaseModel)
+Options = TypeVar("Options", bound=BaseModel)
+ByUrl = TypeVar("ByUrl", bound=PhotoAddress)
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,7 @@ class Upload:
     photos: tuple[bytes, ...] = ()
     fields: dict[str, Any] = field(default_factory=dict)
 
-    def options(self, model: type[Model]) -> Model:
+    def options(self, model: type[Options]) -> Options:
         """Check the fields against a model.
 
         Raises:
@@ -42,6 +52,16 @@ class Upload:
             return model.model_validate(self.fields)
         except ValidationError as error:
             raise from_validation(error) from None
+
+
+@dataclass(frozen=True)
+class Received(Generic[Options]):
+    """Photos with checked options."""
+
+    photos: tuple[bytes, ...]
+    options: Options
+    digests: tuple[bytes, ...] = ()  # SHA-256 of each photo that the client had; none of one that we fetched.
+    kept: KeptPhoto | None = None  # Where the photo lay.
 
 
 async def read_upload(request: Request, settings: Settings) -> Upload:
@@ -66,6 +86,60 @@ async def read_upload(request: Request, settings: Settings) -> Upload:
             "or application/json with `photo_url` or `photo_token`."
         )
     return Upload(upload.photos, _joined(upload.fields, request.query_params))
+
+
+async def photos_of(
+    upload: Upload, form: type[Options], by_url: type[ByUrl], tools: Facilities, share: UploadShare
+) -> Received[Options] | Received[ByUrl]:
+    """Check a request's fields and fetch its photo if it is elsewhere.
+
+    Args:
+        upload: What came.
+        form: What the fields beside a photo must be.
+        by_url: What JSON must be.
+        tools: What the application has.
+        share: Where a photo from elsewhere is counted.
+
+    Raises:
+        InvalidRequest: The fields are wrong.
+        UploadsFull: One more photo is too many now.
+        ForbiddenAddress: The address is not public, or this service fetches nothing.
+        OutboundError: It does not answer.
+        ImageTooLarge: What it answers is too large.
+    """
+    if upload.photos:
+        options = upload.options(form)
+        return Received(upload.photos, options, await run_in_threadpool(_digests, upload.photos))
+    by_address = upload.options(by_url)
+    settings = tools.settings
+    if not settings.allow_photo_url:
+        raise ForbiddenAddress("This service fetches no photos by itself: send the photo as a file.")
+    share.resize(settings.max_upload_bytes)
+    photo = await tools.outbound.get(
+        by_address.photo_url, max_bytes=settings.max_upload_bytes, seconds=settings.photo_url_timeout_seconds
+    )
+    share.resize(len(photo))
+    return Received((photo,), by_address)
+
+
+async def kept_photo_of(
+    upload: Upload, caller: Caller, tools: Facilities, share: UploadShare
+) -> Received[ConvertByToken]:
+    """Check a request that names a kept photo, and take that.
+
+    Raises:
+        InvalidRequest: The fields are wrong.
+        InvalidPhotoToken: The token is damaged, or another tenant's.
+        PhotoGone: The photo was erased.
+        UploadsFull: One more photo is too many now.
+        BlobStoreUnavailable: It cannot be read now.
+    """
+    options = upload.options(ConvertByToken)
+    kept = tools.kept.find(caller.tenant, options.photo_token)
+    share.resize(tools.settings.max_upload_bytes)
+    photo = await run_in_threadpool(tools.kept.read, kept)
+    share.resize(len(photo))
+    return Received((photo,), options, (kept.digest,), kept)
 
 
 def _joined(fields: dict[str, Any], query: QueryParams) -> dict[str, Any]:
@@ -163,3 +237,8 @@ async def _read_json(request: Request) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise MalformedRequest("The body must be a JSON object.")
     return fields
+
+
+def _digests(photos: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Off the event loop: some tens of megabytes take as many milliseconds."""
+    return tuple(hashlib.sha256(photo).digest() for photo in photos)

@@ -67,6 +67,6 @@ class UploadShare:
 
 
 def upload_share_of(scope: Scope) -> UploadShare:
-    """The share of a request (`nigaoe_api.middleware.body_guard` has made it)."""
+    """The share of a request (`nigaoe_api.middleware.BodyLimits` has made it)."""
     share: UploadShare = scope["state"]["upload_share"]
     return share

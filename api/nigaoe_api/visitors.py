@@ -1,6 +1,6 @@
 """Visitors of the page where no API keys are asked for: each browser is a tenant of its own, by a signed cookie.
 
-The cookie holds a random number and when it ends, nothing of the person and nothing that a server must remember.
+The cookie contains a random number and when it ends, nothing of the person and nothing that a server must remember.
 Whatever changes something renews it for as long as a drawing can live from then on, so that it ends when the last
 drawing is erased, and a browser that comes later is somebody new.
 
@@ -9,11 +9,7 @@ services on one machine would take each other's visitors for forgers. On https t
 keeps other names of the same domain from planting a cookie (RFC 6265bis, section 4.1.3).
 """
 
-import base64
-import hashlib
-import hmac
 import secrets
-import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,14 +18,12 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 
+from nigaoe_api.tokens import SignedRecord
 from nigaoe_core.settings import Settings
 
 TENANT_PREFIX: Final = "visitor-"
 SLACK_SECONDS: Final = 3600
 """A drawing that ended late is erased late; the cookie ends after it."""
-
-_CONTENT: Final = struct.Struct(">Q16s16s")  # Expiry, random number, half an HMAC-SHA-256 over both.
-_SIGNED: Final = _CONTENT.size - 16
 
 
 @dataclass(frozen=True)
@@ -54,9 +48,9 @@ class VisitorCookies:
     """
 
     def __init__(self, secret: bytes, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
-        self._key = hmac.digest(secret, b"nigaoe visitors", hashlib.sha256)
+        self._record = SignedRecord(secret, b"nigaoe visitors", ">Q16s")  # Expiry, random number.
         self._seconds = int(settings.retention_hours * 3600 + settings.job_deadline_seconds) + SLACK_SECONDS
-        self._name = f"nigaoe-visitor-{self._mac(b'name')[:4].hex()}"
+        self._name = f"nigaoe-visitor-{self._record.mac(b'name')[:4].hex()}"
         self._clock = clock
 
     def new(self) -> Visitor:
@@ -77,8 +71,7 @@ class VisitorCookies:
 
     def header(self, visitor: Visitor, *, secure: bool) -> str:
         """The value of ``Set-Cookie`` that makes a browser this visitor from now on."""
-        signed = struct.pack(">Q16s", int(self._clock()) + self._seconds, visitor.number)
-        text = base64.urlsafe_b64encode(signed + self._mac(signed)).decode().rstrip("=")
+        text = self._record.pack(int(self._clock()) + self._seconds, visitor.number)
         # Lax: a link in a mail brings its visitor to the own drawings; what changes something is checked by origin.
         attributes = f"Path=/; Max-Age={self._seconds}; HttpOnly; SameSite=Lax" + ("; Secure" if secure else "")
         return f"{self._full_name(secure=secure)}={text}; {attributes}"
@@ -87,14 +80,5 @@ class VisitorCookies:
         return f"__Host-{self._name}" if secure else self._name
 
     def _verified(self, text: str) -> Visitor | None:
-        try:
-            content = base64.b64decode(text + "==", altchars=b"-_", validate=True)
-            expires, number, mac = _CONTENT.unpack(content)
-        except (ValueError, struct.error):
-            return None
-        if not hmac.compare_digest(mac, self._mac(content[:_SIGNED])) or expires <= self._clock():
-            return None
-        return Visitor(number)
-
-    def _mac(self, signed: bytes) -> bytes:
-        return hmac.digest(self._key, signed, hashlib.sha256)[:16]
+        expires, number = self._record.unpack(text) or (0, b"")
+        return Visitor(number) if expires > self._clock() else None

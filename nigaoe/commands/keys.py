@@ -108,7 +108,7 @@ def _path(file: Path | None) -> Path:
 
 
 def _webhook_secret(tenant: str) -> str:
-    from nigaoe_api.webhook_signing import webhook_secret
+    from nigaoe_api.webhooks import webhook_secret
     from nigaoe_core.signing_secret import load_signing_secret
 
     return webhook_secret(load_signing_secret(load_settings()), tenant)

@@ -21,7 +21,7 @@ def serve(
     require("serve")
     from nigaoe.api_server import listen
     from nigaoe.serve import ProcessTree
-    from nigaoe_api.exposure import announcement
+    from nigaoe_api.authentication import announcement
     from nigaoe_core.telemetry import configure_logging
 
     given = {"host": host, "port": port, "data_dir": data_dir}

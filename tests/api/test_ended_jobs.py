@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from nigaoe_api.batches import in_batch
+from nigaoe_api.conversions import in_batch
 from nigaoe_core.jobs import ANONYMOUS, Failure, Job, JobKind, JobOptions, JobReport, Outcome, new_job
 
 if TYPE_CHECKING:

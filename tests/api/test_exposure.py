@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nigaoe_api.exposure import announcement, anonymous_calls
+from nigaoe_api.authentication import announcement, anonymous_calls
 from nigaoe_core.errors import InvalidSettings
 from nigaoe_core.settings import Settings
 

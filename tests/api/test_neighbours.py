@@ -14,7 +14,7 @@ import structlog
 from nigaoe_api.app import create_app
 from nigaoe_api.face_finder import FaceFinder
 from nigaoe_api.rate_limits import RateLimits
-from nigaoe_api.webhook_sender import WebhookSender
+from nigaoe_api.webhooks import WebhookSender
 from nigaoe_core.jobs import ANONYMOUS, Job, JobOptions, new_job
 from nigaoe_core.services import Services, connect, connect_in_memory
 from nigaoe_core.settings import Settings

@@ -10,8 +10,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from nigaoe_api.page_files import FOLDER, content_policy
-from nigaoe_api.static_tree import StaticTree
+from nigaoe_api.page_files import FOLDER, StaticTree, content_policy
 from nigaoe_core.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def test_another_versions_address_gets_the_file_and_does_not_keep_it(client: htt
 
 def test_a_changed_file_has_another_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So nobody sees the old one."""
-    monkeypatch.setattr("nigaoe_api.static_tree.LOOK_SECONDS", -1)
+    monkeypatch.setattr("nigaoe_api.page_files.CHECK_SECONDS", -1)
     (tmp_path / "index.html").write_text('<link href="a.css" /><a href="./">home</a><link href="m.webmanifest" />')
     (tmp_path / "m.webmanifest").write_text("{}")
     (tmp_path / "a.css").write_text("a {}")

@@ -131,7 +131,7 @@ def test_a_deletion_in_the_middle_leaves_nothing(open_api: "Api") -> None:
     open_api.services.store.delete(job.id)
     for name in (RESULT_WEBP, COMPARE, ANIMATION):
         with pytest.raises(UnknownJob):
-            open_api.facilities.darkroom.develop(job, name)
+            open_api.facilities.renderer.render(job, name)
     assert kept(open_api, job).isdisjoint(ON_REQUEST)
 
 
@@ -146,14 +146,14 @@ def test_a_slow_picture_takes_no_threads_from_others(
         assert is_over.wait(60)
         return b"film"
 
-    monkeypatch.setitem(open_api.facilities.darkroom._recipes, ANIMATION, make)
+    monkeypatch.setitem(open_api.facilities.renderer._recipes, ANIMATION, make)
     limits = httpx.Limits(max_connections=100)
     client = open_api.client(limits=limits)
     with ThreadPoolExecutor(60) as pool:
         waiting = [pool.submit(client.get, f"/jobs/{job.id}/animation") for _ in range(60)]
         try:
             assert is_slow.wait(60)
-            eventually(lambda: open_api.facilities.meters.in_progress._value.get() >= 60)
+            eventually(lambda: open_api.facilities.metrics.in_progress._value.get() >= 60)
             assert open_api.client().get("/readyz").json()["checks"]["job_store"] == "ok"
             assert open_api.client().get(f"/jobs/{job.id}/result.png").status_code == 307
         finally:

@@ -174,4 +174,4 @@ def test_many_bad_uploads_leave_the_service_well(
     for content in (b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"RIFF\x00\x00\x00\x00WEBPVP8 "):
         assert client.post("/convert", files={"photo": ("a", content)}).status_code in (415, 422)
     assert convert(client).status_code == 202
-    assert api.facilities.meters.in_progress._value.get() <= 1
+    assert api.facilities.metrics.in_progress._value.get() <= 1

@@ -10,7 +10,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from nigaoe_api.dependencies import CallerDep, JobId, ServicesDep, Tools
-from nigaoe_api.problem_responses import problems
+from nigaoe_api.errors import problems
 from nigaoe_core import errors
 from nigaoe_core.errors import NigaoeError, UnknownJob, UsageError
 from nigaoe_core.jobs import Job
@@ -108,7 +108,7 @@ async def _told(services: Services, job_id: str, after: str) -> AsyncIterator[Se
 
 
 async def _counted(events: AsyncIterator[ServerSentEvent], tools: Tools) -> AsyncIterator[ServerSentEvent]:
-    with tools.meters.event_streams.track_inprogress():
+    with tools.metrics.event_streams.track_inprogress():
         async for event in events:
             yield event
 

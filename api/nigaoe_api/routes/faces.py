@@ -4,12 +4,11 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
 from nigaoe_api.dependencies import CallerDep, Tools
-from nigaoe_api.photo_fetch import photos_of
-from nigaoe_api.problem_responses import problems
+from nigaoe_api.errors import problems
+from nigaoe_api.openapi import upload_body
 from nigaoe_api.request_schemas import FacesByUrl, FacesOptions
 from nigaoe_api.schemas import FacesView
-from nigaoe_api.upload_schema import upload_body
-from nigaoe_api.uploads import read_upload
+from nigaoe_api.uploads import photos_of, read_upload
 from nigaoe_api.uploads_in_flight import upload_share_of
 from nigaoe_core import errors
 from nigaoe_core.errors import InvalidRequest

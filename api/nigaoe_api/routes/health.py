@@ -5,8 +5,8 @@ import importlib.metadata
 from fastapi import APIRouter, Response
 
 from nigaoe_api.dependencies import Tools
-from nigaoe_api.meters import CONTENT_TYPE
-from nigaoe_api.problem_responses import problems
+from nigaoe_api.errors import problems
+from nigaoe_api.metrics import CONTENT_TYPE
 from nigaoe_api.schemas import LiveView, ReadyView, VersionView
 
 router = APIRouter(tags=["operation"])
@@ -49,7 +49,7 @@ async def show_version() -> VersionView:
 )
 async def show_metrics(tools: Tools) -> Response:
     """Requests of this process; queue and workers of the whole service. Nothing in it belongs to a person."""
-    page = await tools.readiness.in_own_thread(tools.meters.exposition)
+    page = await tools.readiness.in_own_thread(tools.metrics.exposition)
     return Response(page, headers={"Content-Type": CONTENT_TYPE})
 
 

@@ -1,21 +1,23 @@
-"""``/jobs``: reading, following up and deleting jobs."""
+"""``/jobs`` and ``/batches``: reading, waiting for and deleting jobs, one by one or all of one request."""
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Response
 from starlette.concurrency import run_in_threadpool
 
+from nigaoe_api.conversions import job_ids
 from nigaoe_api.dependencies import Base, CallerDep, JobId, ServicesDep, Views
-from nigaoe_api.entity_tags import job_tag, known_version, matches
-from nigaoe_api.problem_responses import problems
+from nigaoe_api.errors import problems
+from nigaoe_api.headers import job_tag, known_version, matches
 from nigaoe_api.request_schemas import MAX_WAIT_SECONDS
-from nigaoe_api.schemas import JobPageView, JobView, PageLinks
+from nigaoe_api.schemas import BatchView, JobPageView, JobView, PageLinks
 from nigaoe_core import errors
+from nigaoe_core.errors import UnknownJob
 from nigaoe_core.jobs import Job
 from nigaoe_core.services import Services
 from nigaoe_core.store.changes import wait_for_change, wait_for_end
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(tags=["jobs"])
 
 Cursor = Annotated[
     str | None,
@@ -30,10 +32,13 @@ Wait = Annotated[float | None, Query(ge=0, le=MAX_WAIT_SECONDS, description="Wai
 IfNoneMatch = Annotated[
     str | None, Header(description="The `ETag` that you know: answers at the next change, or 304 if there is none.")
 ]
+BatchId = Annotated[str, Path(description="From the answer to `POST /convert` with several photos.")]
 _ETAG: dict[str, Any] = {"ETag": {"description": "For `If-None-Match`.", "schema": {"type": "string"}}}
 
 
-@router.get("", summary="List your jobs", responses=problems(errors.UsageError, errors.InvalidRequest, guarded=True))
+@router.get(
+    "/jobs", summary="List your jobs", responses=problems(errors.UsageError, errors.InvalidRequest, guarded=True)
+)
 async def list_jobs(
     caller: CallerDep, services: ServicesDep, views: Views, base: Base, cursor: Cursor = None, limit: Limit = 20
 ) -> JobPageView:
@@ -50,7 +55,7 @@ async def list_jobs(
 
 
 @router.get(
-    "/{job_id}",
+    "/jobs/{job_id}",
     response_model=JobView,
     summary="Show a job",
     responses={
@@ -84,7 +89,7 @@ async def show_job(
 
 
 @router.delete(
-    "/{job_id}",
+    "/jobs/{job_id}",
     status_code=204,
     summary="Delete a job",
     responses=problems(errors.UnknownJob, errors.BlobStoreUnavailable, guarded=True),
@@ -96,6 +101,43 @@ async def delete_job(job_id: JobId, caller: CallerDep, services: ServicesDep) ->
     only. Deleting again is a success, too.
     """
     await run_in_threadpool(services.retention.erase, job_id, tenant=caller.tenant)
+
+
+@router.get("/batches/{batch_id}", summary="Show a batch", responses=problems(errors.UnknownJob, guarded=True))
+async def show_batch(
+    batch_id: BatchId,
+    caller: CallerDep,
+    services: ServicesDep,
+    views: Views,
+) -> BatchView:
+    """The jobs of a batch in the order of the photos. Each job can be followed and deleted by itself, too."""
+
+    def read() -> BatchView:
+        jobs = services.store.get_many(job_ids(batch_id), tenant=caller.tenant)
+        if not jobs:
+            raise UnknownJob("There is no such batch.")
+        return views.batch(batch_id, jobs)
+
+    return await run_in_threadpool(read)
+
+
+@router.delete(
+    "/batches/{batch_id}",
+    status_code=204,
+    summary="Delete a batch",
+    responses=problems(errors.UnknownJob, errors.BlobStoreUnavailable, guarded=True),
+)
+async def delete_batch(batch_id: BatchId, caller: CallerDep, services: ServicesDep) -> None:
+    """Stop the batch's jobs, and erase everything about them, as `DELETE /jobs/{id}` does for each.
+
+    Deleting again is a success, too.
+    """
+
+    def erase() -> None:
+        for job_id in job_ids(batch_id):
+            services.retention.erase(job_id, tenant=caller.tenant)
+
+    await run_in_threadpool(erase)
 
 
 async def _read(services: Services, job_id: str, tenant: str, wait: float, known: int | None) -> Job:

@@ -1,23 +1,34 @@
-"""``GET /jobs/{id}/result`` and its siblings: a short-lived link to each picture, never a detour through this process.
+"""``GET /jobs/{id}/result`` and its siblings: short-lived links to pictures; ``GET /blobs/{key}``: what they point to.
 
 Those that few ask for are made before the first link to them is given (`nigaoe_api.result_renderer`). The link is a
-presigned address where blobs are in S3, and a signed path of `nigaoe_api.routes.blobs` where they are files.
+presigned address where blobs are in S3, and a signed path below ``/blobs`` where they are files: there the signature is
+the permission.
 """
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Path, Query
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 
 from nigaoe_api.dependencies import Base, CallerDep, JobId, ServicesDep, SettingsDep, Tools
-from nigaoe_api.problem_responses import problems
+from nigaoe_api.errors import problems
 from nigaoe_core import errors
-from nigaoe_core.errors import NoResult, NoSuchResult
+from nigaoe_core.errors import NoResult, NoSuchResult, UnknownBlob
 from nigaoe_core.jobs import Job, JobState
-from nigaoe_core.store.blob_store import ANIMATION, COMPARE, LATENT, PASTED, RESULT_PNG, RESULT_WEBP
+from nigaoe_core.store.blob_store import (
+    ANIMATION,
+    COMPARE,
+    LATENT,
+    PASTED,
+    PHOTO,
+    RESULT_PNG,
+    RESULT_WEBP,
+    checked_key,
+    content_type,
+)
 
-router = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
+router = APIRouter(tags=["results"])
 
 PICTURES: Final = {
     "result.png": (RESULT_PNG, "The anime portrait as PNG"),
@@ -55,7 +66,7 @@ class Links:
 
     def __init__(self, tools: Tools, settings: SettingsDep, base: Base) -> None:
         self._services = tools.services
-        self._darkroom = tools.darkroom
+        self._renderer = tools.renderer
         self._seconds = settings.link_seconds
         self._base = base
 
@@ -68,7 +79,7 @@ class Links:
             StorageFull: It could not be kept when it was made.
         """
         name = await run_in_threadpool(self._find, job, blobs)
-        await self._darkroom.provide(job, name)
+        await self._renderer.provide(job, name)
         return await run_in_threadpool(self._redirect, job, name, download)
 
     def _find(self, job: Job, blobs: tuple[str, ...]) -> str:
@@ -103,7 +114,13 @@ OwnJob = Annotated[Job, Depends(_own)]
 """The caller's job of the path."""
 
 
-@router.get("/result", status_code=307, response_class=RedirectResponse, summary="The result", responses=_RESPONSES)
+@router.get(
+    "/jobs/{job_id}/result",
+    status_code=307,
+    response_class=RedirectResponse,
+    summary="The result",
+    responses=_RESPONSES,
+)
 async def show_result(
     job: OwnJob, links: LinksDep, accept: Annotated[str, Header()] = "", *, download: Download = False
 ) -> RedirectResponse:
@@ -121,7 +138,7 @@ def _add_route(path: str, blob: str, summary: str) -> None:
         return await links.to(job, blob, download=download)
 
     router.add_api_route(
-        f"/{path}",
+        f"/jobs/{{job_id}}/{path}",
         show,
         status_code=307,
         response_class=RedirectResponse,
@@ -133,3 +150,52 @@ def _add_route(path: str, blob: str, summary: str) -> None:
 
 for _path, (_blob, _summary) in PICTURES.items():
     _add_route(_path, _blob, _summary)
+
+
+@router.get(
+    "/blobs/{key:path}",
+    summary="Follow a signed link",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The content.",
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        **problems(
+            errors.LinkError,
+            errors.LinkExpired,
+            errors.UnknownBlob,
+            errors.InvalidBlobKey,
+            errors.InvalidRequest,
+            errors.BlobStoreUnavailable,
+        ),
+    },
+)
+async def show_blob(
+    services: ServicesDep,
+    key: Annotated[str, Path(description="From a link; do not build it yourself.")],
+    expires: Annotated[int, Query(ge=0, le=2**53)],
+    signature: Annotated[str, Query(max_length=128)],
+    download: Annotated[str | None, Query(max_length=128)] = None,
+) -> Response:
+    """A picture, for anyone who has the link, until it expires."""
+    services.signer.verify(key, expires=expires, signature=signature, download_name=download)
+    if checked_key(key).rpartition("/")[2] == PHOTO:
+        raise UnknownBlob("Photos are never given out.")
+    content = await run_in_threadpool(services.blobs.get, key)
+    disposition = "inline" if download is None else f'attachment; filename="{_plain(download)}"'
+    return Response(
+        content,
+        media_type=content_type(key),
+        headers={
+            "Content-Disposition": disposition,
+            "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
+        },
+    )
+
+
+def _plain(name: str) -> str:
+    """A file name that needs no quoting; ours never do."""
+    return "".join(
+        character for character in name if character.isascii() and (character.isalnum() or character in ".-_")
+    )

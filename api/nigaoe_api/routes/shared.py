@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
 from nigaoe_api.dependencies import Base, CallerDep, JobId, ServicesDep, Tools
-from nigaoe_api.problem_responses import problems
+from nigaoe_api.errors import problems
 from nigaoe_api.routes.results import Download, LinksDep
 from nigaoe_api.schemas import SharedJobView, SharedLinks, SharedLook, ShareView
 from nigaoe_core import errors

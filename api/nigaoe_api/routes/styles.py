@@ -7,7 +7,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse
 
 from nigaoe_api.dependencies import Base, ServicesDep, Tools
-from nigaoe_api.problem_responses import problems
+from nigaoe_api.errors import problems
 from nigaoe_api.schemas import StyleSample, StylesView, StyleView
 from nigaoe_api.style_catalogue import StyleCatalogue
 from nigaoe_core import errors

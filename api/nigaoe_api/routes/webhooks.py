@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from nigaoe_api.dependencies import CallerDep, Tools
-from nigaoe_api.problem_responses import problems
+from nigaoe_api.errors import problems
 from nigaoe_api.request_schemas import WebhookTestRequest
 from nigaoe_api.schemas import WebhookTestView
 from nigaoe_core import errors
@@ -21,6 +21,6 @@ async def test_webhook(request: WebhookTestRequest, caller: CallerDep, tools: To
 
     It is signed with the secret that all webhooks of your jobs are. It counts as much as a photo.
     """
-    tools.conversions.check_webhook(request.url)
+    tools.submission.check_webhook(request.url)
     await tools.limits.count_photos(caller, 1)
     return await tools.webhooks.test(request.url, caller.tenant)

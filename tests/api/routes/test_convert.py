@@ -61,7 +61,7 @@ def test_a_doorbell_rings_for_every_job(special_api: Callable[..., "Api"], conve
 def test_waiting_returns_the_finished_job(
     api: "Api", client: httpx.Client, convert: Convert, eventually: Callable[..., Any]
 ) -> None:
-    """`Prefer: wait` holds the answer back until a worker is done."""
+    """`Prefer: wait` delays the answer until a worker is done."""
     with ThreadPoolExecutor() as pool:
         pending = pool.submit(convert, client, headers={"Prefer": "respond-async, wait=60"})
         jobs = eventually(lambda: client.get("/jobs").json()["jobs"])
@@ -191,7 +191,7 @@ def test_too_many_unfinished_jobs_are_a_quota(client: httpx.Client, convert: Con
 
 
 def test_a_full_queue_pushes_back(special_api: Callable[..., "Api"], convert: Convert) -> None:
-    """503 with advice; when there is room again, orders are taken again."""
+    """503 with advice; when the queue is shorter, requests are accepted again."""
     api = special_api(max_queued_jobs=1)
     client = api.client()
     job = convert(client).json()
@@ -274,14 +274,14 @@ def test_a_picture_as_the_body_may_not_be_larger_than_a_photo(special_api: Calla
 def test_photos_are_hashed_beside_the_event_loop(
     client: httpx.Client, convert: Convert, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some tens of megabytes would hold up everybody for as many milliseconds."""
+    """Some tens of megabytes would delay everybody for as many milliseconds."""
     threads: list[str] = []
 
     def sha256(data: bytes = b"") -> Any:
         threads.append(threading.current_thread().name)
         return hashlib.sha256(data)
 
-    monkeypatch.setattr("nigaoe_api.photo_fetch.hashlib", SimpleNamespace(sha256=sha256))
+    monkeypatch.setattr("nigaoe_api.uploads.hashlib", SimpleNamespace(sha256=sha256))
     headers = {"Idempotency-Key": str(uuid.uuid4())}
     assert convert(client, headers=headers).status_code == 202
     assert len(threads) == 1

@@ -108,7 +108,7 @@ def test_a_deleted_job_ends_its_streams(open_api: "Api", job_id: str) -> None:
 
 def test_clients_that_vanish_leave_nothing_behind(open_api: "Api", job_id: str, eventually: Callable[..., Any]) -> None:
     """The gauge of open streams comes back to zero."""
-    gauge = open_api.facilities.meters.event_streams
+    gauge = open_api.facilities.metrics.event_streams
 
     def look(_: int) -> str:
         with open_api.client().stream("GET", f"/jobs/{job_id}/events") as stream:

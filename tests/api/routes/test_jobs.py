@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from nigaoe_api.batches import in_batch
+from nigaoe_api.conversions import in_batch
 from nigaoe_core.errors import LeaseLost
 from nigaoe_core.jobs import Failure, JobOptions, new_job
 

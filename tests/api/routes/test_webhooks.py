@@ -7,7 +7,7 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 
-from nigaoe_api.webhook_signing import webhook_secret
+from nigaoe_api.webhooks import webhook_secret
 
 if TYPE_CHECKING:
     from conftest import Api, Site

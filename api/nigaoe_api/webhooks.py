@@ -1,10 +1,17 @@
-"""Delivering webhooks: a task beside the requests that sends what the job store says is due.
+"""Webhooks: a task beside the requests that signs and sends what the job store says is due.
 
 Every API process runs one; the store hands each entry to one of them. A delivery that fails comes due again by itself,
-later and later; a dead address holds up neither a job nor the other deliveries.
+later and later; a dead address delays neither a job nor the other deliveries.
+
+Signatures follow the Standard Webhooks specification (standardwebhooks.com), with a secret for each tenant. It follows
+from the service's signing secret, so nothing more is stored, all replicas agree, and one tenant cannot sign for
+another. ``nigaoe keys webhook-secret`` prints it.
 """
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import json
 import time
 import uuid
@@ -15,23 +22,25 @@ from typing import Final
 import httpx
 import structlog
 from pydantic import BaseModel
+from standardwebhooks import Webhook
 from starlette.concurrency import run_in_threadpool
 
 from nigaoe_api.job_views import JobViews
-from nigaoe_api.meters import Meters
+from nigaoe_api.metrics import Metrics
 from nigaoe_api.outbound import Outbound
 from nigaoe_api.schemas import WebhookEvent, WebhookTestEvent, WebhookTestView
-from nigaoe_api.webhook_signing import signed_headers, webhook_secret
 from nigaoe_core.errors import ForbiddenAddress, NigaoeError, OutboundError
 from nigaoe_core.guarded_loop import UnexpectedErrors, contained_task
 from nigaoe_core.jobs import Job
 from nigaoe_core.settings import Settings
 from nigaoe_core.store.contract import JobStore
 
-LOOK_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 1.0
 AT_ONCE: Final = 16
 DELIVERY: Final = "webhook_delivery"
 """Where unexpected errors of one delivery are counted."""
+
+_PURPOSE: Final = b"nigaoe webhooks\0"
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +53,7 @@ class WebhookSender:
         outbound: How they leave.
         settings: How often and how long to try.
         signing_secret: Of the service.
-        meters: Counts deliveries.
+        metrics: Counts deliveries.
         errors: Where unexpected errors are recorded.
     """
 
@@ -54,14 +63,14 @@ class WebhookSender:
         outbound: Outbound,
         settings: Settings,
         signing_secret: bytes,
-        meters: Meters,
+        metrics: Metrics,
         errors: UnexpectedErrors,
     ) -> None:
         self._store = store
         self._outbound = outbound
         self._settings = settings
         self._secret = signing_secret
-        self._meters = meters
+        self._metrics = metrics
         self._errors = errors
         self._under_way: dict[str, asyncio.Task[None]] = {}
 
@@ -70,18 +79,18 @@ class WebhookSender:
         try:
             while True:
                 await self._start_due()
-                await asyncio.sleep(min(LOOK_SECONDS, self._settings.webhook_pause_seconds))
+                await asyncio.sleep(min(POLL_SECONDS, self._settings.webhook_pause_seconds))
         except asyncio.CancelledError:  # Whatever else ends this loop is no reason to break deliveries off.
             for task in self._under_way.values():
                 task.cancel()
             raise
 
     async def _start_due(self) -> None:
-        room = AT_ONCE - len(self._under_way)
-        if room <= 0:
+        free = AT_ONCE - len(self._under_way)
+        if free <= 0:
             return
         try:
-            due = await run_in_threadpool(self._store.due_webhooks, room)
+            due = await run_in_threadpool(self._store.due_webhooks, free)
         except NigaoeError as error:
             log.warning("webhook.postponed", code=error.code)
             return
@@ -110,7 +119,7 @@ class WebhookSender:
         except NigaoeError as error:  # The stores are away: the entry comes due again.
             log.warning("webhook.postponed", job_id=job.id, code=error.code)
             return
-        self._meters.webhooks.labels(outcome).inc()
+        self._metrics.webhooks.labels(outcome).inc()
         log.info("webhook.tried", job_id=job.id, outcome=outcome, number=number)
 
     async def _try_to_send(self, job: Job) -> str:
@@ -168,6 +177,30 @@ class WebhookSender:
         ended_at = view.ended_at or view.created_at
         event = {"type": f"job.{job.state.value}", "timestamp": ended_at, "data": view}
         return _text(WebhookEvent.model_validate(event))
+
+
+def webhook_secret(signing_secret: bytes, tenant: str) -> str:
+    """The secret that a tenant checks webhooks with, in the specification's form ``whsec_BASE64``."""
+    key = hmac.digest(signing_secret, _PURPOSE + tenant.encode(), hashlib.sha256)
+    return f"whsec_{base64.b64encode(key).decode()}"
+
+
+def signed_headers(secret: str, *, message_id: str, sent_at: datetime, body: str) -> dict[str, str]:
+    """The headers that prove where a webhook comes from.
+
+    Args:
+        secret: From `webhook_secret`.
+        message_id: Stays the same when the message is sent again.
+        sent_at: Time of this try.
+        body: The JSON text exactly as sent.
+    """
+    sent_at = sent_at.astimezone(UTC)
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(sent_at.timestamp())),
+        "webhook-signature": Webhook(secret).sign(message_id, sent_at, body),
+        "Content-Type": "application/json",
+    }
 
 
 def _text(message: BaseModel) -> str:

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 
 from nigaoe_api.api_keys import revoke_key
 from nigaoe_api.app import ROUTERS
-from nigaoe_api.middleware.authentication import is_guarded
+from nigaoe_api.authentication import is_guarded
 
 if TYPE_CHECKING:
     from conftest import Api
@@ -30,7 +30,7 @@ OPEN = {
 
 
 def test_every_route_is_guarded_or_open_on_purpose() -> None:
-    """Whoever adds a route decides."""
+    """Adding a route is deciding about it."""
     paths = {route.path for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)}
     assert {path for path in paths if not is_guarded(path)} == OPEN
 

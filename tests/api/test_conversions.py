@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from nigaoe_api.batches import in_batch, job_ids, new_batch_id
+from nigaoe_api.conversions import in_batch, job_ids, new_batch_id
 from nigaoe_core.errors import UnknownJob
 from nigaoe_core.jobs import JobOptions, new_job
 

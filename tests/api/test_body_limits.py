@@ -82,7 +82,7 @@ def _address(api: "Api") -> tuple[str, int]:
 
 
 def _in_progress(api: "Api") -> float:
-    return float(api.facilities.meters.in_progress._value.get())
+    return float(api.facilities.metrics.in_progress._value.get())
 
 
 def _send_chunk(connection: socket.socket, data: bytes) -> None:

@@ -1,21 +1,33 @@
-"""Who may call, decided on the request's head: FastAPI would read a whole upload before it asked a dependency."""
+"""Who may call, decided on the request's head: FastAPI would read a whole upload before it asked a dependency.
 
+On its own machine everyone may call: who can, owns the machine. On an address that others reach, a call without a key
+would see and erase everybody's drawings, so it is refused there unless the operator allows it; visitors of the page
+have a tenant each (`nigaoe_api.visitors`) and need no key.
+"""
+
+import ipaddress
 from typing import Final
+from urllib.parse import SplitResult, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nigaoe_api.api_keys import KeyRing
-from nigaoe_api.caller import Caller, client_host
-from nigaoe_api.exposure import ADVICE, address_of, anonymous_calls, is_loopback, split
+from nigaoe_api.callers import Caller, client_host
+from nigaoe_api.middleware import HttpMiddleware, on_start
 from nigaoe_api.visitors import Visitor, VisitorCookies
-from nigaoe_core.errors import AnonymousRefused, CrossOrigin, Unauthorized
+from nigaoe_core.errors import AnonymousRefused, CrossOrigin, InvalidSettings, Unauthorized
 from nigaoe_core.settings import Settings
 
 GUARDED: Final = ("/convert", "/faces", "/jobs", "/batches", "/webhooks")
 """Paths, and all below them, that belong to a caller. Everything else shows nothing of anyone, or is signed."""
 PAGE: Final = ("/", "/index.html")
+
+ADVICE: Final = (
+    "Give out keys (`nigaoe keys create NAME`, then NIGAOE_API_KEYS_FILE), or set NIGAOE_ANONYMOUS_API=true to let "
+    "everyone call as one tenant that shares its jobs."
+)
 
 _SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 
@@ -25,18 +37,18 @@ def is_guarded(path: str) -> bool:
     return any(path == prefix or path.startswith(f"{prefix}/") for prefix in GUARDED)
 
 
-class Authentication:
-    """Put the caller into ``scope["state"]`` for guarded paths, and give the page's visitors their cookie.
+class Authentication(HttpMiddleware):
+    """Puts the caller into ``scope["state"]`` for guarded paths, and gives the page's visitors their cookie.
 
     Args:
         app: What comes behind.
-        keys: The valid keys; None: the page's visitors may call, and others where `nigaoe_api.exposure` says so.
+        keys: The valid keys; None: the page's visitors may call, and others where the settings say so.
         visitors: Makes and reads the visitors' cookies.
         settings: Where the service is reached.
     """
 
     def __init__(self, app: ASGIApp, *, keys: KeyRing | None, visitors: VisitorCookies, settings: Settings) -> None:
-        self.app = app
+        super().__init__(app)
         self.keys = keys
         self.visitors = visitors
         self.own_host = split(settings.public_url or "").netloc
@@ -46,23 +58,22 @@ class Authentication:
         self.serves_anyone = settings.anonymous_api
         self.serves_anonymous = anonymous_calls(settings)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection.
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request.
 
         Raises:
             Unauthorized: No key, or one that is not (or no longer) valid.
             AnonymousRefused: Neither key nor cookie, at an address that others reach.
             CrossOrigin: Another site's page tries to act through its visitor's browser.
         """
-        if scope["type"] == "http":
-            headers = Headers(scope=scope)
-            if is_guarded(scope["path"]):
-                caller, visitor = await self._identify(scope, headers)
-                scope.setdefault("state", {})["caller"] = caller
-            else:
-                visitor = self._newcomer(scope, headers)
-            if visitor is not None:
-                send = self._with_cookie(send, visitor, secure=self._is_secure(scope))
+        headers = Headers(scope=scope)
+        if is_guarded(scope["path"]):
+            caller, visitor = await self._identify(scope, headers)
+            scope.setdefault("state", {})["caller"] = caller
+        else:
+            visitor = self._newcomer(scope, headers)
+        if visitor is not None:
+            send = self._with_cookie(send, visitor, secure=self._is_secure(scope))
         await self.app(scope, receive, send)
 
     async def _identify(self, scope: Scope, headers: Headers) -> tuple[Caller, Visitor | None]:
@@ -95,7 +106,7 @@ class Authentication:
         raise AnonymousRefused(f"Open this address in a browser, or call it with an API key. {ADVICE}")
 
     def _newcomer(self, scope: Scope, headers: Headers) -> Visitor | None:
-        """Whoever opens the page without a valid cookie. Not what other sites' pages fetch or frame."""
+        """A browser that opens the page without a valid cookie. Not what other sites' pages fetch or frame."""
         is_visit = self.has_page and scope["method"] == "GET" and scope["path"] in PAGE
         if not is_visit or headers.get("sec-fetch-dest", "document") != "document":
             return None
@@ -103,12 +114,10 @@ class Authentication:
         return self.visitors.new() if known is None else None
 
     def _with_cookie(self, send: Send, visitor: Visitor, *, secure: bool) -> Send:
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).append("Set-Cookie", self.visitors.header(visitor, secure=secure))
-            await send(message)
+        def add(start: Message) -> None:
+            MutableHeaders(scope=start).append("Set-Cookie", self.visitors.header(visitor, secure=secure))
 
-        return sending
+        return on_start(send, add)
 
     def _is_secure(self, scope: Scope) -> bool:
         return self.is_https or scope.get("scheme") == "https"
@@ -147,3 +156,54 @@ def _key_text(headers: Headers) -> str | None:
     if scheme.lower() == "bearer" and text.strip():
         return text.strip()
     return headers.get("x-api-key")
+
+
+def is_public(settings: Settings) -> bool:
+    """Whether somebody else than this machine can reach the service, by all that the settings say."""
+    return not is_loopback(settings.host) or (
+        settings.public_url is not None and not is_loopback(split(settings.public_url).hostname or "")
+    )
+
+
+def anonymous_calls(settings: Settings) -> bool:
+    """Whether calls without an API key and without the page's cookie are served."""
+    return settings.api_keys_file is None and (settings.anonymous_api or not is_public(settings))
+
+
+def announcement(settings: Settings) -> str | None:
+    """What the operator should know about calls without keys when the service starts; None: nothing.
+
+    Raises:
+        InvalidSettings: Nobody could use the service at all.
+    """
+    if settings.api_keys_file is not None or not is_public(settings):
+        return None
+    if settings.anonymous_api:
+        return "Everyone who reaches this address may call the API, and sees and may erase the jobs of tenant `public`."
+    if not settings.page:
+        raise InvalidSettings(f"Without a page and without keys nobody could use this public address. {ADVICE}")
+    return f"This address is public and asks for no API keys: the page works, other calls are refused. {ADVICE}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address is this very machine's."""
+    address = address_of(host)
+    if address is None:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback
+
+
+def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP address that a host's name is; None if it is none."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def split(address: str) -> SplitResult:
+    """The parts of what a client sent as an address; of nonsense, none."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")

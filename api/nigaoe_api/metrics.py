@@ -1,4 +1,4 @@
-"""What Prometheus is told: counters of this process, and the shared queue as it is when somebody asks.
+"""Prometheus metrics: counters of this process, and the shared queue as it is at each scrape.
 
 One registry an application, none for the module: two applications in one process (tests) do not share counters.
 """
@@ -22,8 +22,8 @@ _REQUEST_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 _PREPARE_BUCKETS: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 
 
-class Meters:
-    """The counters of one API process.
+class Metrics:
+    """The metrics of one API process.
 
     Args:
         store: Asked for the queue at every scrape.
@@ -49,7 +49,7 @@ class Meters:
         )
         self.in_progress = Gauge("nigaoe_http_requests_in_progress", "Requests under way.", registry=self._registry)
         upload_bytes = Gauge(
-            "nigaoe_upload_bytes_in_flight", "Bytes of uploads that this process holds.", registry=self._registry
+            "nigaoe_upload_bytes_in_flight", "Bytes of uploads in the memory of this process.", registry=self._registry
         )
         upload_bytes.set_function(lambda: uploads.bytes)
         self.event_streams = Gauge("nigaoe_event_streams", "Clients that follow events.", registry=self._registry)

@@ -1,19 +1,18 @@
-"""Taking orders in: jobs that were made become stored jobs, or nothing at all.
+"""Submitting jobs: new ones are stored and queued, all of them or none.
 
-Order of the steps: blobs first, then the record, then the doorbell. A crash in between leaves blobs that the sweep of
-orphans finds, or a job that the reaper rings for; never a job without its crop.
+Order of the steps: blobs first, then the record, then the wake-up message. A crash in between leaves blobs that the
+sweep of orphans finds, or a job that the reaper sends a message for; never a job without its crop.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 
-from nigaoe_api.caller import Caller
-from nigaoe_api.meters import Meters
+from nigaoe_api.callers import Caller
+from nigaoe_api.metrics import Metrics
 from nigaoe_api.outbound import Outbound
 from nigaoe_core.errors import InvalidRequest, QueueFull, StorageError
 from nigaoe_core.jobs import Job
@@ -27,28 +26,20 @@ MAX_KEY_LENGTH: Final = 255
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class Order:
-    """Who orders, and how the order is recognised when it comes again."""
-
-    caller: Caller
-    idempotency: Idempotency | None = None
-
-
-class Intake:
-    """Stores jobs and rings for them. Its methods block: call them in threads.
+class JobSubmission:
+    """Stores jobs and wakes workers for them. Its methods block: call them in threads.
 
     Args:
         services: Where jobs and blobs go.
         outbound: Judges webhook addresses.
-        meters: Counts jobs.
+        metrics: Counts jobs.
     """
 
-    def __init__(self, services: Services, outbound: Outbound, meters: Meters) -> None:
+    def __init__(self, services: Services, outbound: Outbound, metrics: Metrics) -> None:
         self._services = services
         self._settings = services.settings
         self._outbound = outbound
-        self._meters = meters
+        self._metrics = metrics
 
     def check_webhook(self, url: str | None) -> None:
         """Refuse an address that could never be called.
@@ -63,11 +54,11 @@ class Intake:
             raise InvalidRequest("This service calls no webhooks: ask for the job instead, or follow its events.")
         self._outbound.check(url)
 
-    def refuse_early(self, count: int) -> None:
+    def check_queue(self, count: int) -> None:
         """Spare the search for faces while the queue is full; `submit` decides in the end.
 
         Raises:
-            QueueFull: There is no room for so many jobs now.
+            QueueFull: So many jobs would be too many now.
         """
         queue, settings = self._services.store.queue(), self._settings
         is_old = queue.oldest_age > settings.max_queue_age_seconds
@@ -77,22 +68,24 @@ class Intake:
 
     def submit(
         self,
-        order: Order,
+        caller: Caller,
         jobs: Sequence[Job],
         contents: Mapping[str, bytes],
         *,
+        idempotency: Idempotency | None,
         deduplication_key: str | None = None,
     ) -> Submission:
-        """Store jobs, all or none, and ring for them.
+        """Store jobs, all or none, and wake workers for them.
 
         Args:
-            order: Who orders.
+            caller: Whose they are.
             jobs: New jobs.
             contents: Their blobs by key.
+            idempotency: How the request is recognised when it comes again.
             deduplication_key: Names what a single job makes (`nigaoe_core.store.JobDesk.submit`).
 
         Raises:
-            IdempotencyConflict: The key came with another order before.
+            IdempotencyConflict: The key came with another request before.
             QueueFull: Too many jobs wait.
             QuotaExceeded: The caller has too many unfinished jobs.
             StorageError: They could not be stored; nothing is left behind, or the sweep finds it.
@@ -103,16 +96,16 @@ class Intake:
                 self._services.blobs.put(key, content)
             submission = self._services.store.submit(
                 jobs,
-                idempotency=order.idempotency,
-                limits=self._admission(order.caller),
+                idempotency=idempotency,
+                limits=self._admission(caller),
                 deduplication_key=deduplication_key,
             )
         finally:
             if submission is None or submission.replayed:
-                self._clean_up(jobs)
+                self._erase_unknown(jobs)
         if not submission.replayed:
             for job in submission.jobs:
-                self._ring(job)
+                self._wake(job)
         return submission
 
     def _admission(self, caller: Caller) -> AdmissionLimits:
@@ -123,8 +116,8 @@ class Intake:
             max_active=own or self._settings.max_active_jobs_per_key,
         )
 
-    def _clean_up(self, jobs: Sequence[Job]) -> None:
-        """Erase what was stored for jobs that were not taken in.
+    def _erase_unknown(self, jobs: Sequence[Job]) -> None:
+        """Erase the blobs of jobs that were not stored.
 
         After `StoreUnavailable` nobody knows whether they were; then the sweep of orphans decides.
         """
@@ -136,24 +129,23 @@ class Intake:
         except StorageError as error:
             log.warning("cleaning_up.postponed", code=error.code)
 
-    def _ring(self, job: Job) -> None:
+    def _wake(self, job: Job) -> None:
         try:
             self._services.dispatcher.ring(doorbell_for(job))
         except StorageError as error:
             log.warning("doorbell.postponed", job_id=job.id, code=error.code)
-        self._meters.jobs_accepted.labels(job.kind.value).inc()
+        self._metrics.jobs_accepted.labels(job.kind.value).inc()
         log.info("job.accepted", job_id=job.id, kind=job.kind.value, style=job.options.style)
 
 
-def order_of(
-    caller: Caller, key: str | None, what: str, fields: Mapping[str, Any], photo_digests: Sequence[bytes]
-) -> Order:
-    """Recognise an order by its Idempotency-Key and its meaning.
+def idempotency_of(
+    key: str | None, what: str, fields: Mapping[str, Any], photo_digests: Sequence[bytes] = ()
+) -> Idempotency | None:
+    """Make a request recognisable by its Idempotency-Key and by what it asks for.
 
     Args:
-        caller: Who orders.
         key: The header, if it came.
-        what: What is ordered.
+        what: What is asked for.
         fields: JSON-ready options.
         photo_digests: SHA-256 of each photo.
 
@@ -161,10 +153,10 @@ def order_of(
         InvalidRequest: The key is empty, too long, or has unprintable characters.
     """
     if key is None:
-        return Order(caller)
+        return None
     if not key.strip() or len(key) > MAX_KEY_LENGTH or not key.isprintable():
         raise InvalidRequest(f"An Idempotency-Key has 1 to {MAX_KEY_LENGTH} printable characters, such as a UUID.")
     digest = hashlib.sha256(json.dumps([what, fields], sort_keys=True).encode())
     for photo_digest in photo_digests:
         digest.update(photo_digest)
-    return Order(caller, Idempotency(key, digest.hexdigest()))
+    return Idempotency(key, digest.hexdigest())

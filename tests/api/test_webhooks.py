@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from nigaoe_api.webhook_signing import signed_headers, webhook_secret
+from nigaoe_api.webhooks import signed_headers, webhook_secret
 from nigaoe_core.jobs import ANONYMOUS, Failure, Job, JobOptions, new_job
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def order(api: "Api", url: str) -> Job:
 
 
 def counted(api: "Api", outcome: str) -> float:
-    return float(api.facilities.meters.webhooks.labels(outcome)._value.get())
+    return float(api.facilities.metrics.webhooks.labels(outcome)._value.get())
 
 
 def test_a_finished_job_is_told_once_and_signed(api: "Api", site: "Site", eventually: Callable[..., Any]) -> None:

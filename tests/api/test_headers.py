@@ -1,8 +1,8 @@
-"""Tags that clients send back to hear of changes only."""
+"""Entity tags that clients send back to hear of changes only, and `Prefer: wait` among other preferences."""
 
 import pytest
 
-from nigaoe_api.entity_tags import known_version, matches
+from nigaoe_api.headers import known_version, matches, preferred_wait
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,25 @@ def test_tags_are_compared_weakly() -> None:
     assert matches("*", 'W/"job-1-x"')
     assert not matches('W/"job-1-0"', 'W/"job-1-x"')
     assert not matches(None, 'W/"job-1-x"')
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("wait=10", 10),
+        ("respond-async, wait=5", 5),
+        ("handling=lenient; x=y, WAIT = 3", 3),
+        ('wait="7"', 7),
+        ("wait=0", 0),
+        ("wait=3600", 60),
+        ("wait=-1", None),
+        ("wait=long", None),
+        ("await=5", None),
+        ("wait=1e9", None),
+    ],
+)
+def test_a_preference_is_honoured_or_ignored(header: str | None, seconds: float | None) -> None:
+    """At most a minute; what is not understood is no error."""
+    assert preferred_wait(header) == seconds

@@ -48,6 +48,6 @@ def client_network(scope: Scope) -> str:
 
 
 def caller_of(scope: Scope) -> Caller:
-    """Return who sent this request (`nigaoe_api.middleware.authentication` has decided)."""
+    """Return who sent this request (`nigaoe_api.authentication` has decided)."""
     caller: Caller = scope["state"]["caller"]
     return caller

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nigaoe_api.face_tokens import VALID_SECONDS, FaceTokens
+from nigaoe_api.tokens import FACE_SECONDS, FaceTokens
 from nigaoe_core.errors import InvalidFaceToken
 
 
@@ -25,7 +25,7 @@ def test_a_token_is_worth_something_with_its_photo_only() -> None:
         tokens.read(token, b"other")
     with pytest.raises(InvalidFaceToken, match="damaged"):
         FaceTokens(b"other secret", clock=clock).read(token, b"photo")
-    clock.now += VALID_SECONDS + 2
+    clock.now += FACE_SECONDS + 2
     with pytest.raises(InvalidFaceToken, match="too old"):
         tokens.read(token, b"photo")
 
