@@ -17,7 +17,7 @@ from nigaoe_api.schemas import (
     ReportView,
 )
 from nigaoe_core.errors import NigaoeError, error_tree
-from nigaoe_core.jobs import Failure, FoundFace, Job, JobState, UnixTime
+from nigaoe_core.jobs import ENDED, Failure, Job, JobState, UnixTime
 from nigaoe_core.store.blob_store import ANIMATION, COMPARE, LATENT, PASTED, RESULT_PNG, RESULT_WEBP
 from nigaoe_core.store.contract import JobStore
 from nigaoe_core.worker_report import WorkerReport, seconds_left
@@ -67,10 +67,12 @@ class JobViews:
             queue_position=ahead,
             seconds_left=None if left is None else round(left, 2),
             progress=_progress(job),
-            options=OptionsView.model_validate(job.options, from_attributes=True),
-            faces=[_face(index, face) for index, face in enumerate(job.faces)],
+            options=OptionsView.model_validate(job.options),
+            faces=[
+                FaceView.model_validate({**face.model_dump(), "index": index}) for index, face in enumerate(job.faces)
+            ],
             face_index=_face_index(job),
-            report=ReportView.model_validate(job.report, from_attributes=True) if job.report else None,
+            report=ReportView.model_validate(job.report) if job.report else None,
             error=_failure(job.error) if job.error else None,
             created_at=_moment(job.created_at),
             started_at=_moment_or_none(job.started_at),
@@ -108,14 +110,9 @@ class JobViews:
 def _progress(job: Job) -> ProgressView | None:
     if job.progress is None:
         return None
-    view = ProgressView.model_validate(job.progress, from_attributes=True)
     # Jobs that ended under an earlier version say where their last heartbeat was.
-    return view.model_copy(update={"fraction": 1.0}) if job.state.is_end else view
-
-
-def _face(index: int, face: FoundFace) -> FaceView:
-    # Not what a newer version may have added.
-    return FaceView(index=index, **face.model_dump(include=set(FoundFace.model_fields)))
+    ended = {"stage": ENDED} if job.state.is_end else {}
+    return ProgressView.model_validate(job.progress.model_copy(update=ended))
 
 
 def _face_index(job: Job) -> int | None:
@@ -127,7 +124,7 @@ def _face_index(job: Job) -> int | None:
 def _failure(failure: Failure) -> FailureView:
     titles = {kind.code: kind.title for kind in error_tree()}
     title = titles.get(failure.code, NigaoeError.title)
-    return FailureView(code=failure.code, title=title, message=failure.message)
+    return FailureView.model_validate({**failure.model_dump(), "title": title})
 
 
 def _moment(seconds: UnixTime) -> datetime:

@@ -5,14 +5,22 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from nigaoe_api.outbound import URI_CHARACTER
-from nigaoe_core.jobs import DEFAULT_COLOURS, Method, Preset, UnitInterval
+from nigaoe_core.jobs import (
+    DEFAULT_COLOURS,
+    Colours,
+    Degree,
+    Method,
+    PasteBack,
+    Preset,
+    Priority,
+    Seed,
+    StyleName,
+    UnitInterval,
+)
 
 MAX_WAIT_SECONDS: Final = 60.0
 """The longest that ``Prefer: wait`` and ``?wait=`` are honoured."""
 
-Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
-Priority = Annotated[int, Field(ge=0, le=9, description="Higher runs sooner; equal priorities run by age.")]
-StyleName = Annotated[str, Field(min_length=1, max_length=64, description="Name of an installed style.")]
 _HTTPS: Final = (
     r"^https://([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}(:[1-9][0-9]{0,3})?"
     rf"([/?]{URI_CHARACTER}*)?(#{URI_CHARACTER}*)?$"
@@ -34,21 +42,18 @@ class ConvertOptions(_Request):
     style: StyleName | None = Field(None, description="An installed style; by default the first of `GET /styles`.")
     method: Method = Field(Method.CROSS, description="cross: invert as a person; direct: invert as anime; best: both.")
     preset: Preset = Field(Preset.STANDARD, description="How much work the conversion may cost.")
-    degree: UnitInterval = Field(1.0, description="Anime degree: 0 is the human reconstruction, 1 is fully anime.")
+    degree: Degree = 1.0
     truncation: UnitInterval | None = Field(
         None, description="truncation_psi: 1 keeps the latent, 0 is the mean face; by default what suits the style."
     )
-    colours: UnitInterval = Field(
-        DEFAULT_COLOURS,
-        description="How much of the person's colours the drawing takes over: 0 leaves them to the style.",
-    )
+    colours: Colours = DEFAULT_COLOURS
     seed: Seed = 0
     face: FaceChoice = Field(
         "largest",
         description="`largest`; `only` (several faces are then an error 409 that lists them); an index by size, "
         "0 is the largest; or a `token` from `POST /faces` for the same photo.",
     )
-    paste_back: bool = Field(default=False, description="Also paste the result back into the photo.")
+    paste_back: PasteBack = False
     webhook_url: Address | None = Field(None, description="https address that is called once when the job ends.")
     priority: Priority = 5
 
@@ -84,7 +89,7 @@ class FacesByUrl(FacesOptions, PhotoAddress):
 class WebhookTestRequest(_Request):
     """Where a test event is sent."""
 
-    url: Address = Field(description="https address, as `webhook_url` of an order would be.")
+    url: Address = Field(description="https address, as `webhook_url` of a conversion would be.")
 
 
 class RestyleRequest(_Request):

@@ -39,43 +39,34 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nigaoe_core.jobs import JobKind, JobState, Method, Preset, UnitInterval
+from nigaoe_core.jobs import Failure, FoundFace, JobKind, JobOptions, JobReport, JobState, Progress
 from nigaoe_faces.align import AlignmentTemplate
 
 Seconds = Annotated[float, Field(ge=0)]
-Box = Annotated[tuple[float, float, float, float], Field(description="x0, y0, x1, y1")]
-Point = tuple[float, float]
 
 
 class _View(BaseModel):
-    """Something that the API shows; every field is always there, null where it has no value."""
+    """Something that the API shows; every field is always there, null where it has no value.
 
-    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
+    Listed last among the parents of a view of a stored record, it replaces the record's configuration: what a newer
+    Nigaoe has stored beside the known fields is not shown.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", from_attributes=True, json_schema_serialization_defaults_required=True
+    )
 
 
-class OptionsView(_View):
+class OptionsView(JobOptions, _View):
     """The options that a job runs with."""
 
-    style: str
-    method: Method
-    preset: Preset
-    degree: float
-    truncation: float
-    colours: float
-    seed: int
-    face: str | int = Field(description="`largest`, `only`, or the index of the chosen face.")
-    paste_back: bool
-    priority: int
+    webhook_url: str | None = Field(None, exclude=True)
 
 
-class FaceView(_View):
+class FaceView(FoundFace, _View):
     """A found face."""
 
     index: int = Field(description="By size; 0 is the largest.")
-    box: Box
-    landmarks: tuple[Point, ...] = Field(description="Left eye, right eye, nose, left and right mouth corner.")
-    confidence: float
-    yaw: float | None = Field(None, description="Estimated turn of the head in degrees; 0 looks at the camera.")
 
 
 class ChoosableFace(FaceView):
@@ -98,37 +89,18 @@ class FacesView(_View):
     )
 
 
-class ProgressView(_View):
+class ProgressView(Progress, _View):
     """How far a job has come; of an ended one, what was really done."""
 
-    stage: str = Field("inverting", description="inverting, decoding, upscaling, storing or ended.")
-    step: int = 0
-    total: int = Field(0, description="Step budget; a job may stop sooner, and then this is how many steps it took.")
-    fraction: UnitInterval = Field(0.0, description="step / total; 1 once the job has ended, whatever its end.")
-    distance: float | None = Field(None, description="Objective of the best iterate so far; smaller is more alike.")
-    distance_start: float | None = Field(None, description="Objective of the first iterate.")
 
-
-class ReportView(_View):
+class ReportView(JobReport, _View):
     """What came out, in numbers."""
 
-    distance_start: float | None = None
-    distance_end: float | None = None
-    steps: int = 0
-    stop_reason: str = ""
-    start: str | None = Field(
-        None, description="Where the search began: at the `mean` face, or at an `encoder`'s guess; null for a restyle."
-    )
-    models: dict[str, str] = Field(default_factory=dict, description="Role (g_ori, g_fin, ...) to model id.")
-    warnings: list[str] = Field(default_factory=list)
 
-
-class FailureView(_View):
+class FailureView(Failure, _View):
     """Why a job failed or expired."""
 
-    code: str = Field(description="Stable; see the table of codes.")
     title: str
-    message: str
 
 
 class JobLinks(_View):
@@ -194,7 +166,7 @@ class JobPageView(_View):
 class ShareView(_View):
     """Where a shared drawing is shown."""
 
-    url: str = Field(description="Address of the page for whoever shall see the drawing.")
+    url: str = Field(description="Address of the page for those who shall see the drawing.")
     expires_at: datetime = Field(description="When the drawing is erased, and the address with it.")
 
 

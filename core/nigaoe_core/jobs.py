@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field
 
 from nigaoe_core.errors import UnreadableJob
 from nigaoe_core.store.blob_store import new_folder
@@ -32,6 +32,17 @@ UnixTime = Annotated[float, Field(ge=0, le=253_402_300_799)]
 """Until the end of the year 9999; what lies beyond cannot be shown as a date."""
 Seconds = float
 UnitInterval = Annotated[float, Field(ge=0, le=1)]
+
+# What can be chosen, said once for requests, records and answers.
+StyleName = Annotated[str, Field(min_length=1, max_length=64, description="Name of an installed style.")]
+Degree = Annotated[UnitInterval, Field(description="Anime degree: 0 is the human reconstruction, 1 is fully anime.")]
+Colours = Annotated[
+    UnitInterval,
+    Field(description="How much of the person's colours the drawing takes over: 0 leaves them to the style."),
+]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+PasteBack = Annotated[bool, Field(description="Also paste the result back into the photo.")]
+Priority = Annotated[int, Field(ge=0, le=9, description="Higher runs sooner; equal priorities run by age.")]
 
 
 class JobState(StrEnum):
@@ -96,25 +107,22 @@ class _Record(BaseModel):
 class JobOptions(_Record):
     """What the caller chose."""
 
-    style: str = Field("anime", min_length=1, max_length=64, description="Name of an installed style.")
+    style: StyleName = "anime"
     method: Method = Method.CROSS
     preset: Preset = Preset.STANDARD
-    degree: UnitInterval = Field(1.0, description="Anime degree: 0 is the human reconstruction, 1 is fully anime.")
+    degree: Degree = 1.0
     truncation: UnitInterval = Field(
         DEFAULT_TRUNCATION, description="truncation_psi: 1 keeps the latent, 0 is the mean face."
     )
-    colours: UnitInterval = Field(
-        DEFAULT_COLOURS,
-        description="How much of the person's colours the drawing takes over: 0 leaves them to the style.",
-    )
-    seed: int = Field(0, ge=0, le=2**32 - 1)
+    colours: Colours = DEFAULT_COLOURS
+    seed: Seed = 0
     face: Literal["largest", "only"] | Annotated[int, Field(ge=0)] = Field(
         "largest",
         description="Which found face: the largest, the only one (several are an error), or an index by size.",
     )
-    paste_back: bool = Field(default=False, description="Also paste the result back into the photo.")
+    paste_back: PasteBack = False
     webhook_url: str | None = Field(None, max_length=2048, description="Called once when the job ends.")
-    priority: int = Field(5, ge=0, le=9, description="Higher runs sooner; equal priorities run by age.")
+    priority: Priority = 5
 
 
 class FoundFace(_Record):
@@ -140,12 +148,13 @@ class Progress(_Record):
     total: int = Field(
         0, ge=0, description="Step budget; a job may stop sooner, and then this is how many steps it took."
     )
-    distance: float | None = Field(None, description="Objective of the best iterate so far.")
+    distance: float | None = Field(None, description="Objective of the best iterate so far; smaller is more alike.")
     distance_start: float | None = Field(None, description="Objective of the first iterate.")
 
+    @computed_field(description="step / total; 1 once the job has ended, whatever its end.")  # type: ignore[prop-decorator]  # mypy knows no decorated property.
     @property
-    def fraction(self) -> float:
-        """The share of the way to the job's end that lies behind it, 0 to 1."""
+    def fraction(self) -> UnitInterval:
+        """The share of the way to the job's end that lies behind it, 0 to 1; shown, not stored."""
         if self.stage == ENDED:
             return 1.0
         return min(1.0, self.step / self.total) if self.total else 0.0
@@ -158,15 +167,17 @@ class JobReport(_Record):
     distance_end: float | None = None
     steps: int = 0
     stop_reason: str = ""
-    start: str | None = Field(None, description="Where the search began: `mean` or `encoder`; None: a restyle.")
+    start: str | None = Field(
+        None, description="Where the search began: at the `mean` face, or at an `encoder`'s guess; null for a restyle."
+    )
     models: dict[str, str] = Field(default_factory=dict, description="Role (g_ori, g_fin, ...) to model id.")
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = Field(default_factory=tuple)
 
 
 class Failure(_Record):
     """Why a job failed or expired: a stable code of `nigaoe_core.errors` and a sentence without personal data."""
 
-    code: str
+    code: str = Field(description="Stable; see the table of codes.")
     message: str
 
 
@@ -199,7 +210,7 @@ class Job(_Record):
     deadline_at: UnixTime = Field(0.0, description="Unfinished by then, the job expires.")
     expires_at: UnixTime | None = Field(None, description="When an ended job and all its blobs are erased.")
 
-    attempt: int = Field(1, ge=1, description="Grows whenever the job is queued again; the doorbell message names it.")
+    attempt: int = Field(1, ge=1, description="Grows whenever the job is queued again; the wake-up message names it.")
     losses: int = Field(0, ge=0, description="How many workers vanished, or lost their device, while they ran the job.")
     fencing_token: int = Field(0, ge=0, description="The last token given out.")
     lease: Lease | None = Field(None, description="Set exactly while the job runs.")
@@ -221,7 +232,7 @@ class Job(_Record):
 
     def to_json(self) -> str:
         """The record as JSON text."""
-        return self.model_dump_json(exclude_none=True)
+        return self.model_dump_json(exclude_none=True, exclude_computed_fields=True)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:

@@ -60,7 +60,7 @@ JOBS = st.builds(
 
 @given(JOBS)
 def test_json_and_back_is_the_same(job: Job) -> None:
-    """Whatever a record holds survives storage bit for bit."""
+    """Whatever is in a record survives storage bit for bit."""
     assert Job.from_json(job.to_json()) == job
 
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from nigaoe_core.errors import UsageError
-from nigaoe_core.jobs import Job, Progress, Seconds
+from nigaoe_core.jobs import Job, Seconds
 from nigaoe_core.store.contract import Claim
 
 EVENT_SECONDS: Final = 3600
@@ -105,15 +105,10 @@ def events_of(old: Job | None, new: Job) -> Sequence[tuple[EventKind, dict[str, 
     """Tell which events a change of a job's record means."""
     events: list[tuple[EventKind, dict[str, Any]]] = []
     if old is not None and new.progress is not None and new.progress != old.progress:
-        events.append((EventKind.PROGRESS, progress_data(new.progress)))
+        events.append((EventKind.PROGRESS, new.progress.model_dump(mode="json", exclude_none=True)))
     if old is None or old.state is not new.state or old.cancel_requested is not new.cancel_requested:
         events.append((EventKind.STATE, state_data(new)))  # Last, because an end is the last that is told.
     return events
-
-
-def progress_data(progress: Progress) -> dict[str, Any]:
-    """The data of a progress event."""
-    return progress.model_dump(mode="json", exclude_none=True) | {"fraction": progress.fraction}
 
 
 def state_data(job: Job) -> dict[str, Any]:
