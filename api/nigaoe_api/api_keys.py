@@ -31,7 +31,7 @@ class ApiKey(BaseModel):
 
     id: str = Field(pattern=r"^[0-9a-f]{12}$")
     name: str = Field(min_length=1, max_length=100, description="Whom it was given to, for people.")
-    tenant: Tenant = Field(description="Whose jobs it orders and sees; several keys may share a tenant.")
+    tenant: Tenant = Field(description="Whose jobs it submits and sees; several keys may share a tenant.")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     created_at: float
     revoked_at: float | None = None
@@ -84,7 +84,7 @@ class KeyRing:
 
 
 def read_keys(path: Path) -> KeyFile:
-    """Read a file of keys; a missing one holds none.
+    """Read a file of keys; a missing one has none.
 
     Raises:
         InvalidSettings: It cannot be read or is damaged.
@@ -103,7 +103,7 @@ def create_key(path: Path, name: str, tenant: str, **limits: str | int | None) -
     Args:
         path: The file, made if needed.
         name: Whom it is for.
-        tenant: Whose jobs it orders and sees.
+        tenant: Whose jobs it submits and sees.
         **limits: ``rate_limit``, ``convert_rate_limit``, ``max_active_jobs`` of this key.
 
     Raises:

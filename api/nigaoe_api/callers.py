@@ -13,7 +13,7 @@ from nigaoe_core.jobs import ANONYMOUS
 class Caller:
     """Somebody who may call."""
 
-    tenant: str  # Whose jobs they order and see.
+    tenant: str  # Whose jobs they submit and see.
     identity: str  # Whom limits are counted for: a key's id, or an address.
     key: ApiKey | None = None
 

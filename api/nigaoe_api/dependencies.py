@@ -155,7 +155,7 @@ PreferredWait = Annotated[float | None, Depends(_wait)]
 IdempotencyKey = Annotated[
     str | None,
     Header(
-        description="Any text that names this order, such as a UUID. The same order with the same key gives the same "
-        "jobs; another order with it is an error. It is known as long as the jobs are."
+        description="Any text that names this request, such as a UUID. The same request with the same key gives the "
+        "same jobs; another request with it is an error. It is known as long as the jobs are."
     ),
 ]

@@ -2,8 +2,8 @@
 
 Only on request, only for minutes, for the caller's tenant alone, and never given out. A kept photo is erased as soon as
 a job was made from it (the job has its crop, and for `paste_back` its own copy), else when its time is over. Nothing is
-remembered but the blob: the token says where it lies, until when, and by its digest what it is, so that an order with
-the token and the same order with the file are one order to an Idempotency-Key.
+remembered but the blob: the token says where it lies, until when, and by its digest what it is, so that a request
+with the token and the same request with the file are one to an Idempotency-Key.
 """
 
 import hashlib

@@ -29,7 +29,7 @@ Send a photo to `POST /convert`, follow the job by `GET /jobs/{job_id}` or its e
 """
 
 TAGS: Final = [
-    {"name": "convert", "description": "Ordering portraits."},
+    {"name": "convert", "description": "Requesting portraits."},
     {"name": "jobs", "description": "Following and deleting jobs."},
     {"name": "results", "description": "Fetching pictures."},
     {"name": "sharing", "description": "Showing a drawing to others."},
@@ -106,7 +106,7 @@ def _webhook() -> dict[str, Any]:
     kinds = [{"$ref": REF_TEMPLATE.format(model=kind.__name__)} for kind in (WebhookEvent, WebhookTestEvent)]
     return {
         "summary": "A job has ended",
-        "description": "Sent to the `webhook_url` of an order when its job has ended, and by `POST /webhooks/test`. "
+        "description": "Sent to the `webhook_url` of a request when its job has ended, and by `POST /webhooks/test`. "
         "Anything but 2xx is tried again with doubling pauses.",
         "operationId": "job_ended",
         "tags": ["webhooks"],

@@ -73,7 +73,7 @@ class RateLimits:
         try:
             return await self._limiter.hit(self._kept, "kept", caller.identity)
         except StorageError:
-            return False  # The photo is sent again with the order.
+            return False  # The photo is sent again with the conversion.
 
     async def _hit(self, what: str, limit: RateLimitItem, caller: Caller, cost: int) -> None:
         try:

@@ -17,13 +17,13 @@ KEEP_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 5.0
 OK: Final = "ok"
 PROBE_THREADS: Final = 4
-"""Three checks at a time and one measurement; a check that hangs keeps its thread, and the next look says so."""
+"""Three checks at a time and one measurement; a check that hangs keeps its thread, and the next one says so."""
 
 T = TypeVar("T")
 
 
 class Readiness:
-    """Looks at all parts at once.
+    """Checks all parts at once.
 
     Args:
         services: The stores.
@@ -38,19 +38,19 @@ class Readiness:
         self._threads = anyio.CapacityLimiter(PROBE_THREADS)
         self._last: tuple[float, ReadyView] | None = None
 
-    async def look(self) -> ReadyView:
-        """Tell how things stand."""
+    async def check(self) -> ReadyView:
+        """Report what is ready, from a check at most `KEEP_SECONDS` old."""
         async with self._turn:
             now = asyncio.get_running_loop().time()
             if self._last is None or now - self._last[0] > KEEP_SECONDS:
-                self._last = (now, await self._look())
+                self._last = (now, await self._check())
             return self._last[1]
 
     async def in_own_thread(self, work: Callable[[], T]) -> T:
         """Run a probe in a thread that no request can take away; when its time is up, it is left behind."""
         return await to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._threads)
 
-    async def _look(self) -> ReadyView:
+    async def _check(self) -> ReadyView:
         job_store, blob_store, (workers, quarantined) = await asyncio.gather(
             self._ask(self._services.store.check), self._ask(self._services.blobs.check), self._counted()
         )
@@ -80,7 +80,7 @@ class Readiness:
             return error.message
         except TimeoutError:
             return f"It did not answer within {ANSWER_SECONDS:g} seconds."
-        except Exception as error:  # noqa: BLE001 - recorded whole; one part that is broken is not ready, the others are told.
+        except Exception as error:  # noqa: BLE001 - recorded whole; a part that is broken is not ready, and the others are reported.
             self._services.errors.record("readiness", error)
             return "It failed in a way that nobody expected: the log says more."
         return OK

@@ -120,7 +120,7 @@ class ShareSigner:
             LinkError: It was changed, or is for another drawing.
         """
         if not hmac.compare_digest(self.sign(job_id).encode(), signature.encode()):
-            raise LinkError("The link is not valid: ask whoever shared it for the whole address.")
+            raise LinkError("The link is not valid: ask the one who shared it for the whole address.")
 
 
 def base64url(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""How many bytes of bodies one process holds: a limit for each request is none for a thousand of them.
+"""How many bytes of bodies one process keeps in memory: a limit for each request is none for a thousand of them.
 
 What counts is what has arrived, from then until the request no longer needs it: photos wait in memory for their turn at
 the face detector, and only then become small crops. Bodies without photos are too small to count, so status, deletion
@@ -40,7 +40,7 @@ class UploadsInFlight:
 
 
 class UploadShare:
-    """What one request holds of it.
+    """What one request has of them.
 
     Args:
         uploads: Where it is counted.
@@ -51,7 +51,7 @@ class UploadShare:
         self._bytes = 0
 
     def resize(self, count: int) -> None:
-        """Hold so many bytes from now on; a few are not counted.
+        """Count so many bytes for this request from now on; a few are not counted.
 
         Raises:
             UploadsFull: Together with all others they are too many; the share stays as it was.
@@ -62,7 +62,7 @@ class UploadShare:
         self._bytes += more
 
     def release(self) -> None:
-        """Nothing of it is held any more, though the request may go on, waiting for its job."""
+        """Count nothing any more, though the request may go on, waiting for its job."""
         self.resize(0)
 
 

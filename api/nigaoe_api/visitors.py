@@ -34,7 +34,7 @@ class Visitor:
 
     @property
     def tenant(self) -> str:
-        """Whose jobs it orders and sees."""
+        """Whose jobs it submits and sees."""
         return TENANT_PREFIX + self.number.hex()
 
 

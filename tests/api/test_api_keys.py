@@ -17,7 +17,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_key_is_known_by_its_hash(path: Path) -> None:
-    """The file holds nothing that opens anything, and only its owner reads it."""
+    """The file contains nothing that opens anything, and only its owner reads it."""
     text, key = create_key(path, "Avatar shop", "shop", max_active_jobs=3)
     assert text not in path.read_text()
     assert text.split("_", 2)[2] not in path.read_text()

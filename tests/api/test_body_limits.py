@@ -121,7 +121,7 @@ def _until_readable(connection: socket.socket, pause: float) -> Iterator[None]:
 
 @pytest.fixture
 def crowded_api(special_api: Callable[..., "Api"]) -> "Api":
-    """A service that holds one large upload at a time."""
+    """A service that has memory for one large upload at a time."""
     return special_api(
         max_upload_bytes=2**20, max_request_bytes=2**20, max_upload_bytes_in_flight=2**20, body_timeout_seconds=60
     )

@@ -1,4 +1,4 @@
-"""Errors at the border."""
+"""Errors as problem documents."""
 
 from typing import Any
 

@@ -74,7 +74,7 @@ def test_an_operator_may_forbid_keeping(special_api: Callable[..., "Api"], photo
 
 
 def test_another_tenants_token_is_worth_nothing(api: "Api", client: httpx.Client, photo: bytes) -> None:
-    """Whoever overhears it has no photo, and no drawing of it."""
+    """Who overhears it has no photo, and no drawing of it."""
     token = keep(client, photo)["photo_token"]
     answer = api.client(api.new_key()).post("/convert", json={"photo_token": token})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_photo_token")

@@ -68,7 +68,7 @@ def test_a_crash_tells_the_caller_nothing_and_the_log_everything(
     api = special_api()
 
     def crash(*_: object, **__: object) -> Any:
-        raise RuntimeError("the secret of the house")
+        raise RuntimeError("a secret of the server")
 
     monkeypatch.setattr(api.services.store, "list_jobs", crash)
     with structlog.testing.capture_logs() as lines:

@@ -38,15 +38,15 @@ def ids(client: httpx.Client) -> list[str]:
     return [job["id"] for job in client.get("/jobs").raise_for_status().json()["jobs"]]
 
 
-def test_no_stranger_sees_or_erases_a_visitors_drawing(open_api: "Api", convert: Convert) -> None:
+def test_no_other_client_sees_or_erases_a_visitors_drawing(open_api: "Api", convert: Convert) -> None:
     """Neither another browser nor a call from the machine itself; the owner does both."""
     mine, other, curl = browser(open_api), browser(open_api), open_api.client()
     job = convert(mine, headers=ORDER).json()
-    for stranger in (other, curl):
-        assert ids(stranger) == []
-        assert stranger.get(f"/jobs/{job['id']}").json()["code"] == "unknown_job"
-        assert stranger.get(f"/jobs/{job['id']}/events").json()["code"] == "unknown_job"
-        stranger.delete(f"/jobs/{job['id']}", headers=ORDER)
+    for other_client in (other, curl):
+        assert ids(other_client) == []
+        assert other_client.get(f"/jobs/{job['id']}").json()["code"] == "unknown_job"
+        assert other_client.get(f"/jobs/{job['id']}/events").json()["code"] == "unknown_job"
+        other_client.delete(f"/jobs/{job['id']}", headers=ORDER)
     assert ids(mine) == [job["id"]]
     mine.delete(f"/jobs/{job['id']}", headers=ORDER).raise_for_status()
     assert ids(mine) == []
@@ -85,7 +85,7 @@ def test_the_operator_may_let_everyone_call(special_api: Callable[..., "Api"]) -
     assert special_api(host="0.0.0.0", anonymous_api=True).client().get("/jobs").status_code == 200
 
 
-def test_a_proxy_that_nobody_told_of_does_not_make_strangers_neighbours(open_api: "Api") -> None:
+def test_a_proxy_that_nobody_told_of_does_not_make_other_clients_neighbours(open_api: "Api") -> None:
     """The service listens on this machine alone, and yet the client is elsewhere."""
     headers = {"X-Forwarded-For": "203.0.113.5"}
     assert open_api.client().get("/jobs", headers=headers).json()["code"] == "anonymous_refused"
@@ -107,7 +107,7 @@ def test_a_proxy_that_nobody_told_of_does_not_make_strangers_neighbours(open_api
 def test_what_changes_something_comes_from_the_page_itself(
     open_api: "Api", headers: dict[str, str], status: int
 ) -> None:
-    """A cookie is sent by the browser, whoever asked it to."""
+    """A cookie is sent by the browser, no matter which page asked it to."""
     named = {name: value.replace("{own}", open_api.url) for name, value in headers.items()}
     assert browser(open_api).post("/convert", headers=named).status_code == status
 

@@ -83,6 +83,14 @@ def test_unknown_fields_are_kept() -> None:
     assert json.loads(changed.to_json()) == record | {"version": 2}
 
 
+def test_what_follows_from_the_record_is_not_stored() -> None:
+    """The fraction of a job's way is computed from its steps, whenever it is shown."""
+    job = new_job(JobOptions()).model_copy(update={"progress": Progress(step=3, total=4)})
+    assert "fraction" not in json.loads(job.to_json())["progress"]
+    assert job.progress is not None
+    assert job.progress.model_dump()["fraction"] == 0.75
+
+
 def test_ends_are_ends() -> None:
     """Four states have no successor; every state is in the table."""
     assert set(TRANSITIONS) == set(JobState)

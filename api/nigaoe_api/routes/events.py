@@ -62,7 +62,7 @@ async def follow_job(
 ) -> Any:
     """Events as they come, from the beginning or behind `Last-Event-ID`.
 
-    The log of a job is short and lives for an hour after its last event; a client that comes later is told the state.
+    The log of a job is short and lives for an hour after its last event; a client that comes later gets the state.
     """
     job = await run_in_threadpool(services.store.get, job_id, tenant=caller.tenant)
     after, missed = await run_in_threadpool(_missed, services.events, job_id, last_event_id)
@@ -70,7 +70,7 @@ async def follow_job(
         if after != BEGINNING:
             return Response(status_code=204)  # Stops an EventSource from coming back.
         return _respond(_once(job))
-    return _respond(_counted(_told(services, job_id, after), tools))
+    return _respond(_counted(_followed(services, job_id, after), tools))
 
 
 def _respond(events: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:
@@ -92,7 +92,7 @@ async def _once(job: Job) -> AsyncIterator[ServerSentEvent]:
     yield ServerSentEvent(json.dumps(state_data(job)), event=EventKind.STATE.value)
 
 
-async def _told(services: Services, job_id: str, after: str) -> AsyncIterator[ServerSentEvent]:
+async def _followed(services: Services, job_id: str, after: str) -> AsyncIterator[ServerSentEvent]:
     first = True
     try:
         async with aclosing(follow_events(services.store, services.events, services.feed, job_id, after=after)) as log:

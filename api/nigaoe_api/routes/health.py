@@ -27,7 +27,7 @@ async def show_live() -> LiveView:
 )
 async def show_ready(tools: Tools, response: Response) -> ReadyView:
     """Ready when the stores answer, the face detector is loaded, and at least one worker has warmed up."""
-    view = await tools.readiness.look()
+    view = await tools.readiness.check()
     response.status_code = 200 if view.ready else 503
     return view
 

@@ -33,7 +33,7 @@ _REFUSALS: Final = (
     responses=problems(errors.UnknownJob, errors.NoResult, guarded=True),
 )
 async def share_job(job_id: JobId, caller: CallerDep, tools: Tools, services: ServicesDep, base: Base) -> ShareView:
-    """An address of the page that shows this drawing to whoever has it, and lets nobody restyle or delete it.
+    """An address of the page that shows this drawing to everyone who has it, and lets nobody restyle or delete it.
 
     It is the same each time, and ends with the job. It shows the portrait alone: neither the photo nor the latent.
     """
@@ -59,7 +59,7 @@ SharedJob = Annotated[Job, Depends(_shared)]
 
 @router.get("/shared/{job_id}", summary="Show a shared drawing", responses=problems(*_REFUSALS))
 async def show_shared(job: SharedJob, tools: Tools, base: Base) -> SharedJobView:
-    """What whoever has the link may know of the drawing."""
+    """What everyone who has the link may know of the drawing."""
     query = f"?signature={tools.shares.sign(job.id)}"
     here = f"{base}/shared/{job.id}"
     png, webp = (
@@ -78,7 +78,7 @@ async def show_shared(job: SharedJob, tools: Tools, base: Base) -> SharedJobView
 
 def _add_route(path: str, blob: str, summary: str) -> None:
     async def show(job: SharedJob, links: LinksDep, *, download: Download = False) -> RedirectResponse:
-        """For whoever has the link."""
+        """For everyone who has the link."""
         return await links.to(job, blob, download=download)
 
     router.add_api_route(

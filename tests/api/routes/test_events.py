@@ -97,7 +97,7 @@ def test_nonsense_as_last_event_begins_at_the_start(open_api: "Api", job_id: str
 
 
 def test_a_deleted_job_ends_its_streams(open_api: "Api", job_id: str) -> None:
-    """The client is told that there is nothing to come back for."""
+    """The client learns that there is nothing to come back for."""
     client = open_api.client()
     with client.stream("GET", f"/jobs/{job_id}/events") as stream:
         events = read(stream)

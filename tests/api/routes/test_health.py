@@ -92,7 +92,7 @@ def test_a_part_that_fails_unexpectedly_is_one_part(
 def test_a_store_that_hangs_is_told_in_time(
     special_api: Callable[..., "Api"], monkeypatch: "pytest.MonkeyPatch"
 ) -> None:
-    """A network folder that is away blocks whoever touches it: the answer does not wait for that thread."""
+    """A network folder that is away blocks every thread that touches it: the answer does not wait for that thread."""
     api, is_over = special_api(), threading.Event()
     monkeypatch.setattr("nigaoe_api.readiness.ANSWER_SECONDS", 0.2)
     monkeypatch.setattr(api.services.blobs, "check", lambda: is_over.wait(60))

@@ -102,16 +102,16 @@ def test_waiting_without_a_tag_waits_for_the_end(api: "Api", client: httpx.Clien
         assert pending.result().json()["state"] == "succeeded"
 
 
-def test_a_stranger_sees_nothing(api: "Api", client: httpx.Client, order: Order) -> None:
+def test_a_other_sees_nothing(api: "Api", client: httpx.Client, order: Order) -> None:
     """Another tenant's job does not exist, whatever one does with it."""
     job_id = order()
-    stranger = api.client(api.new_key())
+    other = api.client(api.new_key())
     for path in ("", "/events", "/result", "/result.png", "/latent"):
-        answer = stranger.get(f"/jobs/{job_id}{path}")
+        answer = other.get(f"/jobs/{job_id}{path}")
         assert (answer.status_code, answer.json()["code"]) == (404, "unknown_job")
-    assert stranger.post(f"/jobs/{job_id}/restyle", json={}).status_code == 404
-    assert stranger.delete(f"/jobs/{job_id}").status_code == 204
-    assert stranger.get("/jobs").json()["jobs"] == []
+    assert other.post(f"/jobs/{job_id}/restyle", json={}).status_code == 404
+    assert other.delete(f"/jobs/{job_id}").status_code == 204
+    assert other.get("/jobs").json()["jobs"] == []
     assert client.get(f"/jobs/{job_id}").status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""Fetching pictures: short-lived links, nothing of strangers, nothing of the photo."""
+"""Fetching pictures: short-lived links, nothing of other tenants, nothing of the photo."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
