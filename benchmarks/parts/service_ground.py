@@ -25,7 +25,7 @@ from nigaoe_faces.detect import FaceDetector
 from nigaoe_faces.encoding import encode_png
 from nigaoe_faces.images import read_photo
 from nigaoe_model.device import prepare_device
-from nigaoe_worker.model_cache import Gallery
+from nigaoe_worker.model_cache import ModelCache
 from nigaoe_worker.work import reduced
 
 PHOTO = Path(__file__).parents[2] / "samples" / "astronaut.jpg"
@@ -85,7 +85,7 @@ class Ground:
         )  # fmt: skip
         configure_logging(self.settings, "benchmark")
         self.services = connect(self.settings)
-        self.gallery = Gallery(self.settings, prepare_device("cpu", threads))
+        self.gallery = ModelCache(self.settings, prepare_device("cpu", threads))
         self.gallery.load()
         self.pair = self.gallery.pair(STYLE)
         photo = read_photo(PHOTO.read_bytes())

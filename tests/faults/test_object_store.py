@@ -45,6 +45,6 @@ def test_the_bucket_is_away_for_half_a_minute(bucket_site: Any, server: S3Server
     assert bucket_site.states(jobs) == {JobState.SUCCEEDED}
     assert all(bucket_site.get(job).attempt == 1 for job in jobs)
     (worker,) = bucket_site.workers
-    assert "shelf.waits" in worker.log
+    assert "blobs.retried" in worker.log
     picture = bucket_site.services.blobs.get(bucket_site.get(jobs[0]).blobs["result.png"])
     assert picture.startswith(b"\x89PNG")

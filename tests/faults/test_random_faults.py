@@ -21,7 +21,7 @@ def storm(tmp_path_factory: pytest.TempPathFactory, tiny_weights: Path) -> Itera
 
 
 def test_whatever_happens_no_job_is_lost(storm: Storm) -> None:
-    """Every job ends once, as it should, is told once, and leaves nothing lying about."""
+    """Every job ends once, as it should, is reported once, and leaves nothing behind."""
     storm.wait_until_ready()
     result = storm.run(COUNT)
     assert sum(result.faults.values()) == COUNT

@@ -1,5 +1,5 @@
 """Faults as they happen, to real processes. Every story's end is in the `site` fixture: all jobs ended exactly once,
-no blob is left over, nobody is busy, and whoever watched was told of one end.
+no blob is left over, nobody is busy, and every follower heard of one end.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ OUTAGE = 5.0
 
 
 def test_the_same_message_ten_times(site: Any) -> None:
-    """Two workers get the same doorbell again and again: one claim, one run, one end."""
+    """Two workers get the same wake-up message again and again: one claim, one run, one end."""
     (job,) = site.order(ring=False)
     for _ in range(10):
         site.services.dispatcher.ring(doorbell_for(job))
@@ -107,7 +107,7 @@ def test_the_blob_store_refuses_for_a_while(site: Any) -> None:
 
 
 def test_the_disk_is_full(site: Any) -> None:
-    """Longer than patience: the jobs fail by the right name and leave nothing; with room again, all is well."""
+    """Longer than patience: the jobs fail by the right name and leave nothing; with space again, all is well."""
     with contextlib.ExitStack() as full:
         for worker in site.workers:
             full.enter_context(site.no_room(worker.pid))

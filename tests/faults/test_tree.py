@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(900)]
 
 
 def test_the_supervisor_is_killed_alone(tree: Any) -> None:
-    """Its children are on a leash: nothing is left running, the port and the data are free for the next start."""
+    """Its children watch their parent: nothing is left running, the port and the data are free for the next start."""
     tree.until(lambda: len(tree.pids) == 4)
     below = [pid for pid in tree.pids if pid != tree.supervisor.pid]
     tree.supervisor.kill()
@@ -55,7 +55,7 @@ def test_watchers_vanish(tree: Any, sample_photo: Path) -> None:
 
 
 def test_the_disk_of_the_api_is_full(tree: Any, sample_photo: Path) -> None:
-    """An order is refused by the right name and leaves nothing; with room again, it is taken."""
+    """An order is refused by the right name and leaves nothing; with space again, it is taken."""
     tree.wait_until_ready()
     with tree.no_room(tree.pid_of("api")):
         refused = tree.send(sample_photo)

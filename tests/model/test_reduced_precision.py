@@ -22,14 +22,14 @@ from nigaoe_core.errors import InvalidSettings
 from nigaoe_core.settings import Settings
 from nigaoe_model.reduced_precision import is_faster, serving_dtype, supports
 from nigaoe_model.training.precision import resolve_precision
-from nigaoe_worker.model_cache import Gallery
+from nigaoe_worker.model_cache import ModelCache
 
 cpu = torch.device("cpu")
 assert not any(supports(dtype, cpu) or is_faster(dtype, cpu) for dtype in (torch.bfloat16, torch.float16))
 assert resolve_precision("auto", cpu, 4).dtype == serving_dtype("auto", cpu) == torch.float32
 doors = {
     "compute.precision": lambda name: resolve_precision({"bfloat16": "bf16", "float16": "fp16"}[name], cpu, 4),
-    "NIGAOE_PRECISION": lambda name: Gallery(Settings(precision=name), "cpu"),
+    "NIGAOE_PRECISION": lambda name: ModelCache(Settings(precision=name), "cpu"),
 }
 for setting, door in doors.items():
     for name in ("bfloat16", "float16"):

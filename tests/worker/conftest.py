@@ -27,10 +27,10 @@ from nigaoe_model.stylegan2.architecture import Architecture
 from nigaoe_model.stylegan2.checkpoint import Checkpoint, CheckpointCard, save_checkpoint
 from nigaoe_model.stylegan2.generator import Generator
 from nigaoe_model.stylegan2.latent_statistics import measure_latents
-from nigaoe_worker.claimed_job import Hold
-from nigaoe_worker.engine import Engine
+from nigaoe_worker.device import Engine
+from nigaoe_worker.leases import ClaimedJob
 from nigaoe_worker.metrics import Metrics
-from nigaoe_worker.model_cache import Gallery
+from nigaoe_worker.model_cache import ModelCache
 
 PATIENCE = 60.0
 """Seconds that a story waits for what must happen soon, however loaded the machine is."""
@@ -54,8 +54,8 @@ def child_of(parent: Checkpoint, name: str, seed: int) -> Checkpoint:
         key: t + 0.3 * torch.randn(t.shape, generator=random) if "blocks.b32." in key else t.clone()
         for key, t in parent.generator.items()
     }
-    news = {"name": name, "domain": "anime", "trainable_blocks": 1, "parent_sha256": parent.digest}
-    return Checkpoint(parent.card.model_copy(update=news), state, statistics=parent.statistics)
+    changes = {"name": name, "domain": "anime", "trainable_blocks": 1, "parent_sha256": parent.digest}
+    return Checkpoint(parent.card.model_copy(update=changes), state, statistics=parent.statistics)
 
 
 def write_weights(folder: Path, *styles: str) -> Path:
@@ -119,13 +119,13 @@ def crop() -> bytes:
 
 
 @dataclass
-class Desk:
-    """Orders jobs as the API does."""
+class JobClient:
+    """Submits jobs as the API does."""
 
     services: Services
     crop: bytes
 
-    def order(self, *, kind: JobKind = JobKind.CONVERT, blobs: dict[str, bytes] | None = None, **options: Any) -> Job:
+    def convert(self, *, kind: JobKind = JobKind.CONVERT, blobs: dict[str, bytes] | None = None, **options: Any) -> Job:
         landmarks = ((80.0, 110.0), (170.0, 110.0), (125.0, 150.0), (90.0, 190.0), (165.0, 190.0))
         face = FoundFace(box=(0, 0, 256, 256), landmarks=landmarks, confidence=1.0)
         made = new_job(JobOptions(**({"preset": "draft"} | options)), kind=kind, faces=(face,))
@@ -150,26 +150,26 @@ class Desk:
         assert claim is not None
         return claim
 
-    def hold(self, job: Job | None = None, seconds: float = PATIENCE) -> Hold:
-        return Hold(self.claim(job or self.order()), time.monotonic() + seconds)
+    def claimed(self, job: Job | None = None, seconds: float = PATIENCE) -> ClaimedJob:
+        return ClaimedJob(self.claim(job or self.convert()), time.monotonic() + seconds)
 
-    def rung(self) -> list[tuple[str, int]]:
-        """Take the doorbells that were rung: job and attempt."""
-        bells = []
+    def wake_ups(self) -> list[tuple[str, int]]:
+        """Take the wake-up messages that were sent: job and attempt."""
+        messages = []
         with contextlib.suppress(queue.Empty):
             while True:
-                bell = self.services.dispatcher.rung.get_nowait()
-                bells.append((bell.job_id, bell.attempt))
-        return bells
+                message = self.services.dispatcher.rung.get_nowait()
+                messages.append((message.job_id, message.attempt))
+        return messages
 
     def get(self, job: Job) -> Job:
         return self.services.store.get(job.id)
 
 
 @pytest.fixture
-def desk(services: Services, crop: bytes) -> Desk:
-    """Where jobs are ordered."""
-    return Desk(services, crop)
+def client(services: Services, crop: bytes) -> JobClient:
+    """Submits jobs as the API does."""
+    return JobClient(services, crop)
 
 
 @pytest.fixture
@@ -188,9 +188,9 @@ def engine(metrics: Metrics) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def gallery(settings: Settings) -> Gallery:
+def models(settings: Settings) -> ModelCache:
     """Both styles, loaded."""
-    made = Gallery(settings, "cpu")
+    made = ModelCache(settings, "cpu")
     made.load()
     return made
 
@@ -214,11 +214,11 @@ def in_thread() -> Iterator[Callable[..., threading.Thread]]:
 
 @pytest.fixture
 def until() -> Callable[[Callable[[], object]], None]:
-    """Wait until something holds, looking often: for what has no event of its own."""
+    """Poll until a condition is true: for what has no event of its own."""
 
-    def wait(holds: Callable[[], object]) -> None:
+    def wait(condition: Callable[[], object]) -> None:
         give_up = time.monotonic() + PATIENCE
-        while not holds():
+        while not condition():
             assert time.monotonic() < give_up, "It did not come to pass."
             time.sleep(0.01)
 

@@ -13,9 +13,9 @@ from nigaoe_worker.app import build_app, celery_settings
 
 def test_importing_the_application_is_light(repository: Path) -> None:
     """Neither PyTorch nor the web framework nor a setting is needed to look at it."""
-    look = "import sys, nigaoe_worker.app; print(sorted({'torch', 'fastapi', 'PIL', 'numpy'} & set(sys.modules)))"
+    script = "import sys, nigaoe_worker.app; print(sorted({'torch', 'fastapi', 'PIL', 'numpy'} & set(sys.modules)))"
     result = subprocess.run(
-        [sys.executable, "-c", look], cwd=repository, env={}, capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", script], cwd=repository, env={}, capture_output=True, text=True, check=True, timeout=120
     )
     assert result.stdout.strip() == "[]"
 
@@ -28,7 +28,7 @@ def test_there_is_one_task_with_a_name_of_its_own(settings: Settings) -> None:
     assert not TASK_NAME.startswith("worker")
 
 
-def test_a_doorbell_without_a_worker_rings_in_vain(settings: Settings) -> None:
+def test_a_message_without_a_worker_does_nothing(settings: Settings) -> None:
     """The task in a process that runs no worker does nothing."""
     app = build_app(lambda: Settings(**{**settings.model_dump(), "redis_url": "redis://localhost/0"}))
     assert app.runtime is None

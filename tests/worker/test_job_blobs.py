@@ -9,8 +9,8 @@ from nigaoe_core.errors import BlobStoreUnavailable, StorageFull, UnknownBlob
 from nigaoe_core.services import Services
 from nigaoe_core.store.blob_store import CROP, RESULT_PNG
 from nigaoe_core.store.folder_blob_store import FolderBlobStore
-from nigaoe_worker.claimed_job import JobStopped, StopCause
-from nigaoe_worker.job_blobs import Shelf
+from nigaoe_worker.job_blobs import JobBlobs
+from nigaoe_worker.leases import JobStopped, StopCause
 
 
 class BrokenFolder(FolderBlobStore):
@@ -33,67 +33,67 @@ def broken(services: Services) -> BrokenFolder:
     return folder
 
 
-def test_keys_are_this_claims_own(desk: Any) -> None:
+def test_keys_are_this_claims_own(client: Any) -> None:
     """Two holders of one job never write, and never erase, the same blob."""
-    job = desk.order()
-    first = Shelf(desk.services.blobs, desk.hold(job), 0)
+    job = client.convert()
+    first = JobBlobs(client.services.blobs, client.claimed(job), 0)
     first.put(RESULT_PNG, b"first")
     first_key = first.stored[RESULT_PNG]
-    second_hold = desk.hold(desk.services.store.hand_back(first._hold.claim))
-    second = Shelf(desk.services.blobs, second_hold, 0)
+    second_hold = client.claimed(client.services.store.hand_back(first._claimed.claim))
+    second = JobBlobs(client.services.blobs, second_hold, 0)
     second.put(RESULT_PNG, b"second")
     first.clear()
-    assert not desk.services.blobs.exists(first_key)
+    assert not client.services.blobs.exists(first_key)
     assert second.read(second.stored[RESULT_PNG]) == b"second"
     assert first.stored == {}
 
 
-def test_what_a_vanished_holder_stored_is_cleared(desk: Any) -> None:
+def test_what_a_vanished_holder_stored_is_cleared(client: Any) -> None:
     """Its process was killed between storing and ending; the next holder tidies up."""
-    job = desk.order()
-    killed = Shelf(desk.services.blobs, desk.hold(job), 0)
+    job = client.convert()
+    killed = JobBlobs(client.services.blobs, client.claimed(job), 0)
     killed.put(RESULT_PNG, b"half a job")
-    heir = Shelf(desk.services.blobs, desk.hold(desk.services.store.hand_back(killed._hold.claim)), 0)
+    heir = JobBlobs(client.services.blobs, client.claimed(client.services.store.hand_back(killed._claimed.claim)), 0)
     heir.clear_predecessors()
-    assert [blob.key for blob in desk.services.blobs.list_blobs()] == [job.blobs[CROP]]
+    assert [blob.key for blob in client.services.blobs.list_blobs()] == [job.blobs[CROP]]
 
 
-def test_a_store_that_comes_back_is_waited_for(desk: Any, broken: BrokenFolder) -> None:
+def test_a_store_that_comes_back_is_waited_for(client: Any, broken: BrokenFolder) -> None:
     """Two refusals, then it works: the job never hears of it."""
     broken.refusals = [BlobStoreUnavailable(), StorageFull()]
-    shelf = Shelf(broken, desk.hold(), 60)
-    shelf.put(RESULT_PNG, b"picture")
-    assert shelf.read(shelf.stored[RESULT_PNG]) == b"picture"
+    blobs = JobBlobs(broken, client.claimed(), 60)
+    blobs.put(RESULT_PNG, b"picture")
+    assert blobs.read(blobs.stored[RESULT_PNG]) == b"picture"
 
 
 @pytest.mark.parametrize("refusal", [BlobStoreUnavailable, StorageFull])
-def test_patience_ends(desk: Any, broken: BrokenFolder, refusal: type[Exception]) -> None:
+def test_patience_ends(client: Any, broken: BrokenFolder, refusal: type[Exception]) -> None:
     """A store that stays away is the job's failure, by its own name."""
     broken.refusals = [refusal() for _ in range(100)]
     with pytest.raises(refusal):
-        Shelf(broken, desk.hold(), 0.6).put(RESULT_PNG, b"picture")
+        JobBlobs(broken, client.claimed(), 0.6).put(RESULT_PNG, b"picture")
 
 
 def test_a_stopped_job_waits_for_nothing(
-    desk: Any, broken: BrokenFolder, in_thread: Callable[..., threading.Thread]
+    client: Any, broken: BrokenFolder, in_thread: Callable[..., threading.Thread]
 ) -> None:
     """Cancelling does not sit out the hour that an operator allows a store."""
     broken.refusals = [BlobStoreUnavailable() for _ in range(10_000)]
-    hold = desk.hold()
+    claimed = client.claimed()
 
     def put() -> None:
         with pytest.raises(JobStopped):
-            Shelf(broken, hold, 3600).put(RESULT_PNG, b"picture")
+            JobBlobs(broken, claimed, 3600).put(RESULT_PNG, b"picture")
 
     waiting = in_thread(put)
-    hold.stop(StopCause.CANCELLED)
+    claimed.stop(StopCause.CANCELLED)
     waiting.join(60)
     assert not waiting.is_alive()
 
 
-def test_what_is_not_there_is_no_reason_to_wait(desk: Any) -> None:
+def test_what_is_not_there_is_no_reason_to_wait(client: Any) -> None:
     """An erased crop fails at once."""
-    job = desk.order()
-    desk.services.blobs.delete(job.blobs[CROP])
+    job = client.convert()
+    client.services.blobs.delete(job.blobs[CROP])
     with pytest.raises(UnknownBlob):
-        Shelf(desk.services.blobs, desk.hold(job), 3600).read(job.blobs[CROP])
+        JobBlobs(client.services.blobs, client.claimed(job), 3600).read(job.blobs[CROP])

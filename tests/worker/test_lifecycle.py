@@ -64,7 +64,7 @@ def celery_worker(services: Services, repository: Path, pool: str = "threads", *
 
 
 def test_one_workers_life(
-    services: Services, repository: Path, desk: Any, until: Until, tmp_path: Path, installed: Callable[..., Path]
+    services: Services, repository: Path, client: Any, until: Until, tmp_path: Path, installed: Callable[..., Path]
 ) -> None:
     """Warm before ready, jobs done, a new style without a restart, drained on SIGTERM, off the board, status 0."""
     weights = installed(tmp_path / "own-weights", "anime")
@@ -77,24 +77,24 @@ def test_one_workers_life(
         assert f"{steps} 2.0" in urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60).read().decode()
         assert report.step_seconds is None  # It has warmed up, which is nothing to estimate by.
 
-        jobs = [desk.order() for _ in range(3)]
-        until(lambda: all(desk.get(job).state.is_end for job in jobs))
-        assert {desk.get(job).state for job in jobs} == {JobState.SUCCEEDED}
+        jobs = [client.convert() for _ in range(3)]
+        until(lambda: all(client.get(job).state.is_end for job in jobs))
+        assert {client.get(job).state for job in jobs} == {JobState.SUCCEEDED}
         page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60).read().decode()
         assert 'nigaoe_jobs_ended_total{kind="convert",state="succeeded"} 3.0' in page
 
         installed(weights, "anime", "ink")
         until(lambda: services.store.workers()[0].styles == ("anime", "ink"))
-        inked = desk.order(style="ink")
-        until(lambda: desk.get(inked).state.is_end)
-        assert desk.get(inked).state is JobState.SUCCEEDED
+        inked = client.convert(style="ink")
+        until(lambda: client.get(inked).state.is_end)
+        assert client.get(inked).state is JobState.SUCCEEDED
 
-        running = desk.order(preset="best")
-        until(lambda: desk.get(running).state is JobState.RUNNING)
+        running = client.convert(preset="best")
+        until(lambda: client.get(running).state is JobState.RUNNING)
         process.send_signal(signal.SIGTERM)
         until(lambda: not any(worker.ready for worker in services.store.workers()))
         assert process.wait(120) == 0
-        assert desk.get(running).state is JobState.SUCCEEDED
+        assert client.get(running).state is JobState.SUCCEEDED
         assert services.store.workers() == []
 
 

@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from nigaoe_core.jobs import JobReport, Outcome
@@ -12,15 +13,15 @@ from nigaoe_worker.metrics import Metrics, RecentMean
 
 
 def figures(metrics: Metrics) -> dict[str, float]:
-    families = text_string_to_metric_families(metrics.exposition().decode())
+    families = text_string_to_metric_families(generate_latest(metrics.registry).decode())
     samples = [sample for family in families for sample in family.samples]
     return {",".join([sample.name, *sample.labels.values()]): sample.value for sample in samples}
 
 
-def test_an_ended_job_is_counted_in_every_way(metrics: Metrics, services: Services, desk: Any) -> None:
+def test_an_ended_job_is_counted_in_every_way(metrics: Metrics, services: Services, client: Any) -> None:
     """State, duration, latency, stages, steps and why the search stopped."""
     report = JobReport(steps=42, stop_reason="plateau")
-    claim = desk.claim(desk.order())
+    claim = client.claim(client.convert())
     ended = services.store.succeed(claim, Outcome(blobs={}, report=report, timings={"inverting": 1.5}))
     metrics.observe_end(ended, 2.0)
     seen = figures(metrics)
@@ -33,10 +34,10 @@ def test_an_ended_job_is_counted_in_every_way(metrics: Metrics, services: Servic
     assert (metrics.job_seconds.value, metrics.overhead_seconds.value) == (2.0, 0.5)
 
 
-def test_the_queue_is_shown_as_it_is(metrics: Metrics, desk: Any) -> None:
+def test_the_queue_is_shown_as_it_is(metrics: Metrics, client: Any) -> None:
     """Jobs by state, length and age, slots."""
-    desk.order()
-    desk.claim(desk.order())
+    client.convert()
+    client.claim(client.convert())
     metrics.observe_slots(1, 3)
     metrics.observe_step(0.25, 1)
     seen = figures(metrics)

@@ -39,7 +39,7 @@ POISON = 666
 
 
 class Faulty:
-    """Something that raises a few times before it works: at once, or only for what is told to be poison."""
+    """Something that raises a few times before it works: at once, or only for what is declared poison."""
 
     def __init__(
         self, work: Callable[..., Any], times: int = 2, when: Callable[..., bool] = lambda *_, **__: True
@@ -74,17 +74,17 @@ def is_poison_claim(claim: Any, **_: Any) -> bool:
     return bool(claim.job.options.seed == POISON)
 
 
-def is_poison_work(hold: Any, _shelf: Any) -> bool:
-    return bool(hold.claim.job.options.seed == POISON)
+def is_poison_work(claimed: Any, _blobs: Any) -> bool:
+    return bool(claimed.claim.job.options.seed == POISON)
 
 
 LOOPS: dict[str, Inject] = {
     "lease_keeper": raising(lambda runtime: runtime.keeper, "_due"),
     "heartbeat": raising(lambda runtime: runtime.services.store, "report_worker"),
     "reaper": raising(lambda runtime: runtime.reaper, "round"),
-    "weights_watcher": raising(lambda runtime: runtime.gallery, "is_outdated"),
-    "restyle_consumer": raising(lambda runtime: runtime.restyles, "_answer", times=1),
-    "health_page": raising(lambda runtime: runtime.page, "_metrics", times=1),
+    "weights_watcher": raising(lambda runtime: runtime.models, "is_outdated"),
+    "restyle_consumer": raising(lambda runtime: runtime.restyles, "_handle", times=1),
+    "health_page": raising(lambda runtime: runtime.health_server, "_metrics", times=1),
     "device": raising(lambda runtime: runtime.engine, "_admit"),
 }
 """All of a worker's threads, by the name they are counted by."""
@@ -95,7 +95,7 @@ SHARED: dict[str, tuple[str, Inject]] = {
         "lease_keeper", raising(lambda runtime: runtime.services.store, "heartbeat", when=is_poison_claim),
     ),
     "one job's work": (
-        "job", raising(lambda runtime: runtime.tasks._work, "run", times=1, when=is_poison_work),
+        "job", raising(lambda runtime: runtime.tasks, "_run_job", times=1, when=is_poison_work),
     ),
     "one erasure": ("retention", raising(lambda runtime: runtime.services.retention, "_erase_member", times=1)),
     "counting steps": ("metrics", raising(lambda runtime: runtime.metrics, "observe_step")),
@@ -108,11 +108,11 @@ STORIES = {**{where: (where, inject) for where, inject in LOOPS.items()}, **SHAR
 
 @pytest.fixture
 def until() -> Until:
-    """Wait until something holds."""
+    """Poll until a condition is true."""
 
-    def wait(holds: Callable[[], object]) -> None:
+    def wait(condition: Callable[[], object]) -> None:
         give_up = time.monotonic() + PATIENCE
-        while not holds():
+        while not condition():
             assert time.monotonic() < give_up, "It did not come to pass."
             time.sleep(0.05)
 
@@ -145,20 +145,22 @@ class Worker:
         self.celery = Celery(broker=broker_url(url), set_as_current=False)
         self.celery.conf.update(broker_transport_options=transport_options(settings.job_deadline_seconds))
         self.runtime = Runtime(settings, lambda: 0, self.celery.connection_for_read, leave=self.left.append)
-        # A page on any free port; 0 in the settings means that there is none.
-        monkeypatch.setattr(self.runtime, "page", self._page())
+        # A server on any free port; 0 in the settings means that there is none.
+        monkeypatch.setattr(self.runtime, "health_server", self._health_server())
 
-    def _page(self) -> Any:
-        from nigaoe_worker.health_page import HealthPage
+    def _health_server(self) -> Any:
+        from nigaoe_worker.health import HealthServer
 
         runtime = self.runtime
-        return HealthPage(
-            0, lambda: runtime.is_well, lambda: runtime.is_ready, runtime.metrics.exposition, runtime.services.errors
+        return HealthServer(
+            0, lambda: runtime.is_well, lambda: runtime.is_ready, runtime.metrics.registry, runtime.services.errors
         )
 
     def ask(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.runtime.page.port}{path}", timeout=60) as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.runtime.health_server.port}{path}", timeout=60
+            ) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -192,7 +194,7 @@ def services(request: pytest.FixtureRequest) -> Services:
 
 @pytest.mark.parametrize("story", STORIES)
 def test_an_unexpected_error_is_nobody_elses(
-    story: str, shared_worker: Worker, desk: Any, until: Until, in_thread: InThread, monkeypatch: pytest.MonkeyPatch
+    story: str, shared_worker: Worker, client: Any, until: Until, in_thread: InThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside it two conversions and a restyle end well and the worker stays ready; then the faulty part works."""
     where, inject = STORIES[story]
@@ -200,18 +202,18 @@ def test_an_unexpected_error_is_nobody_elses(
     before = runtime.services.errors.counts.get(where, 0)
     with structlog.testing.capture_logs() as log:
         faulty = inject(monkeypatch, runtime)
-        jobs = [desk.order(seed=seed, blobs={PHOTO: desk.crop}) for seed in (POISON, 1, 2)]
+        jobs = [client.convert(seed=seed, blobs={PHOTO: client.crop}) for seed in (POISON, 1, 2)]
         for job in jobs:
-            in_thread(runtime.tasks.answer, job.id, 1)
+            in_thread(runtime.tasks.handle, job.id, 1)
         shared_worker.ask("/metrics")
-        until(lambda: all(desk.get(job).state.is_end for job in jobs))
-        restyle = desk.restyle(desk.get(jobs[1]))
-        until(lambda: desk.get(restyle).state.is_end)
+        until(lambda: all(client.get(job).state.is_end for job in jobs))
+        restyle = client.restyle(client.get(jobs[1]))
+        until(lambda: client.get(restyle).state.is_end)
         until(lambda: runtime.services.errors.counts.get(where, 0) > before)
         until(lambda: not faulty.times or story in ("one job's lease",))
-    ended = {desk.get(job).state for job in (*jobs[1:], restyle)}
+    ended = {client.get(job).state for job in (*jobs[1:], restyle)}
     assert ended == {JobState.SUCCEEDED}
-    assert desk.get(jobs[0]).state is (JobState.FAILED if story == "one job's work" else JobState.SUCCEEDED)
+    assert client.get(jobs[0]).state is (JobState.FAILED if story == "one job's work" else JobState.SUCCEEDED)
     assert shared_worker.ask("/readyz")[0] == 200
     assert f'nigaoe_unexpected_errors_total{{where="{where}"}}' in shared_worker.ask("/metrics")[1]
     assert {str(line["exc_info"]) for line in log if line["event"] == "unexpected_error"} == {"Nobody expected this."}
@@ -237,21 +239,21 @@ def own_worker(
 
 
 def test_a_keeper_that_fails_for_good_makes_the_worker_leave(
-    own_worker: Worker, desk: Any, until: Until, in_thread: InThread, monkeypatch: pytest.MonkeyPatch
+    own_worker: Worker, client: Any, until: Until, in_thread: InThread, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No lease would be renewed: not ready at once, nothing is claimed, what runs is handed back, and it ends."""
-    runtime, job = own_worker.runtime, desk.order(preset="best")
-    in_thread(runtime.tasks.answer, job.id, 1)
-    until(lambda: desk.get(job).progress and desk.get(job).progress.step)
+    runtime, job = own_worker.runtime, client.convert(preset="best")
+    in_thread(runtime.tasks.handle, job.id, 1)
+    until(lambda: client.get(job).progress and client.get(job).progress.step)
     monkeypatch.setattr(runtime.keeper, "_due", Faulty(runtime.keeper._due, times=10**6))
     until(lambda: own_worker.left)
     assert own_worker.left[0] == os.EX_TEMPFAIL
     assert (own_worker.ask("/readyz")[0], own_worker.ask("/livez")[0]) == (503, 503)
-    until(lambda: desk.get(job).state is JobState.QUEUED)
-    assert desk.get(job).losses == 0
-    late = desk.order()
-    runtime.tasks.answer(late.id, 1)
-    assert desk.get(late).state is JobState.QUEUED
+    until(lambda: client.get(job).state is JobState.QUEUED)
+    assert client.get(job).losses == 0
+    late = client.convert()
+    runtime.tasks.handle(late.id, 1)
+    assert client.get(late).state is JobState.QUEUED
 
 
 SCRIPT = """
@@ -293,19 +295,19 @@ def supervised(site: Services, repository: Path, **changes: Any) -> int:
     ).returncode
 
 
-def test_a_job_that_kills_devices_stops_after_three(site: Services, desk: Any, repository: Path) -> None:
+def test_a_job_that_kills_devices_stops_after_three(site: Services, client: Any, repository: Path) -> None:
     """Three workers are lost to it, the last two while it ran alone; its first neighbour pays with one more attempt."""
-    poison, good = desk.order(seed=POISON), desk.order(seed=1)
+    poison, good = client.convert(seed=POISON), client.convert(seed=1)
     statuses = []
-    while not desk.get(poison).state.is_end:
+    while not client.get(poison).state.is_end:
         statuses.append(supervised(site, repository))
     assert statuses == [os.EX_TEMPFAIL] * site.settings.max_attempts
-    assert (desk.get(poison).state, desk.get(poison).error.code) == (JobState.FAILED, "worker_lost")
-    assert desk.get(good).losses <= 1
+    assert (client.get(poison).state, client.get(poison).error.code) == (JobState.FAILED, "worker_lost")
+    assert client.get(good).losses <= 1
 
 
-def test_a_step_without_an_end_ends_the_process(site: Services, desk: Any, repository: Path) -> None:
+def test_a_step_without_an_end_ends_the_process(site: Services, client: Any, repository: Path) -> None:
     """The device hangs: the process says so by its status, and the job waits for another worker, to run alone."""
-    job = desk.order(seed=667)
+    job = client.convert(seed=667)
     assert supervised(site, repository, device_limit_seconds=10) == os.EX_TEMPFAIL
-    assert (desk.get(job).state, desk.get(job).losses, desk.get(job).is_suspect) == (JobState.QUEUED, 1, True)
+    assert (client.get(job).state, client.get(job).losses, client.get(job).is_suspect) == (JobState.QUEUED, 1, True)

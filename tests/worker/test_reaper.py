@@ -49,41 +49,41 @@ def running(services: Services, settings: Settings) -> Iterator[Reaper]:
     made.close()
 
 
-def test_a_lost_workers_job_is_announced_again(running: Reaper, desk: Any, until: Until) -> None:
-    """The lease ends, the job waits at its next attempt, and somebody is told."""
-    job = desk.order()
-    desk.claim(job, "vanished")
-    until(lambda: desk.get(job).state is JobState.QUEUED)
+def test_a_lost_workers_job_is_announced_again(running: Reaper, client: Any, until: Until) -> None:
+    """The lease ends, the job waits at its next attempt, and a worker is woken."""
+    job = client.convert()
+    client.claim(job, "vanished")
+    until(lambda: client.get(job).state is JobState.QUEUED)
     running.close()
-    assert (desk.get(job).attempt, desk.get(job).losses) == (2, 1)
-    assert (job.id, 2) in desk.rung()
+    assert (client.get(job).attempt, client.get(job).losses) == (2, 1)
+    assert (job.id, 2) in client.wake_ups()
 
 
 @pytest.mark.usefixtures("running")
-def test_the_third_lost_worker_is_the_last(desk: Any, until: Until) -> None:
+def test_the_third_lost_worker_is_the_last(client: Any, until: Until) -> None:
     """A photo that kills its workers does not kill them for ever."""
-    job = desk.order()
+    job = client.convert()
     for losses in (1, 2, 3):
-        desk.claim(desk.get(job), f"victim-{losses}")
-        until(lambda losses=losses: desk.get(job).losses == losses)
-    assert (desk.get(job).state, desk.get(job).error.code) == (JobState.FAILED, "worker_lost")
+        client.claim(client.get(job), f"victim-{losses}")
+        until(lambda losses=losses: client.get(job).losses == losses)
+    assert (client.get(job).state, client.get(job).error.code) == (JobState.FAILED, "worker_lost")
 
 
 @pytest.mark.usefixtures("running")
-def test_a_lost_message_is_sent_again(desk: Any, until: Until) -> None:
+def test_a_lost_message_is_sent_again(client: Any, until: Until) -> None:
     """A queued job that nobody claims is announced once more."""
-    job = desk.order()
-    desk.rung()
-    bells: list[tuple[str, int]] = []
-    until(lambda: bells.extend(desk.rung()) or bells)
-    assert set(bells) == {(job.id, 1)}
+    job = client.convert()
+    client.wake_ups()
+    messages: list[tuple[str, int]] = []
+    until(lambda: messages.extend(client.wake_ups()) or messages)
+    assert set(messages) == {(job.id, 1)}
 
 
 @pytest.mark.usefixtures("running")
-def test_an_ended_job_is_forgotten_in_its_time(desk: Any, services: Services, until: Until) -> None:
+def test_an_ended_job_is_forgotten_in_its_time(client: Any, services: Services, until: Until) -> None:
     """Record and pictures go together."""
-    job = desk.order()
-    services.store.succeed(desk.claim(job), Outcome(blobs={}))
+    job = client.convert()
+    services.store.succeed(client.claim(job), Outcome(blobs={}))
     until(lambda: not services.store.known([job.id]))
     until(lambda: not list(services.blobs.list_blobs()))
 
@@ -116,18 +116,18 @@ def test_one_of_many_looks_for_orphans(services: Services, settings: Settings, m
 
 
 def test_a_record_of_a_newer_version_stops_nothing(
-    services: Services, settings: Settings, desk: Any, until: Until
+    services: Services, settings: Settings, client: Any, until: Until
 ) -> None:
     """It goes into quarantine; the job beside it is announced, and it is, too, when it can be read."""
-    broken, whole = desk.order(), desk.order()
-    desk.rung()
+    broken, whole = client.convert(), client.convert()
+    client.wake_ups()
     row, made = services.store.table._rows[broken.id], reaper(services, settings)
     record, row.record = row.record, '{"format": 2}'
-    bells: list[tuple[str, int]] = []
-    until(lambda: made.round() or bells.extend(desk.rung()) or bells)
-    assert (set(bells), services.store.queue().quarantined) == ({(whole.id, 1)}, 1)
+    messages: list[tuple[str, int]] = []
+    until(lambda: made.round() or messages.extend(client.wake_ups()) or messages)
+    assert (set(messages), services.store.queue().quarantined) == ({(whole.id, 1)}, 1)
     row.record = record
-    until(lambda: made.round() or (broken.id, 1) in desk.rung())
+    until(lambda: made.round() or (broken.id, 1) in client.wake_ups())
 
 
 class Silent(Dispatcher):
@@ -143,15 +143,15 @@ class Silent(Dispatcher):
 
 
 def test_one_duty_that_fails_does_not_hinder_the_others(
-    services: Services, settings: Settings, desk: Any, until: Until
+    services: Services, settings: Settings, client: Any, until: Until
 ) -> None:
-    """The queue is away: jobs are still repaired and forgotten, and rung for when it is back."""
-    lost, old = desk.order(), desk.order()
-    desk.claim(lost)
-    services.store.succeed(desk.claim(old), Outcome(blobs={}))
+    """The queue is away: jobs are still repaired and erased, and announced when it is back."""
+    lost, old = client.convert(), client.convert()
+    client.claim(lost)
+    services.store.succeed(client.claim(old), Outcome(blobs={}))
     silent = reaper(services, settings, Silent())
-    until(lambda: silent.round() or (desk.get(lost).attempt == 2 and not services.store.known([old.id])))
-    desk.rung()
-    loud, bells = reaper(services, settings), []
-    until(lambda: loud.round() or bells.extend(desk.rung()) or bells)
-    assert (lost.id, 2) in bells
+    until(lambda: silent.round() or (client.get(lost).attempt == 2 and not services.store.known([old.id])))
+    client.wake_ups()
+    loud, messages = reaper(services, settings), []
+    until(lambda: loud.round() or messages.extend(client.wake_ups()) or messages)
+    assert (lost.id, 2) in messages

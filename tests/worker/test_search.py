@@ -15,17 +15,17 @@ from nigaoe_model.inversion.encoder.checkpoint import EncoderCard, LoadedEncoder
 from nigaoe_model.inversion.encoder.network import Encoder
 from nigaoe_model.portrait.pair import LoadedGenerator
 from nigaoe_model.stylegan2.latent_statistics import sample_w
-from nigaoe_worker.claimed_job import Hold, Preview
-from nigaoe_worker.engine import Engine
-from nigaoe_worker.model_cache import Gallery
+from nigaoe_worker.device import Engine
+from nigaoe_worker.leases import ClaimedJob, Preview
+from nigaoe_worker.model_cache import ModelCache
 from nigaoe_worker.search import Search
 
 
-class Desk(Protocol):
-    """Where jobs are ordered."""
+class JobClient(Protocol):
+    """Submits jobs."""
 
-    def order(self, **options: object) -> Job: ...
-    def hold(self, job: Job) -> Hold: ...
+    def convert(self, **options: object) -> Job: ...
+    def claimed(self, job: Job) -> ClaimedJob: ...
 
 
 def knowing(g_ori: LoadedGenerator, w_plus: torch.Tensor) -> LoadedEncoder:
@@ -40,33 +40,33 @@ def knowing(g_ori: LoadedGenerator, w_plus: torch.Tensor) -> LoadedEncoder:
 
 
 @pytest.mark.slow
-def test_searches_begin_at_the_guess_where_there_is_one(desk: Desk, engine: Engine, gallery: Gallery) -> None:
+def test_searches_begin_at_the_guess_where_there_is_one(client: JobClient, engine: Engine, models: ModelCache) -> None:
     """Of the best method's two searches the person's begins at the guess, the drawing's at the mean face."""
-    pair = gallery.pair("anime")
+    pair = models.pair("anime")
     mapping = pair.g_ori.generator.mapping
     w_plus = mapping.broadcast(sample_w(mapping, 1, seed=5))[0]
     face = pair.g_ori.generator.draw_image(w_plus[None])[0]
     guessing = replace(pair, g_ori=replace(pair.g_ori, encoder=knowing(pair.g_ori, w_plus)))
     found = {}
     for used in (pair, guessing):
-        search = Search(desk.hold(desk.order(method="best")), used, face, with_previews=False)
+        search = Search(client.claimed(client.convert(method="best")), used, face, with_previews=False)
         found[used is guessing] = search.run(engine)
     assert {role: result.start for role, result in found[True].items()} == {"g_ori": "encoder", "g_fin": "mean"}
     assert {result.start for result in found[False].values()} == {"mean"}
     assert found[True]["g_ori"].distance_start < found[False]["g_ori"].distance_start
 
 
-def previews_of(search: Search, engine: Engine, hold: Hold) -> list[Preview]:
+def previews_of(search: Search, engine: Engine, claimed: ClaimedJob) -> list[Preview]:
     """What a search leaves to be sent, taken as soon as it is there."""
     previews: list[Preview] = []
-    tell: Callable[..., None] = hold.tell
+    update: Callable[..., None] = claimed.update
 
-    def listen(**news: Any) -> None:
-        tell(**news)
-        if preview := hold.take_preview():
+    def listen(**changes: Any) -> None:
+        update(**changes)
+        if preview := claimed.take_preview():
             previews.append(preview)
 
-    hold.tell = listen  # type: ignore[method-assign]  # A listener between the search and the hold.
+    claimed.update = listen  # type: ignore[method-assign]  # A listener between the search and the job.
     search.run(engine)
     return previews
 
@@ -77,15 +77,15 @@ def previews_of(search: Search, engine: Engine, hold: Hold) -> list[Preview]:
     [("cross", True, True), ("cross", False, False), ("direct", True, False)],
 )
 def test_who_watches_a_search_sees_the_drawing_too(
-    desk: Desk, engine: Engine, gallery: Gallery, method: str, is_followed: bool, is_drawn: bool
+    client: JobClient, engine: Engine, models: ModelCache, method: str, is_followed: bool, is_drawn: bool
 ) -> None:
     """Beside the likeness; not where nobody watches, or where the search itself goes through the style."""
-    pair = gallery.pair("anime")
+    pair = models.pair("anime")
     mapping = pair.g_ori.generator.mapping
     face = pair.g_ori.generator.draw_image(mapping.broadcast(sample_w(mapping, 1, seed=5)))[0]
-    hold = desk.hold(desk.order(method=method))
-    hold.is_followed = is_followed
-    previews = previews_of(Search(hold, pair, face, with_previews=True), engine, hold)
+    claimed = client.claimed(client.convert(method=method))
+    claimed.is_followed = is_followed
+    previews = previews_of(Search(claimed, pair, face, with_previews=True), engine, claimed)
     assert previews
     assert {preview.encode_drawing is not None for preview in previews} == {is_drawn}
     if is_drawn:
@@ -97,15 +97,15 @@ def test_who_watches_a_search_sees_the_drawing_too(
 
 
 @pytest.mark.slow
-def test_a_drawing_that_waits_to_be_sent_is_not_replaced(desk: Desk, engine: Engine, gallery: Gallery) -> None:
+def test_a_drawing_that_waits_to_be_sent_is_not_replaced(client: JobClient, engine: Engine, models: ModelCache) -> None:
     """Each costs the device a pass: none is made for nothing."""
-    pair = gallery.pair("anime")
+    pair = models.pair("anime")
     mapping = pair.g_ori.generator.mapping
     face = pair.g_ori.generator.draw_image(mapping.broadcast(sample_w(mapping, 1, seed=5)))[0]
-    hold = desk.hold(desk.order())
-    hold.is_followed = True
-    search = Search(hold, pair, face, with_previews=True)
+    claimed = client.claimed(client.convert())
+    claimed.is_followed = True
+    search = Search(claimed, pair, face, with_previews=True)
     search.run(engine)
-    preview = hold.take_preview()
+    preview = claimed.take_preview()
     assert preview is not None
     assert preview.step < search.progress.step

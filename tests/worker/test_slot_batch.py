@@ -11,21 +11,20 @@ from nigaoe_model.inversion.request import InversionRequest
 from nigaoe_model.inversion.settings import InversionSettings
 from nigaoe_model.portrait.conversion import inversion_engine
 from nigaoe_model.portrait.pair import LoadedGenerator
-from nigaoe_worker.model_cache import Gallery
-from nigaoe_worker.requests import InversionOrder
-from nigaoe_worker.slot_batch import Bench, DeviceLost
+from nigaoe_worker.model_cache import ModelCache
+from nigaoe_worker.slot_batch import DeviceLost, SlotBatch, SlotRequest
 
 Trouble = Callable[[int], None]
 
 
 @pytest.fixture
-def loaded(gallery: Gallery) -> LoadedGenerator:
-    return gallery.pair("anime").g_ori
+def loaded(models: ModelCache) -> LoadedGenerator:
+    return models.pair("anime").g_ori
 
 
-def order(loaded: LoadedGenerator, seed: int = 0, steps: int = 4) -> InversionOrder:
+def request(loaded: LoadedGenerator, seed: int = 0, steps: int = 4) -> SlotRequest:
     target = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(seed)) * 2 - 1
-    return InversionOrder(loaded, InversionRequest(target, InversionSettings(steps=steps), seed=seed))
+    return SlotRequest(loaded, InversionRequest(target, InversionSettings(steps=steps), seed=seed))
 
 
 def troubled(loaded: LoadedGenerator, width: int, trouble: Trouble) -> SlotEngine:
@@ -41,11 +40,11 @@ def troubled(loaded: LoadedGenerator, width: int, trouble: Trouble) -> SlotEngin
     return engine
 
 
-def run(bench: Bench, orders: list[InversionOrder]) -> None:
-    for each in orders:
-        bench.admit(each)
-    while bench.occupied:
-        assert bench.step() == []
+def run(batch: SlotBatch, requests: list[SlotRequest]) -> None:
+    for each in requests:
+        batch.admit(each)
+    while batch.occupied:
+        assert batch.step() == []
 
 
 def test_too_little_memory_changes_no_answer(loaded: LoadedGenerator) -> None:
@@ -53,14 +52,14 @@ def test_too_little_memory_changes_no_answer(loaded: LoadedGenerator) -> None:
 
     def trouble(samples: int) -> None:
         if samples > 2:
-            raise torch.OutOfMemoryError("no room for three")
+            raise torch.OutOfMemoryError("not enough for three")
 
-    bench, plain = Bench(loaded, troubled(loaded, 4, trouble)), Bench(loaded, inversion_engine(loaded, 4))
-    orders, twins = [order(loaded, seed) for seed in range(4)], [order(loaded, seed) for seed in range(4)]
-    run(bench, orders)
+    batch, plain = SlotBatch(loaded, troubled(loaded, 4, trouble)), SlotBatch(loaded, inversion_engine(loaded, 4))
+    requests, twins = [request(loaded, seed) for seed in range(4)], [request(loaded, seed) for seed in range(4)]
+    run(batch, requests)
     run(plain, twins)
-    assert bench.batch_limit == 2
-    for mine, twin in zip(orders, twins, strict=True):
+    assert batch.batch_limit == 2
+    for mine, twin in zip(requests, twins, strict=True):
         torch.testing.assert_close(
             mine.future.result().unwrap().w_plus, twin.future.result().unwrap().w_plus, atol=1e-4, rtol=0
         )
@@ -74,30 +73,30 @@ def test_a_cancelled_neighbour_of_a_crowded_step_is_answered(loaded: LoadedGener
         if troubles:
             raise troubles.pop()
 
-    bench, gone = Bench(loaded, troubled(loaded, 3, trouble)), order(loaded)
-    gone.request = dataclasses.replace(gone.request, cancelled=lambda: True)
-    others = [order(loaded, seed) for seed in (1, 2)]
-    run(bench, [gone, *others])
+    batch, gone = SlotBatch(loaded, troubled(loaded, 3, trouble)), request(loaded)
+    gone.inversion = dataclasses.replace(gone.inversion, cancelled=lambda: True)
+    others = [request(loaded, seed) for seed in (1, 2)]
+    run(batch, [gone, *others])
     assert gone.future.cancelled()
     assert all(each.future.result().unwrap().steps == 4 for each in others)
 
 
 def test_the_batch_is_widened_again(loaded: LoadedGenerator) -> None:
-    """After some calm steps the memory may have come back: twice as many, then all of them."""
+    """After some good steps the memory may have come back: twice as many, then all of them."""
     troubles = [torch.OutOfMemoryError("once"), torch.OutOfMemoryError("twice")]
 
     def trouble(samples: int) -> None:
         if samples > 1 and troubles:
             raise troubles.pop()
 
-    bench = Bench(loaded, troubled(loaded, 4, trouble))
-    bench._calm_needed = 1  # A relapse doubles it: 2, then 4 calm steps a widening.
+    batch = SlotBatch(loaded, troubled(loaded, 4, trouble))
+    batch._widen_after = 1  # A relapse doubles it: 2, then 4 good steps a widening.
     for seed in range(4):
-        bench.admit(order(loaded, seed, steps=40))
+        batch.admit(request(loaded, seed, steps=40))
     limits = []
     for _ in range(12):
-        bench.step()
-        limits.append(bench.batch_limit)
+        batch.step()
+        limits.append(batch.batch_limit)
     assert limits[:2] == [2, 1]
     assert limits[-1] is None
     assert limits.index(2, 2) < limits.index(None)
@@ -107,10 +106,10 @@ def test_one_sample_that_does_not_fit_fails_alone(loaded: LoadedGenerator) -> No
     """There is nothing left to halve; the message says what is short."""
 
     def trouble(_samples: int) -> None:
-        raise torch.OutOfMemoryError("no room at all")
+        raise torch.OutOfMemoryError("not enough for one")
 
-    bench, only = Bench(loaded, troubled(loaded, 2, trouble)), order(loaded)
-    run(bench, [only])
+    batch, only = SlotBatch(loaded, troubled(loaded, 2, trouble)), request(loaded)
+    run(batch, [only])
     with pytest.raises(InversionError, match="too little memory"):
         only.future.result()
 
@@ -121,27 +120,27 @@ def test_a_fault_makes_all_suspects_and_one_culprit(loaded: LoadedGenerator) -> 
     def trouble(_samples: int) -> None:
         raise ValueError("poison")
 
-    bench = Bench(loaded, troubled(loaded, 2, trouble))
-    orders = [order(loaded, seed) for seed in range(2)]
-    for each in orders:
-        bench.admit(each)
-    assert bench.step() == orders
-    assert all(each.is_suspect and not each.future.done() for each in orders)
-    alone = Bench(loaded, troubled(loaded, 1, trouble), is_quarantine=True)
-    run(alone, [orders[0]])
+    batch = SlotBatch(loaded, troubled(loaded, 2, trouble))
+    requests = [request(loaded, seed) for seed in range(2)]
+    for each in requests:
+        batch.admit(each)
+    assert batch.step() == requests
+    assert all(each.is_suspect and not each.future.done() for each in requests)
+    alone = SlotBatch(loaded, troubled(loaded, 1, trouble), is_quarantine=True)
+    run(alone, [requests[0]])
     with pytest.raises(InversionError, match="unexpected fault"):
-        orders[0].future.result()
+        requests[0].future.result()
 
 
-def short_of_memory(bench: Bench, most: int) -> list[int]:
-    """Let the bench's engine admit only while so few faces are drawn at once; tell how many were, at every try."""
-    engine, tries = bench._engine, []
+def short_of_memory(batch: SlotBatch, most: int) -> list[int]:
+    """Let the batch's engine admit only while so few faces are drawn at once; return how many were, at every try."""
+    engine, tries = batch._engine, []
     begin = engine._starter.begin
 
     def begin_or_fail(request: InversionRequest) -> object:
         tries.append(engine.batch_limit or engine.occupied)
         if tries[-1] > most:
-            raise torch.OutOfMemoryError("no room for one more")
+            raise torch.OutOfMemoryError("not enough for one more")
         return begin(request)
 
     engine._starter.begin = begin_or_fail
@@ -150,66 +149,66 @@ def short_of_memory(bench: Bench, most: int) -> list[int]:
 
 def test_memory_that_is_short_at_admission_narrows_the_batch(loaded: LoadedGenerator) -> None:
     """The newcomer does not fit beside four at once; beside one at a time it does, and nobody's answer suffers."""
-    bench = Bench(loaded, inversion_engine(loaded, 5))
-    orders = [order(loaded, seed) for seed in range(5)]
-    for each in orders[:4]:
-        assert bench.admit(each)
-    tries = short_of_memory(bench, 1)
-    assert bench.admit(orders[4])
-    assert (tries, bench.batch_limit, bench.occupied) == ([4, 2, 1], 1, 5)
-    while bench.occupied:
-        assert bench.step() == []
-    assert all(each.future.result().unwrap().steps == 4 for each in orders)
+    batch = SlotBatch(loaded, inversion_engine(loaded, 5))
+    requests = [request(loaded, seed) for seed in range(5)]
+    for each in requests[:4]:
+        assert batch.admit(each)
+    tries = short_of_memory(batch, 1)
+    assert batch.admit(requests[4])
+    assert (tries, batch.batch_limit, batch.occupied) == ([4, 2, 1], 1, 5)
+    while batch.occupied:
+        assert batch.step() == []
+    assert all(each.future.result().unwrap().steps == 4 for each in requests)
 
 
 def test_whoever_does_not_fit_beside_others_waits(loaded: LoadedGenerator) -> None:
-    """It is not failed for the memory that its neighbours need: when they have left, it has room."""
-    bench, only, newcomer = Bench(loaded, inversion_engine(loaded, 2)), order(loaded, 1), order(loaded, 2)
-    bench.admit(only)
-    short_of_memory(bench, 0)
-    assert not bench.admit(newcomer)
+    """It is not failed for the memory that its neighbours need: when they have left, it has enough."""
+    batch, only, newcomer = SlotBatch(loaded, inversion_engine(loaded, 2)), request(loaded, 1), request(loaded, 2)
+    batch.admit(only)
+    short_of_memory(batch, 0)
+    assert not batch.admit(newcomer)
     assert not newcomer.future.done()
-    while bench.occupied:
-        bench.step()
-    assert bench.admit(newcomer)
-    assert bench.occupied == 1
+    while batch.occupied:
+        batch.step()
+    assert batch.admit(newcomer)
+    assert batch.occupied == 1
 
 
-def test_whoever_does_not_fit_alone_fails(loaded: LoadedGenerator) -> None:
+def test_a_request_that_does_not_fit_alone_fails(loaded: LoadedGenerator) -> None:
     """There is nobody to wait for; the message says what is short."""
-    bench, only = Bench(loaded, inversion_engine(loaded, 2)), order(loaded)
-    short_of_memory(bench, -1)
-    assert bench.admit(only)
+    batch, only = SlotBatch(loaded, inversion_engine(loaded, 2)), request(loaded)
+    short_of_memory(batch, -1)
+    assert batch.admit(only)
     with pytest.raises(InversionError, match="too little memory"):
         only.future.result()
 
 
 def test_not_a_number_hurts_nobody_else(loaded: LoadedGenerator) -> None:
     """A target of nothing but NaN fails in its slot, its neighbour ends well."""
-    good, bad = order(loaded, 1), order(loaded, 2)
-    bad.request.target.fill_(float("nan"))
-    run(Bench(loaded, inversion_engine(loaded, 2)), [good, bad])
+    good, bad = request(loaded, 1), request(loaded, 2)
+    bad.inversion.target.fill_(float("nan"))
+    run(SlotBatch(loaded, inversion_engine(loaded, 2)), [good, bad])
     assert good.future.result().unwrap().steps == 4
     assert bad.future.result().error is not None
 
 
 def test_a_wrong_shape_fails_at_the_door(loaded: LoadedGenerator) -> None:
-    """An order that does not fit the generator never gets a slot."""
-    bench = Bench(loaded, inversion_engine(loaded, 2))
-    wrong = InversionOrder(loaded, InversionRequest(torch.zeros(3, 64, 64)))
-    bench.admit(wrong)
-    assert bench.occupied == 0
+    """A request that does not fit the generator never gets a slot."""
+    batch = SlotBatch(loaded, inversion_engine(loaded, 2))
+    wrong = SlotRequest(loaded, InversionRequest(torch.zeros(3, 64, 64)))
+    batch.admit(wrong)
+    assert batch.occupied == 0
     with pytest.raises(InversionError):
         wrong.future.result()
 
 
-def test_a_lost_device_is_not_for_the_bench_to_mend(loaded: LoadedGenerator) -> None:
+def test_a_lost_device_is_not_recovered_here(loaded: LoadedGenerator) -> None:
     """After an error of the accelerator itself only a fresh process helps."""
 
     def trouble(_samples: int) -> None:
         raise torch.AcceleratorError("an illegal memory access was encountered")
 
-    bench = Bench(loaded, troubled(loaded, 2, trouble))
-    bench.admit(order(loaded))
+    batch = SlotBatch(loaded, troubled(loaded, 2, trouble))
+    batch.admit(request(loaded))
     with pytest.raises(DeviceLost):
-        bench.step()
+        batch.step()

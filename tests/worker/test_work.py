@@ -23,39 +23,39 @@ from nigaoe_core.store.blob_store import (
 )
 from nigaoe_core.store.events import EventKind
 from nigaoe_model.portrait.stored_latent import StoredLatent
-from nigaoe_worker.claimed_job import JobStopped, StopCause
-from nigaoe_worker.engine import Engine
-from nigaoe_worker.job_blobs import Shelf
-from nigaoe_worker.model_cache import Gallery
-from nigaoe_worker.work import Workbench, reduced
+from nigaoe_worker.device import Engine
+from nigaoe_worker.job_blobs import JobBlobs
+from nigaoe_worker.leases import JobStopped, StopCause
+from nigaoe_worker.model_cache import ModelCache
+from nigaoe_worker.work import JobRunner, reduced
 
 
 @pytest.fixture
-def bench(engine: Engine, gallery: Gallery, settings: Settings) -> Workbench:
+def runner(engine: Engine, models: ModelCache, settings: Settings) -> JobRunner:
     """Where jobs are done."""
-    return Workbench(engine, gallery, settings)
+    return JobRunner(engine, models, settings)
 
 
-def done(bench: Workbench, desk: Any, job: Job) -> Outcome:
-    hold = desk.hold(job)
-    outcome = bench.run(hold, Shelf(desk.services.blobs, hold, 0))
-    desk.services.store.succeed(hold.claim, outcome)
+def done(runner: JobRunner, client: Any, job: Job) -> Outcome:
+    claimed = client.claimed(job)
+    outcome = runner.run(claimed, JobBlobs(client.services.blobs, claimed, 0))
+    client.services.store.succeed(claimed.claim, outcome)
     return outcome
 
 
-def picture(desk: Any, outcome: Outcome, name: str) -> Image.Image:
-    return Image.open(BytesIO(desk.services.blobs.get(outcome.blobs[name])))
+def picture(client: Any, outcome: Outcome, name: str) -> Image.Image:
+    return Image.open(BytesIO(client.services.blobs.get(outcome.blobs[name])))
 
 
-def test_a_conversion_leaves_all_its_pictures(bench: Workbench, desk: Any) -> None:
+def test_a_conversion_leaves_all_its_pictures(runner: JobRunner, client: Any) -> None:
     """Portrait, person, latent and the way; the keys of what is made from them on request; report and timings."""
-    outcome = done(bench, desk, desk.order())
+    outcome = done(runner, client, client.convert())
     stored = {RESULT_PNG, PERSON, FRAMES, LATENT}
     assert set(outcome.blobs) == {*stored, *ON_REQUEST}
-    assert {name for name, key in outcome.blobs.items() if desk.services.blobs.exists(key)} == stored
-    assert picture(desk, outcome, RESULT_PNG).size == (128, 128)
-    assert picture(desk, outcome, PERSON).size == (32, 32)
-    width, height = picture(desk, outcome, FRAMES).size
+    assert {name for name, key in outcome.blobs.items() if client.services.blobs.exists(key)} == stored
+    assert picture(client, outcome, RESULT_PNG).size == (128, 128)
+    assert picture(client, outcome, PERSON).size == (32, 32)
+    width, height = picture(client, outcome, FRAMES).size
     assert (width, height % 32) == (32, 0)
     assert height > 10 * 32
     assert set(outcome.timings) == {"preparing", "inverting", "decoding", "storing"}
@@ -65,95 +65,95 @@ def test_a_conversion_leaves_all_its_pictures(bench: Workbench, desk: Any) -> No
     assert set(report.models) == {"g_ori", "g_fin"}
 
 
-def test_what_a_worker_stores_is_marked_as_made_by_a_machine(bench: Workbench, desk: Any, crop: bytes) -> None:
+def test_what_a_worker_stores_is_marked_as_made_by_a_machine(runner: JobRunner, client: Any, crop: bytes) -> None:
     """The drawing and the person are drawn by a network; in the photo only the face is."""
-    outcome = done(bench, desk, desk.order(paste_back=True, blobs={PHOTO: crop}))
-    sources = {name: source_of(desk.services.blobs.get(outcome.blobs[name])) for name in (RESULT_PNG, PERSON, PASTED)}
+    outcome = done(runner, client, client.convert(paste_back=True, blobs={PHOTO: crop}))
+    sources = {name: source_of(client.services.blobs.get(outcome.blobs[name])) for name in (RESULT_PNG, PERSON, PASTED)}
     drawn, composite = "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"
     assert sources == {RESULT_PNG: drawn, PERSON: drawn, PASTED: composite}
 
 
 @pytest.mark.parametrize("method", ["direct", "best"])
-def test_other_methods_search_elsewhere(bench: Workbench, desk: Any, method: str) -> None:
+def test_other_methods_search_elsewhere(runner: JobRunner, client: Any, method: str) -> None:
     """Direct searches in g_fin; best searches in both at once, and its steps are counted together."""
-    outcome = done(bench, desk, desk.order(method=method))
+    outcome = done(runner, client, client.convert(method=method))
     assert outcome.report.steps == {"direct": 30, "best": 60}[method]
-    assert StoredLatent.from_bytes(desk.services.blobs.get(outcome.blobs[LATENT])).card.method == method
+    assert StoredLatent.from_bytes(client.services.blobs.get(outcome.blobs[LATENT])).card.method == method
 
 
-def test_the_portrait_goes_back_into_the_photo(bench: Workbench, desk: Any, crop: bytes) -> None:
+def test_the_portrait_goes_back_into_the_photo(runner: JobRunner, client: Any, crop: bytes) -> None:
     """With paste_back there is a photo, and its result has the photo's size."""
-    outcome = done(bench, desk, desk.order(paste_back=True, blobs={PHOTO: crop}))
-    assert picture(desk, outcome, PASTED).size == (256, 256)
+    outcome = done(runner, client, client.convert(paste_back=True, blobs={PHOTO: crop}))
+    assert picture(client, outcome, PASTED).size == (256, 256)
     assert outcome.report.warnings == ()
 
 
-def test_a_photo_that_is_gone_is_told(bench: Workbench, desk: Any) -> None:
+def test_a_photo_that_is_gone_is_told(runner: JobRunner, client: Any) -> None:
     """The portrait is there all the same."""
-    outcome = done(bench, desk, desk.order(paste_back=True))
+    outcome = done(runner, client, client.convert(paste_back=True))
     assert PASTED not in outcome.blobs
     assert "photo is gone" in outcome.report.warnings[0]
 
 
-def test_a_restyle_draws_without_searching(bench: Workbench, desk: Any) -> None:
+def test_a_restyle_draws_without_searching(runner: JobRunner, client: Any) -> None:
     """Another style, another degree, another seed: other pictures from the parent's latent, which stays where it is."""
-    first = done(bench, desk, parent := desk.order())
-    parent = desk.get(parent)
-    pictures = {desk.services.blobs.get(first.blobs[RESULT_PNG])}
+    first = done(runner, client, parent := client.convert())
+    parent = client.get(parent)
+    pictures = {client.services.blobs.get(first.blobs[RESULT_PNG])}
     for options in ({"style": "ink"}, {"degree": 0.5}, {"seed": 7}, {"truncation": 0.3}):
-        outcome = done(bench, desk, desk.restyle(parent, **options))
+        outcome = done(runner, client, client.restyle(parent, **options))
         assert set(outcome.blobs) == {RESULT_PNG, PERSON, RESULT_WEBP, COMPARE}
         assert outcome.report.start is None
         assert "inverting" not in outcome.timings
-        pictures.add(desk.services.blobs.get(outcome.blobs[RESULT_PNG]))
+        pictures.add(client.services.blobs.get(outcome.blobs[RESULT_PNG]))
     assert len(pictures) == 5
 
 
-def test_the_same_restyle_is_the_same_picture(bench: Workbench, desk: Any) -> None:
+def test_the_same_restyle_is_the_same_picture(runner: JobRunner, client: Any) -> None:
     """Nothing is drawn at random that the options do not name."""
-    first = done(bench, desk, job := desk.order())
-    again = done(bench, desk, desk.restyle(desk.get(job)))
-    assert desk.services.blobs.get(first.blobs[RESULT_PNG]) == desk.services.blobs.get(again.blobs[RESULT_PNG])
+    first = done(runner, client, job := client.convert())
+    again = done(runner, client, client.restyle(client.get(job)))
+    assert client.services.blobs.get(first.blobs[RESULT_PNG]) == client.services.blobs.get(again.blobs[RESULT_PNG])
 
 
-def test_a_crop_that_is_gone_fails_the_job(bench: Workbench, desk: Any) -> None:
+def test_a_crop_that_is_gone_fails_the_job(runner: JobRunner, client: Any) -> None:
     """Without the face there is nothing to do."""
-    job = desk.order()
-    desk.services.blobs.delete(job.blobs[CROP])
+    job = client.convert()
+    client.services.blobs.delete(job.blobs[CROP])
     with pytest.raises(UnknownBlob):
-        done(bench, desk, job)
+        done(runner, client, job)
 
 
-def test_an_unknown_style_fails_the_job(bench: Workbench, desk: Any) -> None:
+def test_an_unknown_style_fails_the_job(runner: JobRunner, client: Any) -> None:
     """The message says what there is."""
     with pytest.raises(UnknownStyle, match="anime, ink"):
-        done(bench, desk, desk.order(style="oil"))
+        done(runner, client, client.convert(style="oil"))
 
 
-def test_a_cancelled_search_ends_at_the_next_step(bench: Workbench, desk: Any) -> None:
+def test_a_cancelled_search_ends_at_the_next_step(runner: JobRunner, client: Any) -> None:
     """A preset of hundreds of steps is left after the one in which the wish arrives."""
-    hold = desk.hold(desk.order(preset="best"))
-    tell = hold.tell
+    claimed = client.claimed(client.convert(preset="best"))
+    update = claimed.update
 
-    def tell_and_stop(**news: Any) -> None:
-        tell(**news)
-        if news.get("progress") and news["progress"].step == 3:
-            hold.stop(StopCause.CANCELLED)
+    def tell_and_stop(**changes: Any) -> None:
+        update(**changes)
+        if changes.get("progress") and changes["progress"].step == 3:
+            claimed.stop(StopCause.CANCELLED)
 
-    hold.tell = tell_and_stop
+    claimed.update = tell_and_stop
     with pytest.raises(JobStopped):
-        bench.run(hold, Shelf(desk.services.blobs, hold, 0))
-    progress = hold.take_progress()
+        runner.run(claimed, JobBlobs(client.services.blobs, claimed, 0))
+    progress = claimed.take_progress()
     assert progress is not None
     assert progress.step == 3
 
 
-def test_a_search_stops_before_the_deadline_with_the_best_it_has(bench: Workbench, desk: Any) -> None:
+def test_a_search_stops_before_the_deadline_with_the_best_it_has(runner: JobRunner, client: Any) -> None:
     """A tenth of the time is kept for drawing and storing: better a portrait of fewer steps than none."""
-    hold = desk.hold(desk.order(preset="best"), seconds=0.5)
-    clock = hold._clock
-    hold._clock = lambda: min(clock(), hold.deadline - 0.01)  # The story itself is not about a slow machine.
-    outcome = bench.run(hold, Shelf(desk.services.blobs, hold, 0))
+    claimed = client.claimed(client.convert(preset="best"), seconds=0.5)
+    clock = claimed._clock
+    claimed._clock = lambda: min(clock(), claimed.deadline - 0.01)  # The story itself is not about a slow machine.
+    outcome = runner.run(claimed, JobBlobs(client.services.blobs, claimed, 0))
     assert outcome.report.stop_reason == "deadline"
     assert 0 < outcome.report.steps < 400
 
@@ -167,21 +167,21 @@ def test_a_crop_is_reduced_by_the_mean_of_its_blocks() -> None:
         reduced(crop[:60, :60].numpy(), 32)
 
 
-def test_progress_tells_all_stages(bench: Workbench, desk: Any) -> None:
+def test_progress_tells_all_stages(runner: JobRunner, client: Any) -> None:
     """Those who watch see every stage begin, and pictures on the way."""
-    hold = desk.hold()
+    claimed = client.claimed()
     stages, previews = [], []
-    tell = hold.tell
+    update = claimed.update
 
-    def listen(**news: Any) -> None:
-        if news.get("progress"):
-            stages.append(news["progress"].stage)
-        if news.get("preview"):
-            previews.append(news["preview"])
-        tell(**news)
+    def listen(**changes: Any) -> None:
+        if changes.get("progress"):
+            stages.append(changes["progress"].stage)
+        if changes.get("preview"):
+            previews.append(changes["preview"])
+        update(**changes)
 
-    hold.tell = listen
-    bench.run(hold, Shelf(desk.services.blobs, hold, 0))
+    claimed.update = listen
+    runner.run(claimed, JobBlobs(client.services.blobs, claimed, 0))
     assert list(dict.fromkeys(stages)) == ["inverting", "decoding", "storing"]
-    assert desk.services.events.preview(hold.claim, previews[-1].encode(), step=previews[-1].step)
-    assert desk.services.events.read(hold.job_id)[-1].kind is EventKind.PREVIEW
+    assert client.services.events.preview(claimed.claim, previews[-1].encode(), step=previews[-1].step)
+    assert client.services.events.read(claimed.job_id)[-1].kind is EventKind.PREVIEW

@@ -1,7 +1,7 @@
-"""The blobs of one held job: read and written with patience, under names that only this claim uses.
+"""The blobs of one claimed job: read and written with retries, under keys that only this claim uses.
 
 Keys carry the claim's fencing token. A worker that wakes after it lost its lease therefore never overwrites, and never
-erases, what the job's next holder stored; the record that names the keys is what counts (object first, then state).
+erases, what the job's next worker stored; the record that names the keys is what counts (object first, then state).
 """
 
 import time
@@ -23,7 +23,7 @@ from nigaoe_core.store.blob_store import (
     RESULT_WEBP,
     BlobStore,
 )
-from nigaoe_worker.claimed_job import Hold
+from nigaoe_worker.leases import ClaimedJob
 
 PAUSE: Final[Seconds] = 0.5
 RESULTS: Final = (RESULT_PNG, RESULT_WEBP, COMPARE, ANIMATION, LATENT, PASTED, PERSON, FRAMES)
@@ -34,24 +34,24 @@ T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
-class Shelf:
-    """Where one held job's pictures stand.
+class JobBlobs:
+    """Reads and stores the blobs of one claimed job.
 
     Args:
         blobs: The store.
-        hold: The held job; when it must stop, no call here waits any longer.
-        patience: How long one call rides out a store that refuses or is full.
+        claimed: The job; when it must stop, no call here waits any longer.
+        patience: How long one call retries a store that refuses or is full.
     """
 
-    def __init__(self, blobs: BlobStore, hold: Hold, patience: Seconds) -> None:
+    def __init__(self, blobs: BlobStore, claimed: ClaimedJob, patience: Seconds) -> None:
         self._blobs = blobs
-        self._hold = hold
+        self._claimed = claimed
         self._patience = patience
         self._stored: dict[str, str] = {}
 
     @property
     def stored(self) -> dict[str, str]:
-        """Blob name to key, of all that was stored or promised here."""
+        """Blob name to key, of all that was stored or reserved here."""
         return dict(self._stored)
 
     def read(self, key: str) -> bytes:
@@ -60,9 +60,9 @@ class Shelf:
         Raises:
             JobStopped: The job must stop.
             UnknownBlob: There is none.
-            BlobStoreUnavailable: The store did not answer for as long as patience lasts.
+            BlobStoreUnavailable: The store did not answer within `patience`.
         """
-        return self._patiently(lambda: self._blobs.get(key))
+        return self._with_retries(lambda: self._blobs.get(key))
 
     def put(self, name: str, data: bytes) -> None:
         """Store a blob under this claim's own key.
@@ -73,24 +73,24 @@ class Shelf:
 
         Raises:
             JobStopped: The job must stop.
-            StorageFull: There was no room for as long as patience lasts.
-            BlobStoreUnavailable: The store did not answer for as long.
+            StorageFull: There was no space within `patience`.
+            BlobStoreUnavailable: The store did not answer within it.
         """
-        key = self._key(name, self._hold.claim.token)
+        key = self._key(name, self._claimed.claim.token)
         self._stored[name] = key  # Before the attempt: a put whose answer is lost may have stored it.
-        self._patiently(lambda: self._blobs.put(key, data))
+        self._with_retries(lambda: self._blobs.put(key, data))
 
-    def promise(self, name: str) -> None:
+    def reserve(self, name: str) -> None:
         """Give a blob its key without storing anything: made on request (`nigaoe_core.store.blob_store.ON_REQUEST`).
 
         Args:
             name: One of `ON_REQUEST`.
         """
-        self._stored[name] = self._key(name, self._hold.claim.token)
+        self._stored[name] = self._key(name, self._claimed.claim.token)
 
     def clear_predecessors(self) -> None:
-        """Erase what earlier holders of this job stored before they vanished."""
-        for token in range(1, self._hold.claim.token):
+        """Erase what earlier workers of this job stored before they vanished."""
+        for token in range(1, self._claimed.claim.token):
             for name in RESULTS:
                 self._erase(self._key(name, token))
 
@@ -101,22 +101,22 @@ class Shelf:
         self._stored.clear()
 
     def _key(self, name: str, token: int) -> str:
-        return f"{self._hold.claim.job.folder}/{token}-{name}"
+        return f"{self._claimed.claim.job.folder}/{token}-{name}"
 
     def _erase(self, key: str) -> None:
         try:
             self._blobs.delete(key)
         except StorageError as error:
-            _log.warning("shelf.not_cleared", code=error.code)
+            _log.warning("blobs.not_cleared", code=error.code)
 
-    def _patiently(self, attempt: Callable[[], T]) -> T:
+    def _with_retries(self, attempt: Callable[[], T]) -> T:
         give_up = time.monotonic() + self._patience
         while True:
-            self._hold.check()
+            self._claimed.check()
             try:
                 return attempt()
             except (BlobStoreUnavailable, StorageFull) as error:
                 if time.monotonic() + PAUSE > give_up:
                     raise
-                _log.warning("shelf.waits", code=error.code)
-                self._hold.wait(PAUSE)
+                _log.warning("blobs.retried", code=error.code)
+                self._claimed.wait(PAUSE)

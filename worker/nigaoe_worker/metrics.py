@@ -1,11 +1,10 @@
-"""What Prometheus is told about one worker, and the recent rates from which waiting times are estimated."""
+"""Prometheus metrics of one worker, and the recent rates from which waiting times are estimated."""
 
 from functools import partial
 from typing import Final
 
 import torch
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.exposition import generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
@@ -21,7 +20,7 @@ STEPS_BUCKETS: Final = (10, 30, 50, 100, 200, 400, 800, 1600)
 
 
 class RecentMean:
-    """An exponentially fading mean; of few values the plain one, or the first would rule for long.
+    """An exponential moving average; of few values the plain mean, or the first would dominate for long.
 
     Args:
         share: Weight of the newest value.
@@ -50,9 +49,10 @@ class Metrics:
         store: Asked for the queue at every scrape.
         slots: Jobs that this worker optimises at once.
         device: Whose memory is shown.
-        errors: Of this process; None: they are not shown.
+        errors: Of this process; None: they are not exported.
 
     Attributes:
+        registry: What Prometheus scrapes.
         step_seconds: Recent mean of one step of the whole batch.
         job_seconds: Recent mean from claim to end of a conversion.
         overhead_seconds: Recent mean of what a conversion takes beside its search.
@@ -62,7 +62,7 @@ class Metrics:
         self.step_seconds = RecentMean(0.05)
         self.job_seconds = RecentMean(0.2)
         self.overhead_seconds = RecentMean(0.2)
-        self._registry = registry = CollectorRegistry(auto_describe=False)
+        self.registry = registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
         registry.register(QueueCollector(store))
@@ -84,13 +84,13 @@ class Metrics:
             memory.labels(kind).set_function(partial(cuda_memory, device, kind))
 
     def observe_step(self, seconds: Seconds, occupied: int) -> None:
-        """One step of one group of slots was made."""
+        """One step of one slot batch was made."""
         self._steps_made.labels(occupied).inc()
         self.step_seconds.add(seconds)
         self._step.observe(seconds)
 
     def observe_slots(self, occupied: int, waiting: int) -> None:
-        """So many slots are in use, and so many orders wait for one."""
+        """So many slots are in use, and so many requests wait for one."""
         self._occupied.set(occupied)
         self._waiting.set(waiting)
 
@@ -108,10 +108,6 @@ class Metrics:
         if job.report is not None:
             self._stops.labels(job.report.stop_reason).inc()
             self._steps.observe(job.report.steps)
-
-    def exposition(self) -> bytes:
-        """Everything in Prometheus's text format."""
-        return generate_latest(self._registry)
 
 
 def cuda_memory(device: str, kind: str) -> float:

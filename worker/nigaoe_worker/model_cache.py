@@ -1,7 +1,8 @@
 """The generators in memory: every style that is installed (or chosen), each g_ori once, the upscaler.
 
-Loading happens in the device's thread, as an errand. When the manifests or weight files change on the disk, the whole
-collection is replaced at once; jobs that are on their way keep the generators that they began with.
+Loading happens in the device's thread, as a device task. When the manifests or weight files change on the disk, which
+`WeightsWatcher` notices in a thread that may wait for the device, the whole collection is replaced at once; jobs that
+are on their way keep the generators that they began with.
 """
 
 import threading
@@ -13,11 +14,15 @@ import structlog
 import torch
 
 from nigaoe_core.errors import CheckpointError, NigaoeError, UnknownStyle
+from nigaoe_core.guarded_loop import GuardedThread, UnexpectedErrors
+from nigaoe_core.jobs import Seconds
 from nigaoe_core.registry import Registry
 from nigaoe_core.settings import Settings
 from nigaoe_model.portrait.pair import LoadedGenerator, Pair, load_generator, load_pair
 from nigaoe_model.portrait.upscale import Upscaler
 from nigaoe_model.reduced_precision import serving_dtype
+from nigaoe_worker.device import Engine
+from nigaoe_worker.slot_batch import DeviceLost
 
 REDUCED_BLOCKS: Final = 4
 """So many of the finest blocks compute in 16 bits (Karras et al., "Training Generative Adversarial Networks with
@@ -46,12 +51,12 @@ class Collection:
         return [generator for pair in self.pairs.values() for generator in (pair.g_ori, pair.g_fin)]
 
 
-class Gallery:
-    """Keeps the collection.
+class ModelCache:
+    """Loads the styles that are installed, and reloads what changed.
 
     Args:
         settings: Where the weights are, which styles to load, in which precision.
-        device: Where they shall draw.
+        device: Where the generators run.
 
     Raises:
         InvalidSettings: The device has no instructions for the chosen precision.
@@ -157,3 +162,67 @@ class Gallery:
 
 def _encoder_digest(loaded: LoadedGenerator) -> str | None:
     return loaded.encoder.digest if loaded.encoder is not None else None
+
+
+POLL_SECONDS: Final[Seconds] = 2.0
+
+_log = structlog.get_logger(__name__)
+
+
+class WeightsWatcher:
+    """The thread that checks the weights' files every two seconds and loads what changed.
+
+    Args:
+        models: Knows what is loaded.
+        engine: In whose thread weights are loaded.
+        errors: Where unexpected errors are recorded.
+    """
+
+    def __init__(self, models: ModelCache, engine: Engine, errors: UnexpectedErrors) -> None:
+        self._models = models
+        self._engine = engine
+        self._closing = threading.Event()
+        self._thread = GuardedThread("weights_watcher", self._run, errors)
+
+    def start(self) -> None:
+        """Start the thread; the first load is done."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread, after what is being loaded."""
+        self._closing.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Load what is new; a file or manifest that is damaged is left for the next check, and the old stays.
+
+        Raises:
+            DeviceLost: There is nothing to load for any more.
+        """
+        try:
+            if self._models.is_outdated():
+                load_what_changed(self._models, self._engine)
+        except NigaoeError as error:
+            _log.warning("weights.postponed", code=error.code, reason=error.message)
+
+    def _run(self) -> None:
+        try:
+            while not self._closing.wait(POLL_SECONDS):
+                self.check()
+        except DeviceLost:
+            return  # The process is about to end.
+
+
+def load_what_changed(models: ModelCache, engine: Engine) -> None:
+    """Load the weights that are installed now, unless another thread did meanwhile, and release those they replace.
+
+    Raises:
+        NigaoeError: A manifest is damaged, or no style can be loaded; the old weights stay.
+        DeviceLost: The device was given up.
+    """
+
+    def load() -> None:
+        if models.is_outdated():
+            engine.keep_only(models.load().generators)
+
+    engine.do(load, may_take_long=True)

@@ -1,4 +1,4 @@
-"""What a finished job leaves on its shelf: the portrait, and that from which the other pictures are made on request."""
+"""What a finished job stores: the portrait, and that from which the other pictures are made on request."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from nigaoe_faces.encoding import encode_jpeg
 from nigaoe_faces.result_encoder import COMPOSITE, ResultEncoder
 from nigaoe_model.pixels import to_rgb
 from nigaoe_model.portrait.portrait import Portrait
-from nigaoe_worker.job_blobs import Shelf
+from nigaoe_worker.job_blobs import JobBlobs
 
 Picture = NDArray[np.uint8]
 
@@ -38,34 +38,34 @@ class PhotoFrame:
     template: AlignmentTemplate
 
 
-def put_portrait(shelf: Shelf, portrait: Portrait, results: ResultEncoder) -> None:
+def put_portrait(blobs: JobBlobs, portrait: Portrait, results: ResultEncoder) -> None:
     """Store what every job leaves.
 
     Args:
-        shelf: Where to.
+        blobs: Where to.
         portrait: What was drawn.
         results: Writes the files.
     """
-    shelf.put(RESULT_PNG, results.png(to_rgb(portrait.picture)))
-    shelf.put(PERSON, results.png(to_rgb(portrait.person)))
-    shelf.promise(RESULT_WEBP)
-    shelf.promise(COMPARE)
+    blobs.put(RESULT_PNG, results.png(to_rgb(portrait.picture)))
+    blobs.put(PERSON, results.png(to_rgb(portrait.person)))
+    blobs.reserve(RESULT_WEBP)
+    blobs.reserve(COMPARE)
 
 
-def put_frames(shelf: Shelf, frames: Sequence[Tensor]) -> None:
+def put_frames(blobs: JobBlobs, frames: Sequence[Tensor]) -> None:
     """Store the way from the mean face to the person, for a film.
 
     Args:
-        shelf: Where to.
+        blobs: Where to.
         frames: Oldest first, in [-1, 1]; none: there will be no film. # [3, S, S].
     """
     if frames:
-        shelf.put(FRAMES, encode_jpeg(to_rgb(torch.cat(list(frames), dim=1)), FRAME_QUALITY))  # One above the other.
-        shelf.promise(ANIMATION)
+        blobs.put(FRAMES, encode_jpeg(to_rgb(torch.cat(list(frames), dim=1)), FRAME_QUALITY))  # One above the other.
+        blobs.reserve(ANIMATION)
 
 
-def put_pasted(shelf: Shelf, frame: PhotoFrame, portrait: Portrait, results: ResultEncoder) -> None:
+def put_pasted(blobs: JobBlobs, frame: PhotoFrame, portrait: Portrait, results: ResultEncoder) -> None:
     """Store the photo with the drawing in the place of the face."""
     picture = to_rgb(portrait.picture)
     _, alignment = align_face(frame.photo, np.asarray(frame.landmarks), frame.template, picture.shape[0])
-    shelf.put(PASTED, results.png(paste_back(frame.photo, picture, alignment), COMPOSITE))
+    blobs.put(PASTED, results.png(paste_back(frame.photo, picture, alignment), COMPOSITE))

@@ -1,4 +1,4 @@
-"""Repairs what vanished processes left behind: lost workers, lost messages, what is due to be forgotten.
+"""Repairs what vanished processes left behind: lost workers, lost messages, what is due to be erased.
 
 It runs in a thread of every worker; the job store hands every entry to one of them, so more workers only mean that
 repairs go on when one of them is gone.
@@ -31,10 +31,10 @@ class Reaper:
 
     Args:
         store: Whose entries are repaired.
-        retention: What forgets.
-        dispatcher: Rings for jobs that wait again.
+        retention: Erases what is due.
+        dispatcher: Sends wake-up messages for jobs that wait again.
         settings: How often.
-        errors: Where unexpected errors are recorded; None: nobody asks for them.
+        errors: Where unexpected errors are recorded.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class Reaper:
 
     def round(self) -> None:
         """Do everything that is due once; what fails is logged and stays due."""
-        for duty in (self.repair, self.ring, self.readmit, self._forget, self._forget_orphans):
-            self._tried(duty)
+        for duty in (self.repair, self.wake, self.readmit, self._forget, self._forget_orphans):
+            self._try(duty)
 
     def repair(self) -> None:
         """Give jobs of lost workers a new attempt, end those whose time or patience is over."""
@@ -76,19 +76,19 @@ class Reaper:
             _log.warning("job.ended_by_reaper", job_id=job.id, state=job.state.value, losses=job.losses)
         for job in repairs.requeued:
             _log.warning("job.requeued", job_id=job.id, attempt=job.attempt, losses=job.losses)
-        self._ring_all(doorbell_for(job) for job in repairs.requeued)
+        self._send_all(doorbell_for(job) for job in repairs.requeued)
 
-    def ring(self) -> None:
-        """Announce jobs again that nobody took for a while."""
-        self._ring_all(self._store.due_doorbells())
+    def wake(self) -> None:
+        """Send wake-up messages again for jobs that no worker took for a while."""
+        self._send_all(self._store.due_doorbells())
 
     def readmit(self) -> None:
         """Take up jobs whose records another version of Nigaoe could not read."""
         self._store.readmit()
 
-    def _ring_all(self, doorbells: Iterable[Doorbell]) -> None:
-        for doorbell in doorbells:
-            self._dispatcher.ring(doorbell)
+    def _send_all(self, messages: Iterable[Doorbell]) -> None:
+        for message in messages:
+            self._dispatcher.ring(message)
 
     def _forget(self) -> None:
         sweep = self._retention.sweep()
@@ -100,7 +100,7 @@ class Reaper:
             return
         self._orphans_at = time.monotonic() + self._orphan_pause
         if not self._retention.take_turn(self._orphan_pause):
-            return  # Another worker has looked within this time.
+            return  # Another worker has done it within this time.
         orphans = self._retention.sweep_orphans().orphans
         if orphans:
             _log.info("retention.orphans", folders=orphans)
@@ -110,7 +110,7 @@ class Reaper:
             self.round()
             self._closing.wait(self._pause)
 
-    def _tried(self, duty: Callable[[], None]) -> None:
+    def _try(self, duty: Callable[[], None]) -> None:
         try:
             duty()
         except StorageError as error:

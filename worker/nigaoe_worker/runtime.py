@@ -1,4 +1,4 @@
-"""One worker process, put together: stores, device, gate, leases, reaper, pulse, page. And its beginning and end.
+"""One worker process: its parts (stores, device, admission, leases, reaper, heartbeat), its start, drain and end.
 
 Every thread of it passes through `nigaoe_core.guarded_loop`. Where one that jobs depend on gives up (the device is lost
 or hangs, leases cannot be renewed), the worker is not ready any more at that moment, hands back what it can, and ends
@@ -30,21 +30,17 @@ from nigaoe_model.inversion.settings import InversionSettings
 from nigaoe_model.portrait.conversion import ROLES, conclude, inversion_engine, searched
 from nigaoe_model.portrait.pair import LoadedGenerator
 from nigaoe_model.portrait.portrait import DEFAULT_LOOK
-from nigaoe_worker.admission import Gate
-from nigaoe_worker.claimed_job import StopCause
-from nigaoe_worker.engine import Engine
-from nigaoe_worker.health_page import HealthPage
-from nigaoe_worker.heartbeat import Organs, Pulse
-from nigaoe_worker.lease_keeper import LeaseKeeper
+from nigaoe_worker.admission import Admission
+from nigaoe_worker.broker import RestyleConsumer
+from nigaoe_worker.device import Engine
+from nigaoe_worker.health import DeviceWatchdog, HealthChecks, HealthServer, Heartbeat, QueueWatchdog
+from nigaoe_worker.leases import LeaseKeeper, StopCause
 from nigaoe_worker.metrics import Metrics
-from nigaoe_worker.model_cache import Gallery
+from nigaoe_worker.model_cache import ModelCache, WeightsWatcher
 from nigaoe_worker.reaper import Reaper
-from nigaoe_worker.requests import InversionOrder
-from nigaoe_worker.restyle_consumer import RestyleConsumer
-from nigaoe_worker.self_check import DeviceWatchdog, SelfCheck
+from nigaoe_worker.slot_batch import SlotRequest
 from nigaoe_worker.tasks import JobTasks
-from nigaoe_worker.weights_watcher import WeightsWatcher
-from nigaoe_worker.work import Workbench
+from nigaoe_worker.work import JobRunner
 
 WARM_UP_STEPS: Final = 2
 HAND_BACK_SECONDS: Final[Seconds] = 15.0
@@ -53,8 +49,8 @@ HAND_BACK_SECONDS: Final[Seconds] = 15.0
 _log = structlog.get_logger(__name__)
 
 
-def gate_room(slots: int) -> int:
-    """Conversions that a worker holds at once: all slots, and half as many that are prepared or stored meanwhile."""
+def admission_capacity(slots: int) -> int:
+    """Conversions that a worker runs at once: all slots, and half as many that are prepared or stored meanwhile."""
     return slots + max(1, slots // 2)
 
 
@@ -74,7 +70,7 @@ class Runtime:
         settings: The operator's choices.
         messages: Counts the messages waiting in the queue; None: it does not answer.
         broker: Makes a connection to it.
-        stop_fetching: Tells whoever fetches conversions that this process ends.
+        stop_fetching: Stops Celery's consumer, because this process ends.
         leave: Ends the process with a status.
     """
 
@@ -93,7 +89,7 @@ class Runtime:
         self._stop_fetching = stop_fetching
         errors = self.services.errors
         self.metrics = Metrics(self.services.store, settings.slots, self.device, errors)
-        self.gallery = Gallery(settings, self.device)
+        self.models = ModelCache(settings, self.device)
         prepare = partial(prepare_device, self.device, settings.torch_threads)
         build = partial(inversion_engine, step_graphs=settings.step_graphs)
         self.engine = Engine(settings.slots, build, self.metrics, prepare, errors=errors, on_end=self._become_unwell)
@@ -104,27 +100,29 @@ class Runtime:
             errors=errors,
             on_end=lambda _error: self._become_unwell(),
         )
-        self.gate = Gate(gate_room(settings.slots))
-        work = Workbench(self.engine, self.gallery, settings)
-        self.tasks = JobTasks(self.services, self.keeper, self.gate, work, self.metrics, self.name)
+        self.admission = Admission(admission_capacity(settings.slots))
+        runner = JobRunner(self.engine, self.models, settings)
+        self.tasks = JobTasks(self.services, self.keeper, self.admission, runner.run, self.metrics, self.name)
         self.reaper = Reaper(self.services.store, self.services.retention, self.services.dispatcher, settings, errors)
-        self.restyles = RestyleConsumer(broker, self.tasks.answer, settings.restyle_threads, errors)
-        self.watcher = WeightsWatcher(self.gallery, self.engine, errors)
+        self.restyles = RestyleConsumer(broker, self.tasks.handle, settings.restyle_threads, errors)
+        self.watcher = WeightsWatcher(self.models, self.engine, errors)
         watchdog = DeviceWatchdog(settings.device_limit_seconds)
-        self.pulse = Pulse(self.services.store, self._organs(messages), SelfCheck(), watchdog, leave, errors=errors)
-        self.page = self._page()
+        self.heartbeat = Heartbeat(
+            self.services.store, self._checks(messages), QueueWatchdog(), watchdog, leave, errors=errors
+        )
+        self.health_server = self._health_server()
         self._version = version("nigaoe")  # Read once: it means parsing the distribution's whole description.
         self._is_warm = False
 
     @property
     def is_ready(self) -> bool:
         """Whether jobs are taken: warmed up, not draining, and well."""
-        return self._is_warm and not self.gate.is_closed and self.is_well
+        return self._is_warm and not self.admission.is_closed and self.is_well
 
     @property
     def is_well(self) -> bool:
         """Whether the device works and all threads do on which jobs depend."""
-        return self._failure() is None and self.pulse.is_beating
+        return self._failure() is None and self.heartbeat.is_beating
 
     def start(self) -> None:
         """Load, warm up, and begin to take jobs.
@@ -134,58 +132,58 @@ class Runtime:
             DeviceLost: The device stopped working.
         """
         configure_tracing(self.settings, "worker")
-        for part in (self.page, self.engine, self.keeper, self.reaper, self.pulse):
+        for part in (self.health_server, self.engine, self.keeper, self.reaper, self.heartbeat):
             if part is not None:
                 part.start()
-        self.engine.do(self.gallery.load, may_take_long=True)
+        self.engine.do(self.models.load, may_take_long=True)
         if self.settings.warm_up:
             self._warm_up()
             self.metrics.step_seconds.forget()  # Slow steps of lazy libraries are nothing to estimate by.
         self._is_warm = True
         self.watcher.start()
         self.restyles.start()
-        self.pulse.soon(lambda: None)
-        _log.info("worker.ready", worker=self.name, styles=self.gallery.styles, device=self.device)
+        self.heartbeat.call_soon(lambda: None)
+        _log.info("worker.ready", worker=self.name, styles=self.models.styles, device=self.device)
 
     def begin_drain(self) -> None:
-        """Take no more jobs and tell so at once; safe in a signal handler."""
-        self.pulse.soon(self._close_gate)
+        """Take no more jobs and report so at once; safe in a signal handler."""
+        self.heartbeat.call_soon(self._close_admission)
 
     def drain(self) -> None:
         """Wait for running jobs, then hand back those that are not done in time."""
-        self._close_gate()
-        self.pulse.soon(lambda: None)
+        self._close_admission()
+        self.heartbeat.call_soon(lambda: None)
         _log.info("worker.draining", jobs=self.tasks.in_flight)
         if not self.tasks.wait_until_idle(self.settings.drain_seconds):
             self.abandon()
 
     def abandon_soon(self) -> None:
         """Hand all jobs back; safe in a signal handler."""
-        self.pulse.soon(self.abandon)
+        self.heartbeat.call_soon(self.abandon)
 
     def abandon(self) -> None:
         """Fetch nothing more and hand all jobs back now."""
         self._stop_fetching()
-        self._close_gate()
+        self._close_admission()
         self.keeper.stop_all(StopCause.DRAINED)
         if not self.tasks.wait_until_idle(HAND_BACK_SECONDS):
             self.tasks.give_up()
             _log.error("worker.jobs_left", jobs=self.tasks.in_flight)
 
     def close(self) -> None:
-        """End all threads and give connections back. Nothing is answered any more."""
+        """End all threads and close connections. Nothing is handled any more."""
         self.restyles.close()
         self.watcher.close()
         self.reaper.close()
-        self.pulse.close()
+        self.heartbeat.close()
         self.engine.close()
         self.keeper.close()
-        if self.page is not None:
-            self.page.close()
+        if self.health_server is not None:
+            self.health_server.close()
         self.services.close()
 
     def report(self) -> WorkerReport:
-        """How this worker is."""
+        """This worker's report to the job store."""
         return WorkerReport(
             worker=self.name,
             ready=self.is_ready,
@@ -193,18 +191,18 @@ class Runtime:
             device=self.device,
             slots=self.settings.slots,
             busy=min(self.settings.slots, self.engine.occupied),
-            styles=self.gallery.styles,
+            styles=self.models.styles,
             job_seconds=self.metrics.job_seconds.value,
             step_seconds=self.metrics.step_seconds.value,
             overhead_seconds=self.metrics.overhead_seconds.value,
             budgets=budgets(),
         )
 
-    def _organs(self, messages: Callable[[], int | None]) -> Organs:
-        return Organs(
+    def _checks(self, messages: Callable[[], int | None]) -> HealthChecks:
+        return HealthChecks(
             report=self.report,
             messages=messages,
-            fetched=lambda: self.tasks.answered,
+            fetched=lambda: self.tasks.handled,
             is_busy=lambda: self.tasks.in_flight > 0 or not self.is_ready,
             activity=lambda: self.engine.activity,
             failure=self._failure,
@@ -212,14 +210,14 @@ class Runtime:
             abandon=self.abandon,
         )
 
-    def _page(self) -> HealthPage | None:
+    def _health_server(self) -> HealthServer | None:
         if not self.settings.worker_metrics_port:
             return None
-        return HealthPage(
+        return HealthServer(
             self.settings.worker_metrics_port,
             is_alive=lambda: self.is_well,
             is_ready=lambda: self.is_ready,
-            metrics=self.metrics.exposition,
+            registry=self.metrics.registry,
             errors=self.services.errors,
         )
 
@@ -227,24 +225,24 @@ class Runtime:
         return self.engine.failure or self.keeper.failure
 
     def _become_unwell(self) -> None:
-        """Let nobody in from this moment on, and tell the pulse, which ends the process."""
-        self._close_gate()
-        self.pulse.soon(lambda: None)
+        """Admit nothing from this moment on, and wake the heartbeat, which ends the process."""
+        self._close_admission()
+        self.heartbeat.call_soon(lambda: None)
 
-    def _close_gate(self) -> None:
+    def _close_admission(self) -> None:
         self.restyles.stop()
-        self.gate.close()
+        self.admission.close()
 
     def _warm_up(self) -> None:
         """Convert the mean face once, so that the first photo does not pay for lazy libraries and kernels."""
-        pair = self.gallery.pair(self.gallery.styles[0])
+        pair = self.models.pair(self.models.styles[0])
         loaded = searched(pair, "g_ori")
         request = InversionRequest(
             target=self.engine.do(lambda: mean_face(loaded)), settings=InversionSettings(steps=WARM_UP_STEPS)
         )
-        found = self.engine.invert(InversionOrder(loaded, request)).result().unwrap()
+        found = self.engine.invert(SlotRequest(loaded, request)).result().unwrap()
         self.engine.do(
-            lambda: conclude(pair, Method.CROSS, {"g_ori": found}, request.target, DEFAULT_LOOK, self.gallery.upscaler)
+            lambda: conclude(pair, Method.CROSS, {"g_ori": found}, request.target, DEFAULT_LOOK, self.models.upscaler)
         )
 
 

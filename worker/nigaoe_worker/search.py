@@ -1,4 +1,4 @@
-"""Reverse generation of one job: an order for every generator that its method searches, and news while they run."""
+"""Reverse generation of one job: a slot request for each generator that its method searches, and progress meanwhile."""
 
 import threading
 import time
@@ -21,9 +21,9 @@ from nigaoe_model.pixels import to_rgb
 from nigaoe_model.portrait.conversion import ROLES, Role, head_region, searched
 from nigaoe_model.portrait.pair import Pair
 from nigaoe_model.portrait.portrait import Look, draw_sketch
-from nigaoe_worker.claimed_job import Hold, Preview
-from nigaoe_worker.engine import Engine
-from nigaoe_worker.requests import InversionOrder
+from nigaoe_worker.device import Engine
+from nigaoe_worker.leases import ClaimedJob, Preview
+from nigaoe_worker.slot_batch import SlotRequest
 
 FRAMES: Final = 24
 """Pictures of the way that are kept for the animation, at most."""
@@ -39,24 +39,24 @@ class Search:
     """One job's search.
 
     Args:
-        hold: The held job: gets the news, and may stop the search.
+        claimed: The job: receives progress and previews, and may stop the search.
         pair: The style's generators.
         target: The aligned photo in [-1, 1]. # [3, R, R].
-        with_previews: Whether pictures are sent to those who watch.
+        with_previews: Whether pictures are sent to the job's followers.
 
     Attributes:
         progress: Where it stands.
         frames: Pictures of the way, oldest first, in [-1, 1]. # [3, S, S], S at most 256.
     """
 
-    def __init__(self, hold: Hold, pair: Pair, target: Tensor, *, with_previews: bool) -> None:
+    def __init__(self, claimed: ClaimedJob, pair: Pair, target: Tensor, *, with_previews: bool) -> None:
         self.progress = Progress()
         self.frames: list[Tensor] = []
-        self._hold = hold
+        self._claimed = claimed
         self._pair = pair
         self._target = target
         self._with_previews = with_previews
-        self._options = hold.claim.job.options
+        self._options = claimed.claim.job.options
         self._settings = PRESETS[self._options.preset]
         self._roles = ROLES[self._options.method]
         self._latest: dict[Role, SearchProgress] = {}
@@ -70,39 +70,39 @@ class Search:
             InversionError: The search failed.
             DeviceLost: The device is gone.
         """
-        futures = {role: engine.invert(self._order(role)) for role in self._roles}
+        futures = {role: engine.invert(self._request(role)) for role in self._roles}
         try:
             return {role: self._result(future) for role, future in futures.items()}
         finally:
-            self._given_up.set()  # Where one of two has failed, the other's slot is wanted by somebody else.
+            self._given_up.set()  # Where one of two has failed, the other's slot is wanted by another job.
 
-    def _order(self, role: Role) -> InversionOrder:
+    def _request(self, role: Role) -> SlotRequest:
         loaded = searched(self._pair, role)
-        left = self._hold.deadline - time.monotonic()
+        left = self._claimed.deadline - time.monotonic()
         request = InversionRequest(
             target=self._target,
             settings=self._settings,
             region=head_region(loaded, self._settings),
             seed=self._options.seed,
-            deadline=self._hold.deadline - min(MOST_RESERVE, RESERVE_SHARE * left),
+            deadline=self._claimed.deadline - min(MOST_RESERVE, RESERVE_SHARE * left),
             on_progress=partial(self._follow, role),
             preview_interval=-(-self._settings.steps // FRAMES) if role == self._roles[0] else None,
-            cancelled=lambda: self._given_up.is_set() or self._hold.is_stopped,
+            cancelled=lambda: self._given_up.is_set() or self._claimed.is_stopped,
         )
-        return InversionOrder(loaded, request, self._options.priority, self._hold.claim.job.queued_at)
+        return SlotRequest(loaded, request, self._options.priority, self._claimed.claim.job.queued_at)
 
     def _result(self, future: "Future[Finished]") -> InversionResult:
         try:
             finished = future.result()
         except CancelledError:
-            self._hold.check()
+            self._claimed.check()
             raise InversionError("Reverse generation was cancelled before it began; ask again.") from None
         if finished.stop_reason is StopReason.CANCELLED:
-            self._hold.check()
+            self._claimed.check()
         return finished.unwrap()
 
     def _follow(self, role: Role, progress: SearchProgress) -> None:
-        """Take in a step; runs in the device's thread, so it only leaves news."""
+        """Take in a step; runs in the device's thread, so it only leaves progress to be sent."""
         self._latest[role] = progress
         main = self._latest.get(self._roles[0], progress)
         self.progress = Progress(
@@ -111,20 +111,20 @@ class Search:
             distance=main.distance,
             distance_start=main.start_distance,
         )
-        self._hold.tell(progress=self.progress)
+        self._claimed.update(progress=self.progress)
         if progress.preview is not None:
             self.frames.append(shrunk(progress.preview))
             if self._with_previews:
-                self._show(progress)
+                self._send_preview(progress)
 
-    def _show(self, progress: SearchProgress) -> None:
-        """Leave the newest frame to be sent; while somebody watches, together with what the style makes of it."""
-        w_plus = progress.preview_w_plus if self._hold.is_followed and self._roles[0] == "g_ori" else None
-        if w_plus is not None and self._hold.has_preview:
+    def _send_preview(self, progress: SearchProgress) -> None:
+        """Leave the newest frame to be sent; while the job is followed, together with what the style makes of it."""
+        w_plus = progress.preview_w_plus if self._claimed.is_followed and self._roles[0] == "g_ori" else None
+        if w_plus is not None and self._claimed.has_preview:
             return  # A drawing costs the device a pass: none is made before the last one was sent.
         frame, drawing = self.frames[-1], self._sketch(w_plus) if w_plus is not None else None
         encode_drawing = partial(encode_preview, drawing) if drawing is not None else None
-        self._hold.tell(preview=Preview(progress.step, partial(encode_preview, frame), encode_drawing))
+        self._claimed.update(preview=Preview(progress.step, partial(encode_preview, frame), encode_drawing))
 
     def _sketch(self, w_plus: Tensor) -> Tensor:
         look = Look(degree=self._options.degree, truncation_psi=self._options.truncation)
@@ -138,6 +138,6 @@ def shrunk(picture: Tensor) -> Tensor:
 
 
 def encode_preview(frame: Tensor) -> bytes:
-    """Make the JPEG that watchers get; WebP would take ten times as long. # [3, S, S] in [-1, 1]."""
+    """Make the JPEG that followers get; WebP would take ten times as long. # [3, S, S] in [-1, 1]."""
     picture = resized(to_rgb(frame), FRAME_SIDE)
     return encode_jpeg(picture, quality=PREVIEW_QUALITY, source=DigitalSource.GENERATED)

@@ -1,27 +1,33 @@
-"""One generator's slots with the orders that sit in them, and what is done when a step goes wrong.
+"""The slots of one generator, the requests that occupy them, and recovery when a step fails.
 
-Too little memory halves the batch of one pass (slots stay, answers stay the same) and widens it again later. Any other
-exception cannot be blamed on one slot of a batch, so all of its orders run alone once more: the poisonous one fails
-then, its neighbours do not. What an error says about the device is told by `nigaoe_model.device_errors` everywhere.
+Out of memory: the batch of one pass is halved (slots stay, answers stay the same) and doubled again later. Any other
+exception cannot be blamed on one slot of a batch, so every request in it runs alone once more: the faulty one fails
+then, its neighbours do not. `nigaoe_model.device_errors` classifies what an exception says about the device.
 """
 
+import itertools
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
 
 import structlog
 import torch
 
 from nigaoe_core.errors import InversionError
+from nigaoe_core.jobs import UnixTime
 from nigaoe_model.device_errors import DeviceTrouble, device_trouble
 from nigaoe_model.inversion.engine import SlotEngine
-from nigaoe_model.inversion.request import Ticket
+from nigaoe_model.inversion.request import Finished, InversionRequest, Ticket
 from nigaoe_model.portrait.pair import LoadedGenerator
-from nigaoe_worker.requests import InversionOrder, answer, refuse
 
-CALM_STEPS: Final = 50
-"""Steps without trouble after which a narrowed batch is doubled again; twice as many after every relapse."""
-MOST_CALM_STEPS: Final = 3200
+WIDEN_AFTER: Final = 50
+"""Steps without trouble after which a halved batch is doubled again; twice as many after every relapse."""
+MOST_WIDEN_AFTER: Final = 3200
 
+T = TypeVar("T")
+
+_numbers = itertools.count()
 _log = structlog.get_logger(__name__)
 
 
@@ -30,7 +36,7 @@ class DeviceLost(Exception):
 
     Args:
         message: What happened.
-        computing: Whether it was lost while it computed for whoever gets this: then it may be his doing.
+        computing: Whether the device was lost while it computed for the receiver, whose doing it may be.
     """
 
     def __init__(self, message: str = "The device stopped working.", *, computing: bool = False) -> None:
@@ -39,35 +45,69 @@ class DeviceLost(Exception):
         self.was_computing = computing
 
 
-class Bench:
-    """A slot engine and its orders. Owned by the device's thread.
-
-    Args:
-        loaded: The generator that is inverted here.
-        engine: Its slots.
-        is_quarantine: Orders here already spoilt a step of others; they run one at a time, and failing is final.
+@dataclass(eq=False)
+class SlotRequest:
+    """One inversion that waits for a slot or has one; ordered by priority, then age.
 
     Attributes:
-        is_spoilt: A step broke off in the middle; nothing more may be run here.
+        loaded: The generator to invert in.
+        inversion: The face and how to search for it.
+        priority: Of the job; higher runs sooner.
+        queued_at: Since when the job waits.
+        future: Receives the result.
+        is_suspect: A step with it raised something; it may run alone once more.
+    """
+
+    loaded: LoadedGenerator
+    inversion: InversionRequest
+    priority: int = 5
+    queued_at: UnixTime = 0.0
+    future: "Future[Finished]" = field(default_factory=Future)
+    is_suspect: bool = False
+    number: int = field(default_factory=lambda: next(_numbers))
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether it was cancelled; raises what the caller's callback raises."""
+        return self.inversion.cancelled is not None and self.inversion.cancelled()
+
+    def __lt__(self, other: "SlotRequest") -> bool:
+        return self._rank < other._rank
+
+    @property
+    def _rank(self) -> tuple[int, float, int]:
+        return (-self.priority, self.queued_at, self.number)
+
+
+class SlotBatch:
+    """A slot engine and the requests in its slots. Owned by the device's thread.
+
+    Args:
+        loaded: The generator that is inverted.
+        engine: Its slots.
+        is_quarantine: Its requests broke a step of others before; they run one at a time, and failing is final.
+
+    Attributes:
+        is_broken: A step broke off in the middle; nothing more may run here.
     """
 
     def __init__(self, loaded: LoadedGenerator, engine: SlotEngine, *, is_quarantine: bool = False) -> None:
         self.loaded = loaded
         self.is_quarantine = is_quarantine
-        self.is_spoilt = False
+        self.is_broken = False
         self._engine = engine
-        self._orders: dict[Ticket, InversionOrder] = {}
-        self._calm = 0
-        self._calm_needed = CALM_STEPS
+        self._requests: dict[Ticket, SlotRequest] = {}
+        self._good_steps = 0
+        self._widen_after = WIDEN_AFTER
 
     @property
     def occupied(self) -> int:
-        """Number of slots at work."""
-        return len(self._orders)
+        """Number of slots in use."""
+        return len(self._requests)
 
     @property
-    def has_room(self) -> bool:
-        """Whether one more order may join now."""
+    def has_free_slot(self) -> bool:
+        """Whether one more request may join now."""
         return self._engine.free > 0
 
     @property
@@ -76,12 +116,12 @@ class Bench:
         return self._engine.batch_limit
 
     @property
-    def orders(self) -> list[InversionOrder]:
-        """Whose slots these are."""
-        return list(self._orders.values())
+    def requests(self) -> list[SlotRequest]:
+        """The requests in the slots."""
+        return list(self._requests.values())
 
-    def admit(self, order: InversionOrder) -> bool:
-        """Give an order a slot; an order that does not fit fails alone.
+    def admit(self, request: SlotRequest) -> bool:
+        """Give a request a slot; a request that does not fit fails alone.
 
         Returns:
             False: There is no memory for it beside those at work, however narrow their batch; it has to wait.
@@ -91,94 +131,106 @@ class Bench:
         """
         while True:
             try:
-                self._orders[self._engine.admit(order.request)] = order
+                self._requests[self._engine.admit(request.inversion)] = request
             except Exception as error:
                 trouble = device_trouble(error)
                 if trouble is DeviceTrouble.LOST:
                     raise DeviceLost from error
                 if trouble is DeviceTrouble.MEMORY and self.occupied:
-                    if self._narrow():
+                    if self._halve():
                         continue
                     return False
                 _log.exception("engine.refused")
-                refuse(order.future, inversion_failure(error))
+                reject(request.future, inversion_failure(error))
             return True
 
-    def step(self) -> list[InversionOrder]:
-        """Advance all slots by one step; orders that end get their result.
+    def step(self) -> list[SlotRequest]:
+        """Advance all slots by one step; requests that end get their result.
 
         Returns:
-            Orders that lost their slot without a result and want another chance, alone.
+            Requests that lost their slot without a result and shall run once more, alone.
 
         Raises:
             DeviceLost: The device is gone for this process.
         """
         try:
             finished = self._engine.step()
-        except Exception as error:  # noqa: BLE001 - sorted right below: memory, device, or somebody's data.
+        except Exception as error:  # noqa: BLE001 - classified right below: memory, device, or one request's data.
             return self._recover(error)
-        self._grow_calm()
+        self._count_good_step()
         for ended in finished:
-            order = self._orders.pop(ended.ticket, None)
-            if order is not None:
-                answer(order.future, ended)
+            request = self._requests.pop(ended.ticket, None)
+            if request is not None:
+                resolve(request.future, ended)
         return []
 
-    def make_room(self) -> None:
-        """Give back what memory can be given back: somebody else on this device needs it."""
+    def release_memory(self) -> None:
+        """Free what memory can be freed for other work on this device."""
         self._engine.release_recordings()
-        self._narrow()
+        self._halve()
 
-    def _recover(self, error: Exception) -> list[InversionOrder]:
+    def _recover(self, error: Exception) -> list[SlotRequest]:
         trouble = device_trouble(error)
         if trouble is DeviceTrouble.LOST:
             raise DeviceLost from error
-        if trouble is DeviceTrouble.MEMORY and self._narrow():
-            self._let_go()
+        if trouble is DeviceTrouble.MEMORY and self._halve():
+            self._drop_cancelled()
             return []
         _log.exception("engine.step_failed", slots=self.occupied, exc_info=error)
-        self.is_spoilt = True
-        orders, self._orders = self.orders, {}
-        if self.is_quarantine or len(orders) == 1:
-            for order in orders:
-                refuse(order.future, inversion_failure(error))
+        self.is_broken = True
+        requests, self._requests = self.requests, {}
+        if self.is_quarantine or len(requests) == 1:
+            for request in requests:
+                reject(request.future, inversion_failure(error))
             return []
-        for order in orders:
-            order.is_suspect = True
-        return orders
+        for request in requests:
+            request.is_suspect = True
+        return requests
 
-    def _let_go(self) -> None:
-        """Answer cancelled orders: a step that broke off may have retired them without a word."""
-        for ticket, order in list(self._orders.items()):
-            with suppress(Exception):  # What the question itself raises fails its slot at the next step.
-                if order.is_cancelled:
-                    order.future.cancel()
-                    del self._orders[ticket]
+    def _drop_cancelled(self) -> None:
+        """Cancel the futures of cancelled requests: a step that broke off may have retired them without a result."""
+        for ticket, request in list(self._requests.items()):
+            with suppress(Exception):  # What the caller's callback raises fails its slot at the next step.
+                if request.is_cancelled:
+                    request.future.cancel()
+                    del self._requests[ticket]
 
-    def _narrow(self) -> bool:
+    def _halve(self) -> bool:
         """Halve the batch of one pass; False: one sample alone is too much already."""
         limit = min(self._engine.batch_limit or self.occupied, self.occupied)
         if limit <= 1:
             return False
         self._engine.batch_limit = limit // 2
-        self._calm, self._calm_needed = 0, min(2 * self._calm_needed, MOST_CALM_STEPS)
+        self._good_steps, self._widen_after = 0, min(2 * self._widen_after, MOST_WIDEN_AFTER)
         _log.warning("engine.narrowed", batch_limit=limit // 2)
-        return_free_memory()  # Fragments of the batch that did not fit are of no use to the smaller one.
+        release_cached_memory()  # Fragments of the batch that did not fit are of no use to the smaller one.
         return True
 
-    def _grow_calm(self) -> None:
+    def _count_good_step(self) -> None:
         limit = self._engine.batch_limit
         if limit is None:
             return
-        self._calm += 1
-        if self._calm >= self._calm_needed:
-            self._calm = 0
+        self._good_steps += 1
+        if self._good_steps >= self._widen_after:
+            self._good_steps = 0
             self._engine.batch_limit = 2 * limit if 2 * limit < self._engine.width else None
             _log.info("engine.widened", batch_limit=self._engine.batch_limit)
 
 
-def return_free_memory() -> None:
-    """Give what PyTorch keeps of a GPU's memory for later back to the GPU."""
+def resolve(future: "Future[T]", result: T) -> None:
+    """Set a future's result, unless it is done already (its device was given up)."""
+    with suppress(InvalidStateError):
+        future.set_result(result)
+
+
+def reject(future: "Future[Any]", error: BaseException) -> None:
+    """Set a future's exception, unless it is done already."""
+    with suppress(InvalidStateError):
+        future.set_exception(error)
+
+
+def release_cached_memory() -> None:
+    """Return the GPU memory that PyTorch caches for later to the GPU."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 

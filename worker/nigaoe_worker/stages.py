@@ -1,4 +1,4 @@
-"""The stages of one job, timed and told: preparing, inverting, decoding, storing."""
+"""The stages of one job, timed and reported: preparing, inverting, decoding, storing."""
 
 import time
 from collections.abc import Iterator
@@ -6,22 +6,22 @@ from contextlib import contextmanager
 
 from nigaoe_core.jobs import Progress, Seconds
 from nigaoe_core.telemetry import span
-from nigaoe_worker.claimed_job import Hold
+from nigaoe_worker.leases import ClaimedJob
 
 
 class Stages:
-    """A stopwatch that also leaves news of the stage.
+    """A stopwatch that also reports the stage.
 
     Args:
-        hold: The held job.
+        claimed: The job.
 
     Attributes:
         timings: Seconds by stage.
     """
 
-    def __init__(self, hold: Hold) -> None:
+    def __init__(self, claimed: ClaimedJob) -> None:
         self.timings: dict[str, Seconds] = {}
-        self._hold = hold
+        self._claimed = claimed
 
     @contextmanager
     def stage(self, name: str, progress: Progress | None = None) -> Iterator[None]:
@@ -29,14 +29,14 @@ class Stages:
 
         Args:
             name: What is done.
-            progress: What watchers are told; None: nothing.
+            progress: What is reported; None: nothing.
 
         Raises:
             JobStopped: The job must stop.
         """
-        self._hold.check()
+        self._claimed.check()
         if progress is not None:
-            self._hold.tell(progress=progress)
+            self._claimed.update(progress=progress)
         start = time.perf_counter()
         with span(f"job.{name}"):
             try:

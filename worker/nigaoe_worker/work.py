@@ -21,38 +21,37 @@ from nigaoe_model.portrait.conversion import Conversion, conclude, redraw
 from nigaoe_model.portrait.pair import Pair
 from nigaoe_model.portrait.portrait import Look
 from nigaoe_model.portrait.stored_latent import StoredLatent
-from nigaoe_worker.claimed_job import Hold
-from nigaoe_worker.engine import Engine
-from nigaoe_worker.job_blobs import Shelf
-from nigaoe_worker.model_cache import Gallery
+from nigaoe_worker.device import Engine
+from nigaoe_worker.job_blobs import JobBlobs
+from nigaoe_worker.leases import ClaimedJob
+from nigaoe_worker.model_cache import ModelCache, load_what_changed
 from nigaoe_worker.pictures import PhotoFrame, put_frames, put_pasted, put_portrait
 from nigaoe_worker.search import Search
 from nigaoe_worker.stages import Stages
-from nigaoe_worker.weights_watcher import load_what_changed
 
 
-class Workbench:
-    """Does the work of held jobs; the device's share of it runs in the engine's thread.
+class JobRunner:
+    """Runs claimed jobs; the device's share of the work runs in the engine's thread.
 
     Args:
         engine: The device.
-        gallery: The generators.
+        models: The generators.
         settings: Limits of pictures, whether previews are sent, and the certificate that signs results.
 
     Raises:
         InvalidSettings: The certificate cannot sign.
     """
 
-    def __init__(self, engine: Engine, gallery: Gallery, settings: Settings) -> None:
+    def __init__(self, engine: Engine, models: ModelCache, settings: Settings) -> None:
         self._engine = engine
-        self._gallery = gallery
+        self._models = models
         self._with_previews = settings.preview_seconds > 0
         self._results = ResultEncoder.from_settings(settings)
         self._limits = ImageLimits(
             max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels, max_side=settings.max_side
         )
 
-    def run(self, hold: Hold, shelf: Shelf) -> Outcome:
+    def run(self, claimed: ClaimedJob, blobs: JobBlobs) -> Outcome:
         """Do all that a job asks for; its blobs are stored when this returns.
 
         Raises:
@@ -60,16 +59,20 @@ class Workbench:
             NigaoeError: The job has failed.
             DeviceLost: The device is gone; the job should go to another worker.
         """
-        return self._restyle(hold, shelf) if hold.claim.job.kind is JobKind.RESTYLE else self._convert(hold, shelf)
+        return (
+            self._restyle(claimed, blobs)
+            if claimed.claim.job.kind is JobKind.RESTYLE
+            else self._convert(claimed, blobs)
+        )
 
-    def _convert(self, hold: Hold, shelf: Shelf) -> Outcome:
-        job = hold.claim.job
-        stages = Stages(hold)
+    def _convert(self, claimed: ClaimedJob, blobs: JobBlobs) -> Outcome:
+        job = claimed.claim.job
+        stages = Stages(claimed)
         with stages.stage("preparing"):
             pair = self._pair(job)
-            crop = self._read_crop(job, shelf)
+            crop = self._read_crop(job, blobs)
             target = reduced(crop, pair.g_ori.card.architecture.resolution)
-        search = Search(hold, pair, target, with_previews=self._with_previews)
+        search = Search(claimed, pair, target, with_previews=self._with_previews)
         with stages.stage("inverting", Progress()):
             results = search.run(self._engine)
         with stages.stage("decoding", _after(search, "decoding")):
@@ -80,51 +83,51 @@ class Workbench:
                     results,
                     target,
                     look_of(job),
-                    self._gallery.upscaler,
+                    self._models.upscaler,
                     seed=job.options.seed,
                 )
             )
         with stages.stage("storing", _after(search, "storing")):
-            put_portrait(shelf, conversion.portrait, self._results)
-            shelf.put(LATENT, conversion.latent.to_bytes())
-            put_frames(shelf, search.frames)
-            warnings = self._paste_back(job, shelf, pair, conversion)
-        return Outcome(blobs=shelf.stored, report=_report(conversion.report, warnings), timings=stages.timings)
+            put_portrait(blobs, conversion.portrait, self._results)
+            blobs.put(LATENT, conversion.latent.to_bytes())
+            put_frames(blobs, search.frames)
+            warnings = self._paste_back(job, blobs, pair, conversion)
+        return Outcome(blobs=blobs.stored, report=_report(conversion.report, warnings), timings=stages.timings)
 
-    def _restyle(self, hold: Hold, shelf: Shelf) -> Outcome:
-        job = hold.claim.job
-        stages = Stages(hold)
+    def _restyle(self, claimed: ClaimedJob, blobs: JobBlobs) -> Outcome:
+        job = claimed.claim.job
+        stages = Stages(claimed)
         with stages.stage("preparing"):
             pair = self._pair(job)
-            latent = StoredLatent.from_bytes(shelf.read(_key_of(job, LATENT)))
+            latent = StoredLatent.from_bytes(blobs.read(_key_of(job, LATENT)))
         with stages.stage("decoding", Progress(stage="decoding")):
             latent = with_seed(latent, job.options.seed, pair)
-            portrait = self._engine.do(lambda: redraw(pair, latent, look_of(job), self._gallery.upscaler), urgent=True)
+            portrait = self._engine.do(lambda: redraw(pair, latent, look_of(job), self._models.upscaler), urgent=True)
         with stages.stage("storing", Progress(stage="storing")):
-            put_portrait(shelf, portrait, self._results)
+            put_portrait(blobs, portrait, self._results)
         report = JobReport(
             distance_end=latent.card.distance, stop_reason="restyled", models={**pair.model_ids, "style": pair.style}
         )
-        return Outcome(blobs=shelf.stored, report=report, timings=stages.timings)
+        return Outcome(blobs=blobs.stored, report=report, timings=stages.timings)
 
     def _pair(self, job: Job) -> Pair:
         # A style may have been installed a moment ago, seen by the API and not yet by this worker.
-        if job.options.style not in self._gallery.styles and self._gallery.is_outdated():
-            load_what_changed(self._gallery, self._engine)
-        return self._gallery.pair(job.options.style)
+        if job.options.style not in self._models.styles and self._models.is_outdated():
+            load_what_changed(self._models, self._engine)
+        return self._models.pair(job.options.style)
 
-    def _read_crop(self, job: Job, shelf: Shelf) -> NDArray[np.uint8]:
-        return read_photo(shelf.read(_key_of(job, CROP)), self._limits)
+    def _read_crop(self, job: Job, blobs: JobBlobs) -> NDArray[np.uint8]:
+        return read_photo(blobs.read(_key_of(job, CROP)), self._limits)
 
-    def _paste_back(self, job: Job, shelf: Shelf, pair: Pair, conversion: Conversion) -> tuple[str, ...]:
+    def _paste_back(self, job: Job, blobs: JobBlobs, pair: Pair, conversion: Conversion) -> tuple[str, ...]:
         if not job.options.paste_back:
             return ()
         if PHOTO not in job.blobs or not job.faces:
             return ("The photo is gone, so the portrait could not be pasted back into it.",)
         face = job.faces[job.options.face if isinstance(job.options.face, int) else 0]
-        photo = read_photo(shelf.read(job.blobs[PHOTO]), self._limits)
+        photo = read_photo(blobs.read(job.blobs[PHOTO]), self._limits)
         frame = PhotoFrame(photo, face.landmarks, pair.g_ori.card.alignment)
-        put_pasted(shelf, frame, conversion.portrait, self._results)
+        put_pasted(blobs, frame, conversion.portrait, self._results)
         return ()
 
 
