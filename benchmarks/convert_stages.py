@@ -30,13 +30,13 @@ from nigaoe_faces.encoding import encode_png
 from nigaoe_model.device import prepare_device
 from nigaoe_model.inversion.engine import SlotEngine
 from nigaoe_model.inversion.presets import PRESETS
-from nigaoe_model.inversion.request import InversionRequest, InversionResult
+from nigaoe_model.inversion.request import InversionResult
 from nigaoe_model.inversion.settings import InversionSettings
-from nigaoe_model.pixels import to_planes, to_rgb
-from nigaoe_model.portrait.conversion import conclude, head_region, inversion_engine
+from nigaoe_model.pixels import to_rgb
+from nigaoe_model.portrait.convert import ConversionOptions, conclude, inversion_engine, inversion_requests, target_of
+from nigaoe_model.portrait.drawing import DEFAULT_LOOK, enlarge
 from nigaoe_model.portrait.pair import Pair, load_generator, load_pair
 from nigaoe_model.portrait.pipeline import Pipeline
-from nigaoe_model.portrait.portrait import DEFAULT_LOOK, enlarge
 from nigaoe_model.portrait.upscale import Upscaler
 
 STAGES = ("read", "detect", "align", "start", "search", "draw", "upscale", "encode")
@@ -72,7 +72,7 @@ class Bench:
 
     def __init__(self, pair: Pair, settings: InversionSettings) -> None:
         self.pair = pair
-        self.settings = settings
+        self.options = ConversionOptions(settings=settings, look=DEFAULT_LOOK)
         self.detector = FaceDetector()
         self.engine: SlotEngine = inversion_engine(pair.g_ori, 1)
         self.upscaler = Upscaler()
@@ -86,14 +86,14 @@ class Bench:
             face = choose_face(self.detector.detect(pixels))
         with clock.stage("align"):
             crop, _ = align_face(pixels, face.landmarks, card.alignment, card.architecture.resolution)
-        target = to_planes(crop)
-        request = InversionRequest(target, self.settings, region=head_region(self.pair.g_ori, self.settings))
+        target = target_of(crop, card.architecture.resolution)
+        request = inversion_requests(self.pair, self.options, target)["g_ori"]
         with clock.stage("start"):
             self.engine.admit(request)
         with clock.stage("search"):
             result = self._search()
         with clock.stage("draw"):
-            drawn = conclude(self.pair, Method.CROSS, {"g_ori": result}, target, DEFAULT_LOOK, None).portrait.drawing
+            drawn = conclude(self.pair, self.options, {"g_ori": result}, target, None).portrait.drawing
         with clock.stage("upscale"):
             picture = enlarge(drawn[None], self.upscaler, self.pair.upscaler)[0].detach()
         with clock.stage("encode"), tempfile.NamedTemporaryFile(suffix=".png") as file:

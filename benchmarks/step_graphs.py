@@ -25,7 +25,7 @@ from nigaoe_model.inversion.objective import Objective
 from nigaoe_model.inversion.request import InversionRequest
 from nigaoe_model.inversion.settings import InversionSettings
 from nigaoe_model.inversion.step_graphs import Answer, PlainRecorder, Recorder, padded, recorder_for
-from nigaoe_model.portrait.conversion import search_objective
+from nigaoe_model.portrait.convert import search_objective
 from nigaoe_model.portrait.pair import LoadedGenerator, load_generator
 from nigaoe_model.stylegan2.latent_statistics import sample_w
 

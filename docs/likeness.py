@@ -23,9 +23,9 @@ from nigaoe_faces.sheet import resized
 from nigaoe_model.device import prepare_device
 from nigaoe_model.inversion.presets import PRESETS, THESIS
 from nigaoe_model.pixels import to_rgb
-from nigaoe_model.portrait.conversion import Conversion, redraw
-from nigaoe_model.portrait.pipeline import Order, Pipeline, Subject
-from nigaoe_model.portrait.portrait import AS_FOUND, DEFAULT_LOOK, Look, Portrait, draw_portraits
+from nigaoe_model.portrait.convert import Conversion, ConversionOptions, redraw
+from nigaoe_model.portrait.drawing import AS_FOUND, DEFAULT_LOOK, Look, Portrait, draw_portraits
+from nigaoe_model.portrait.pipeline import Pipeline, Subject
 from nigaoe_model.portrait.stored_latent import StoredLatent
 from nigaoe_model.stylegan2.latent_statistics import sample_w
 
@@ -112,7 +112,10 @@ def faces_sheets(pipeline: Pipeline, styles: Sequence[str]) -> dict[str, Picture
 
 def search(pipeline: Pipeline, style: str, crops: Sequence[Picture]) -> Found:
     """Find crops # [R, R, 3] in the parent of a style, each way; all its styles draw the same latents."""
-    return {way: _latents(pipeline, Order(style, settings=settings), crops) for way, (settings, _) in WAYS.items()}
+    return {
+        way: _latents(pipeline, style, ConversionOptions(settings=settings), crops)
+        for way, (settings, _) in WAYS.items()
+    }
 
 
 def draw_all(pipeline: Pipeline, style: str, found: Found) -> list[list[Portrait]]:
@@ -121,10 +124,12 @@ def draw_all(pipeline: Pipeline, style: str, found: Found) -> list[list[Portrait
     return [[redraw(pair, latent, look, pipeline.upscaler) for latent in found[way]] for way, (_, look) in WAYS.items()]
 
 
-def _latents(pipeline: Pipeline, order: Order, crops: Sequence[Picture]) -> list[StoredLatent]:
+def _latents(
+    pipeline: Pipeline, style: str, options: ConversionOptions, crops: Sequence[Picture]
+) -> list[StoredLatent]:
     subjects = [Subject(crop, seed=number) for number, crop in enumerate(crops)]
     latents = {}
-    for subject, outcome in pipeline.convert(order, subjects):
+    for subject, outcome in pipeline.convert(style, options, subjects):
         if not isinstance(outcome, Conversion):
             raise outcome
         latents[subject] = outcome.latent

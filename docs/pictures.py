@@ -20,9 +20,9 @@ from nigaoe_faces.sheet import grid, resized, side_by_side
 from nigaoe_model.device import prepare_device
 from nigaoe_model.inversion.presets import PRESETS
 from nigaoe_model.pixels import to_rgb
-from nigaoe_model.portrait.conversion import Conversion
-from nigaoe_model.portrait.pipeline import Order, Pipeline, Subject
-from nigaoe_model.portrait.portrait import DEFAULT_LOOK, Look, draw_portraits
+from nigaoe_model.portrait.convert import Conversion, ConversionOptions
+from nigaoe_model.portrait.drawing import AS_FOUND, DEFAULT_LOOK, Look, draw_portraits
+from nigaoe_model.portrait.pipeline import Pipeline, Subject
 from nigaoe_model.stylegan2.latent_statistics import sample_w
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -64,10 +64,8 @@ def sample_row(pipeline: Pipeline, styles: list[str], path: Path) -> Picture:
         template, resolution = pipeline.framing(style)
         crop, _ = align_face(photo, face.landmarks, template, resolution)
         large, _ = align_face(photo, face.landmarks, template, SIDE)
-        ((_, outcome),) = pipeline.convert(
-            Order(style, settings=PRESETS[Preset.STANDARD], look=look_of(pipeline, style)),
-            [Subject(crop)],
-        )
+        options = ConversionOptions(settings=PRESETS[Preset.STANDARD], look=look_of(pipeline, style))
+        ((_, outcome),) = pipeline.convert(style, options, [Subject(crop)])
         if not isinstance(outcome, Conversion):
             raise outcome
         if not pictures:
@@ -81,10 +79,10 @@ def drawn_faces(pipeline: Pipeline, style: str) -> Picture:
     """People that `g_ori` draws, each above its drawing in the style, both as small as they are drawn."""
     pair = pipeline.pair(style)
     mapping = pair.g_ori.generator.mapping
-    ws = mapping.broadcast(sample_w(mapping, DRAWN_FACES, seed=SEED))
+    ws = mapping.truncate(mapping.broadcast(sample_w(mapping, DRAWN_FACES, seed=SEED)), 0.8)
     pictures: list[Picture] = []
     for row in ws.split(COLUMNS):
-        portraits = draw_portraits(pair, row, Look(truncation_psi=0.8), None)
+        portraits = draw_portraits(pair, row, AS_FOUND, None)
         pictures += [to_rgb(portrait.person) for portrait in portraits]
         pictures += [to_rgb(portrait.picture) for portrait in portraits]
     return grid(pictures, columns=COLUMNS)
@@ -98,8 +96,10 @@ def write_samples(pipeline: Pipeline, style: str) -> None:
     pair = pipeline.pair(style)
     mapping = pair.g_ori.generator.mapping
     ws = mapping.broadcast(sample_w(mapping, SAMPLES, seed=SEED))
-    for number, portrait in enumerate(draw_portraits(pair, ws, look_of(pipeline, style), pipeline.upscaler), start=1):
-        person = resized(to_rgb(portrait.person), portrait.picture.shape[-1])  # The upscaler is for drawings.
+    look = look_of(pipeline, style)
+    persons = pair.g_ori.generator.draw_image(mapping.truncate(ws, look.truncation_psi))
+    for number, portrait in enumerate(draw_portraits(pair, ws, look, pipeline.upscaler), start=1):
+        person = resized(to_rgb(persons[number - 1]), portrait.picture.shape[-1])  # The upscaler is for drawings.
         (folder / f"{number}.webp").write_bytes(encode_webp(to_rgb(portrait.picture)))
         (folder / f"{number}.before.webp").write_bytes(encode_webp(person))
 

@@ -19,9 +19,9 @@ from nigaoe_faces.result_encoder import ResultEncoder
 from nigaoe_model.inversion.request import Progress
 from nigaoe_model.inversion.settings import InversionSettings
 from nigaoe_model.pixels import to_rgb
-from nigaoe_model.portrait.conversion import Conversion
-from nigaoe_model.portrait.pipeline import Order, Pipeline, Subject
-from nigaoe_model.portrait.portrait import Look, Portrait
+from nigaoe_model.portrait.convert import Conversion, ConversionOptions
+from nigaoe_model.portrait.drawing import Look, Portrait
+from nigaoe_model.portrait.pipeline import Pipeline, Subject
 
 ANIMATION_FRAMES = 48
 
@@ -128,8 +128,8 @@ class ConversionRun:
             UnknownStyle: There is no such style.
             CheckpointError: Its weights cannot be used.
         """
-        order = Order(self.order.style, self.order.method, self.order.settings, self._look(self.order.style))
-        for subject, outcome in self.pipeline.convert(order, self._subjects()):
+        options = ConversionOptions(self.order.method, self.order.settings, self._look(self.order.style))
+        for subject, outcome in self.pipeline.convert(self.order.style, options, self._subjects()):
             work = self._work.pop(subject)
             if isinstance(outcome, NigaoeError):
                 self._fail(work.face.source, outcome)

@@ -13,8 +13,8 @@ from nigaoe_faces.align import crop_aligned, paste_back
 from nigaoe_faces.result_encoder import COMPOSITE, ResultEncoder
 from nigaoe_faces.sheet import TITLE_HEIGHT, cross_fade, resized, side_by_side, titled
 from nigaoe_model.pixels import to_rgb
-from nigaoe_model.portrait.conversion import Conversion
-from nigaoe_model.portrait.portrait import Portrait
+from nigaoe_model.portrait.convert import Conversion
+from nigaoe_model.portrait.drawing import Portrait
 
 ANIMATION_FPS = 12
 FADE_FRAMES = 10

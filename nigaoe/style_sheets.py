@@ -7,7 +7,8 @@ from nigaoe.conversion_run import ConversionOrder, Sheet
 from nigaoe_core.errors import NigaoeError, UnknownStyle, UsageError
 from nigaoe_core.jobs import Method
 from nigaoe_core.registry import Style
-from nigaoe_model.portrait.pipeline import Order, Pipeline
+from nigaoe_model.portrait.convert import ConversionOptions
+from nigaoe_model.portrait.pipeline import Pipeline
 
 ALL_STYLES: Final = "all"
 
@@ -27,7 +28,7 @@ def orders_of(order: ConversionOrder, pipeline: Pipeline) -> tuple[list[Conversi
         CheckpointError: The one style's files cannot be used together.
     """
     if order.style != ALL_STYLES:
-        pipeline.check(Order(order.style, order.method, order.settings))
+        pipeline.check(order.style, ConversionOptions(order.method, order.settings))
         return [order], []
     if order.method is not Method.CROSS:
         raise UsageError(
@@ -44,7 +45,7 @@ def orders_of(order: ConversionOrder, pipeline: Pipeline) -> tuple[list[Conversi
     if not orders:
         raise failures[0] if failures else UnknownStyle("No style is installed; see `nigaoe weights import`.")
     for one in orders:
-        pipeline.check(Order(one.style, one.method, one.settings))
+        pipeline.check(one.style, ConversionOptions(one.method, one.settings))
     return orders, failures
 
 

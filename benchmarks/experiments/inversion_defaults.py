@@ -26,7 +26,7 @@ from nigaoe_model.inversion.objective import Objective
 from nigaoe_model.inversion.request import InversionRequest, InversionResult
 from nigaoe_model.inversion.score import DOMAIN_WEIGHT, likeness_scores
 from nigaoe_model.inversion.settings import InversionSettings, LossWeights
-from nigaoe_model.portrait.conversion import head_region, inversion_engine
+from nigaoe_model.portrait.convert import head_region, inversion_engine
 from nigaoe_model.portrait.pair import Pair, load_generator, load_pair
 from nigaoe_model.training.dataset import PackedDataset, to_bytes, to_unit_range
 from nigaoe_model.training.face_regions import tint_background

@@ -26,7 +26,7 @@ from nigaoe_model.features import LEAST_SIDE, shared_features
 from nigaoe_model.inversion.objective import Objective
 from nigaoe_model.inversion.score import likeness_scores
 from nigaoe_model.inversion.settings import InversionSettings, LossWeights
-from nigaoe_model.portrait.conversion import search_objective
+from nigaoe_model.portrait.convert import search_objective
 from nigaoe_model.portrait.pair import LoadedGenerator, Pair, load_generator, load_pair
 from nigaoe_model.stylegan2.architecture import Architecture
 from nigaoe_model.stylegan2.generator import Generator

@@ -37,10 +37,10 @@ from nigaoe_core.jobs import DEFAULT_TRUNCATION, Preset
 from nigaoe_core.registry import Registry
 from nigaoe_model.inversion.presets import PRESETS, THESIS
 from nigaoe_model.inversion.settings import InversionSettings
-from nigaoe_model.portrait.colour_grid import background_mask
-from nigaoe_model.portrait.conversion import Conversion, redraw
-from nigaoe_model.portrait.pipeline import Order, Pipeline, Subject
-from nigaoe_model.portrait.portrait import AS_FOUND, DEFAULT_LOOK, Look
+from nigaoe_model.portrait.convert import Conversion, ConversionOptions, redraw
+from nigaoe_model.portrait.drawing import AS_FOUND, DEFAULT_LOOK, Look
+from nigaoe_model.portrait.palette import background_mask
+from nigaoe_model.portrait.pipeline import Pipeline, Subject
 from nigaoe_model.portrait.stored_latent import StoredLatent
 from nigaoe_model.training.dataset import PackedDataset, to_bytes, to_unit_range
 from nigaoe_model.training.face_regions import (
@@ -147,7 +147,7 @@ class Studio:
         crops = [np.ascontiguousarray(face.permute(1, 2, 0).numpy()) for face in faces]
         subjects = [Subject(crop, seed=number) for number, crop in enumerate(crops)]
         found: dict[Subject, StoredLatent] = {}
-        for subject, outcome in self.pipeline.convert(Order(self.style, settings=settings), subjects):
+        for subject, outcome in self.pipeline.convert(self.style, ConversionOptions(settings=settings), subjects):
             if not isinstance(outcome, Conversion):
                 raise outcome
             found[subject] = outcome.latent

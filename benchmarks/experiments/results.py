@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 
 from nigaoe_core.jobs import DEFAULT_TRUNCATION
 from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.portrait.drawing import AS_FOUND, DEFAULT_LOOK, Look
 from nigaoe_model.portrait.pair import Pair, load_generator, load_pair
-from nigaoe_model.portrait.portrait import AS_FOUND, DEFAULT_LOOK, Look
 from nigaoe_model.training.dataset import PackedDataset
 from nigaoe_model.training.face_regions import tint_background
 from nigaoe_model.training.face_search import FaceSearch

@@ -22,7 +22,7 @@ from nigaoe_core.registry import Registry
 from nigaoe_model.inversion.drawing import Drawn, StepInput, draw
 from nigaoe_model.inversion.objective import weight_columns
 from nigaoe_model.inversion.settings import InversionSettings
-from nigaoe_model.portrait.conversion import search_objective
+from nigaoe_model.portrait.convert import search_objective
 from nigaoe_model.portrait.pair import load_generator
 from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis
 from nigaoe_model.stylegan2.latent_statistics import sample_w

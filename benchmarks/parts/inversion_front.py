@@ -21,8 +21,8 @@ from nigaoe_model.inversion.presets import PRESETS
 from nigaoe_model.inversion.prior import LatentPrior
 from nigaoe_model.inversion.score import likeness_scores
 from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.portrait.drawing import DEFAULT_LOOK, draw_portraits
 from nigaoe_model.portrait.pair import LoadedGenerator, Pair, load_generator, load_pair
-from nigaoe_model.portrait.portrait import DEFAULT_LOOK, draw_portraits
 
 BUDGETS = (10, 20, 30, 60, 100, 200, 400)
 DECAYS = ((0.9, 0.999), (0.8, 0.95))

@@ -13,7 +13,7 @@ from nigaoe_core.bundled import BUNDLED_WEIGHTS
 from nigaoe_core.registry import Registry
 from nigaoe_model.inversion.request import InversionRequest
 from nigaoe_model.inversion.settings import InversionSettings, Plateau
-from nigaoe_model.portrait.conversion import inversion_engine
+from nigaoe_model.portrait.convert import inversion_engine
 from nigaoe_model.portrait.pair import LoadedGenerator
 from nigaoe_model.training.dataset import PackedDataset, to_unit_range
 

@@ -18,7 +18,7 @@ from benchmarks.parts.service_queue import SHARES, STEPS
 from nigaoe_model.inversion.engine import SlotEngine
 from nigaoe_model.inversion.request import Finished, InversionRequest
 from nigaoe_model.inversion.settings import InversionSettings
-from nigaoe_model.portrait.conversion import inversion_engine
+from nigaoe_model.portrait.convert import inversion_engine
 
 MAX_QUEUED = 1
 CONCURRENCY = SLOTS

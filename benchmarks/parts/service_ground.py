@@ -25,8 +25,8 @@ from nigaoe_faces.detect import FaceDetector
 from nigaoe_faces.encoding import encode_png
 from nigaoe_faces.images import read_photo
 from nigaoe_model.device import prepare_device
+from nigaoe_model.portrait.convert import target_of
 from nigaoe_worker.model_cache import ModelCache
-from nigaoe_worker.work import reduced
 
 PHOTO = Path(__file__).parents[2] / "samples" / "astronaut.jpg"
 SLOTS = 4
@@ -92,7 +92,7 @@ class Ground:
         card = self.pair.g_ori.card
         crop, _ = align_face(photo, FaceDetector().detect(photo)[0].landmarks, card.alignment, 256)
         self.crop = encode_png(crop)
-        self.target = reduced(crop, card.architecture.resolution)
+        self.target = target_of(crop, card.architecture.resolution)
 
     def close(self) -> None:
         """End what was started."""

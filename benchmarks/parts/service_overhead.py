@@ -21,17 +21,17 @@ import torch
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.parts.service_ground import SLOTS, Ground, cpu_seconds, free_port, thread_seconds, wait_for
-from nigaoe_core.jobs import JobOptions, Method, Preset, new_job
+from nigaoe_core.jobs import JobOptions, Preset, new_job
 from nigaoe_core.queue import doorbell_for
 from nigaoe_faces.encoding import encode_jpeg, encode_png
 from nigaoe_faces.images import read_photo
 from nigaoe_model.inversion.presets import PRESETS
 from nigaoe_model.inversion.request import InversionRequest, Progress
 from nigaoe_model.pixels import to_rgb
-from nigaoe_model.portrait.conversion import Conversion, conclude, inversion_engine
+from nigaoe_model.portrait.convert import Conversion, conclude, inversion_engine, target_of
 from nigaoe_worker.pictures import FRAME_QUALITY
 from nigaoe_worker.search import FRAMES, shrunk
-from nigaoe_worker.work import look_of, reduced
+from nigaoe_worker.work import options_of
 
 Row = tuple[str, str]
 
@@ -68,7 +68,7 @@ def with_pictures(ground: Ground, jobs: int, preset: Preset) -> Cost:
         frames[number] = []
         crop = read_photo(ground.crop)
         interval = -(-PRESETS[preset].steps // FRAMES)
-        target = reduced(crop, ground.pair.g_ori.card.architecture.resolution)
+        target = target_of(crop, ground.pair.g_ori.card.architecture.resolution)
         return InversionRequest(
             target,
             PRESETS[preset],
@@ -94,13 +94,13 @@ def with_pictures(ground: Ground, jobs: int, preset: Preset) -> Cost:
 def _converted(
     ground: Ground, requests: Iterable[InversionRequest], preset: Preset, keep: Callable[[Conversion], object]
 ) -> Cost:
-    look = look_of(new_job(JobOptions(preset=preset)))
+    options = options_of(new_job(JobOptions(preset=preset)))
     engine, done = inversion_engine(ground.pair.g_ori, SLOTS), 0
     cpu, start = time.process_time(), time.perf_counter()
     for finished in engine.run(requests):
         found, request = {"g_ori": finished.unwrap()}, finished.ticket.request
         upscaler = ground.gallery.upscaler
-        keep(conclude(ground.pair, Method.CROSS, found, request.target, look, upscaler, seed=request.seed))
+        keep(conclude(ground.pair, options, found, request.target, upscaler, seed=request.seed))
         done += 1
     return Cost(rate=done / (time.perf_counter() - start), device=(time.process_time() - cpu) / done)
 

@@ -84,7 +84,7 @@ def convert(
     from nigaoe_core.registry import Registry
     from nigaoe_core.settings import load_settings
     from nigaoe_model.inversion.presets import PRESETS
-    from nigaoe_model.portrait.portrait import Look
+    from nigaoe_model.portrait.drawing import Look
 
     registry = Registry.from_settings(load_settings())
     asked = (("steps", steps), ("space", space), ("start", start))
@@ -154,7 +154,7 @@ class _Reporter:
     """Shows a run: a bar that moves with every step, one line a face, JSON where it is asked for."""
 
     def __init__(self, order: "ConversionOrder", bar: Progress, *, as_json: bool) -> None:
-        from nigaoe_model.portrait.conversion import ROLES
+        from nigaoe_model.portrait.convert import ROLES
 
         self.bar = bar
         self.as_json = as_json

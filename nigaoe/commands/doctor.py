@@ -185,7 +185,7 @@ def _speed(settings: Settings) -> Iterator[Finding]:
     from nigaoe_model.device import prepare_device
     from nigaoe_model.inversion.request import InversionRequest
     from nigaoe_model.inversion.settings import InversionSettings
-    from nigaoe_model.portrait.conversion import inversion_engine
+    from nigaoe_model.portrait.convert import inversion_engine
     from nigaoe_model.portrait.pair import load_generator
 
     registry = Registry.from_settings(settings)

@@ -110,13 +110,13 @@ def _sheet(
 
     from nigaoe_faces.sheet import grid
     from nigaoe_model.pixels import to_rgb
-    from nigaoe_model.portrait.portrait import Look, draw_portraits, enlarge
+    from nigaoe_model.portrait.drawing import Look, draw_portraits, enlarge
 
     columns = max(len(row) for row in rows)
-    look = Look(degree, truncation)
+    mapping, look = pairs[0].g_ori.generator.mapping, Look(degree)
     pictures: list[NDArray[np.uint8]] = []
     for row in rows:
-        ws = pairs[0].g_ori.generator.mapping.broadcast(row)
+        ws = mapping.truncate(mapping.broadcast(row), truncation)
         drawn = [draw_portraits(pair, ws, look, pipeline.upscaler) for pair in pairs]
         people = [enlarge(portrait.person[None], pipeline.upscaler, "lanczos")[0] for portrait in drawn[0]]
         for tensors in (people, *([portrait.picture for portrait in portraits] for portraits in drawn)):

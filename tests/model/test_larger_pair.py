@@ -22,9 +22,9 @@ from nigaoe_model.inversion.objective import Objective
 from nigaoe_model.inversion.request import InversionRequest
 from nigaoe_model.inversion.settings import InversionSettings
 from nigaoe_model.inversion.step_graphs import PlainRecorder
-from nigaoe_model.portrait.conversion import Conversion
+from nigaoe_model.portrait.convert import Conversion, ConversionOptions
 from nigaoe_model.portrait.palette import measure_palette
-from nigaoe_model.portrait.pipeline import Order, Pipeline, Subject
+from nigaoe_model.portrait.pipeline import Pipeline, Subject
 from nigaoe_model.stylegan2.architecture import Architecture
 from nigaoe_model.stylegan2.checkpoint import (
     Checkpoint,
@@ -135,8 +135,8 @@ def test_a_photo_becomes_a_portrait_of_512_pixels(installed: Path) -> None:
     template, resolution = pipeline.framing("toy")
     assert (template, resolution % 128) == (DEMO, 0)
     crop = np.random.default_rng(0).integers(0, 255, (resolution, resolution, 3), dtype=np.uint8)
-    order = Order("toy", Method.CROSS, InversionSettings(steps=2, start="encoder"))
-    ((_, outcome),) = pipeline.convert(order, [Subject(crop)])
+    options = ConversionOptions(Method.CROSS, InversionSettings(steps=2, start="encoder"))
+    ((_, outcome),) = pipeline.convert("toy", options, [Subject(crop)])
     assert isinstance(outcome, Conversion), outcome
     assert outcome.portrait.picture.shape[-2:] == (512, 512)
     assert outcome.report["steps"] == 2

@@ -20,8 +20,8 @@ from nigaoe_core.manifest_editor import edit_manifest
 from nigaoe_core.registry import Registry
 from nigaoe_faces.sheet import GAP, TITLE_HEIGHT
 from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.portrait.drawing import DEFAULT_LOOK
 from nigaoe_model.portrait.pipeline import Pipeline
-from nigaoe_model.portrait.portrait import DEFAULT_LOOK
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from nigaoe_core.settings import Settings
 from nigaoe_core.store.blob_store import CROP, LATENT
 from nigaoe_core.store.contract import Claim
 from nigaoe_faces.align import DEMO
-from nigaoe_model.portrait.conversion import inversion_engine
+from nigaoe_model.portrait.convert import inversion_engine
 from nigaoe_model.stylegan2.architecture import Architecture
 from nigaoe_model.stylegan2.checkpoint import Checkpoint, CheckpointCard, save_checkpoint
 from nigaoe_model.stylegan2.generator import Generator

@@ -14,7 +14,7 @@ import torch
 from nigaoe_core.errors import InversionError
 from nigaoe_model.inversion.request import InversionRequest, Progress, StopReason
 from nigaoe_model.inversion.settings import InversionSettings
-from nigaoe_model.portrait.conversion import inversion_engine
+from nigaoe_model.portrait.convert import inversion_engine
 from nigaoe_model.portrait.pair import LoadedGenerator
 from nigaoe_worker.device import Engine
 from nigaoe_worker.metrics import Metrics

@@ -13,12 +13,13 @@ from nigaoe_core.jobs import Job
 from nigaoe_model.inversion.encoder.architecture import encoder_architecture
 from nigaoe_model.inversion.encoder.checkpoint import EncoderCard, LoadedEncoder
 from nigaoe_model.inversion.encoder.network import Encoder
-from nigaoe_model.portrait.pair import LoadedGenerator
+from nigaoe_model.portrait.pair import LoadedGenerator, Pair
 from nigaoe_model.stylegan2.latent_statistics import sample_w
 from nigaoe_worker.device import Engine
 from nigaoe_worker.leases import ClaimedJob, Preview
 from nigaoe_worker.model_cache import ModelCache
 from nigaoe_worker.search import Search
+from nigaoe_worker.work import options_of
 
 
 class JobClient(Protocol):
@@ -39,6 +40,11 @@ def knowing(g_ori: LoadedGenerator, w_plus: torch.Tensor) -> LoadedEncoder:
     return LoadedEncoder(encoder, card, "0" * 64)
 
 
+def searching(claimed: ClaimedJob, pair: Pair, face: torch.Tensor, *, with_previews: bool) -> Search:
+    """The search of a held job."""
+    return Search(claimed, pair, options_of(claimed.claim.job), face, with_previews=with_previews)
+
+
 @pytest.mark.slow
 def test_searches_begin_at_the_guess_where_there_is_one(client: JobClient, engine: Engine, models: ModelCache) -> None:
     """Of the best method's two searches the person's begins at the guess, the drawing's at the mean face."""
@@ -49,7 +55,7 @@ def test_searches_begin_at_the_guess_where_there_is_one(client: JobClient, engin
     guessing = replace(pair, g_ori=replace(pair.g_ori, encoder=knowing(pair.g_ori, w_plus)))
     found = {}
     for used in (pair, guessing):
-        search = Search(client.claimed(client.convert(method="best")), used, face, with_previews=False)
+        search = searching(client.claimed(client.convert(method="best")), used, face, with_previews=False)
         found[used is guessing] = search.run(engine)
     assert {role: result.start for role, result in found[True].items()} == {"g_ori": "encoder", "g_fin": "mean"}
     assert {result.start for result in found[False].values()} == {"mean"}
@@ -85,7 +91,7 @@ def test_who_watches_a_search_sees_the_drawing_too(
     face = pair.g_ori.generator.draw_image(mapping.broadcast(sample_w(mapping, 1, seed=5)))[0]
     claimed = client.claimed(client.convert(method=method))
     claimed.is_followed = is_followed
-    previews = previews_of(Search(claimed, pair, face, with_previews=True), engine, claimed)
+    previews = previews_of(searching(claimed, pair, face, with_previews=True), engine, claimed)
     assert previews
     assert {preview.encode_drawing is not None for preview in previews} == {is_drawn}
     if is_drawn:
@@ -104,7 +110,7 @@ def test_a_drawing_that_waits_to_be_sent_is_not_replaced(client: JobClient, engi
     face = pair.g_ori.generator.draw_image(mapping.broadcast(sample_w(mapping, 1, seed=5)))[0]
     claimed = client.claimed(client.convert())
     claimed.is_followed = True
-    search = Search(claimed, pair, face, with_previews=True)
+    search = searching(claimed, pair, face, with_previews=True)
     search.run(engine)
     preview = claimed.take_preview()
     assert preview is not None

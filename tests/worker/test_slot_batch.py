@@ -9,7 +9,7 @@ from nigaoe_core.errors import InversionError
 from nigaoe_model.inversion.engine import SlotEngine
 from nigaoe_model.inversion.request import InversionRequest
 from nigaoe_model.inversion.settings import InversionSettings
-from nigaoe_model.portrait.conversion import inversion_engine
+from nigaoe_model.portrait.convert import inversion_engine
 from nigaoe_model.portrait.pair import LoadedGenerator
 from nigaoe_worker.model_cache import ModelCache
 from nigaoe_worker.slot_batch import DeviceLost, SlotBatch, SlotRequest

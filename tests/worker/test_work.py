@@ -2,11 +2,11 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-import torch
+from drawing_counter import DrawingCounter
 from marks import source_of
 from PIL import Image
 
-from nigaoe_core.errors import BrokenImage, UnknownBlob, UnknownStyle
+from nigaoe_core.errors import UnknownBlob, UnknownStyle
 from nigaoe_core.jobs import Job, Outcome
 from nigaoe_core.settings import Settings
 from nigaoe_core.store.blob_store import (
@@ -27,7 +27,7 @@ from nigaoe_worker.device import Engine
 from nigaoe_worker.job_blobs import JobBlobs
 from nigaoe_worker.leases import JobStopped, StopCause
 from nigaoe_worker.model_cache import ModelCache
-from nigaoe_worker.work import JobRunner, reduced
+from nigaoe_worker.work import JobRunner
 
 
 @pytest.fixture
@@ -71,6 +71,15 @@ def test_what_a_worker_stores_is_marked_as_made_by_a_machine(runner: JobRunner, 
     sources = {name: source_of(client.services.blobs.get(outcome.blobs[name])) for name in (RESULT_PNG, PERSON, PASTED)}
     drawn, composite = "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"
     assert sources == {RESULT_PNG: drawn, PERSON: drawn, PASTED: composite}
+
+
+def test_a_job_draws_person_and_drawing_once(runner: JobRunner, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four blocks each, after the search; a restyle draws both again, for its own files."""
+    drawn = DrawingCounter(monkeypatch)
+    done(runner, client, job := client.convert())
+    assert drawn.take() == [4, 4]
+    done(runner, client, client.restyle(client.get(job), style="ink"))
+    assert drawn.take() == [4, 4]
 
 
 @pytest.mark.parametrize("method", ["direct", "best"])
@@ -156,15 +165,6 @@ def test_a_search_stops_before_the_deadline_with_the_best_it_has(runner: JobRunn
     outcome = runner.run(claimed, JobBlobs(client.services.blobs, claimed, 0))
     assert outcome.report.stop_reason == "deadline"
     assert 0 < outcome.report.steps < 400
-
-
-def test_a_crop_is_reduced_by_the_mean_of_its_blocks() -> None:
-    """And one of another size was cut for another generator."""
-    crop = torch.zeros(64, 64, 3, dtype=torch.uint8)
-    crop[::2] = 255
-    assert torch.allclose(reduced(crop.numpy(), 32), torch.zeros(3, 32, 32), atol=1e-6)
-    with pytest.raises(BrokenImage):
-        reduced(crop[:60, :60].numpy(), 32)
 
 
 def test_progress_tells_all_stages(runner: JobRunner, client: Any) -> None:

@@ -14,7 +14,7 @@ from nigaoe_faces.align import AlignmentTemplate, align_face, paste_back
 from nigaoe_faces.encoding import encode_jpeg
 from nigaoe_faces.result_encoder import COMPOSITE, ResultEncoder
 from nigaoe_model.pixels import to_rgb
-from nigaoe_model.portrait.portrait import Portrait
+from nigaoe_model.portrait.drawing import Portrait
 from nigaoe_worker.job_blobs import JobBlobs
 
 Picture = NDArray[np.uint8]

@@ -18,18 +18,17 @@ import torch
 from kombu import Connection
 from torch import Tensor
 
-from nigaoe_core.jobs import Method, Seconds
+from nigaoe_core.jobs import Seconds
 from nigaoe_core.services import Services, connect
 from nigaoe_core.settings import Settings
 from nigaoe_core.telemetry import configure_tracing
 from nigaoe_core.worker_report import WorkerReport, budget_name
 from nigaoe_model.device import prepare_device
 from nigaoe_model.inversion.presets import PRESETS
-from nigaoe_model.inversion.request import InversionRequest
 from nigaoe_model.inversion.settings import InversionSettings
-from nigaoe_model.portrait.conversion import ROLES, conclude, inversion_engine, searched
+from nigaoe_model.portrait.convert import ROLES, ConversionOptions, conclude, inversion_engine, inversion_requests
+from nigaoe_model.portrait.drawing import DEFAULT_LOOK
 from nigaoe_model.portrait.pair import LoadedGenerator
-from nigaoe_model.portrait.portrait import DEFAULT_LOOK
 from nigaoe_worker.admission import Admission
 from nigaoe_worker.broker import RestyleConsumer
 from nigaoe_worker.device import Engine
@@ -236,14 +235,11 @@ class Runtime:
     def _warm_up(self) -> None:
         """Convert the mean face once, so that the first photo does not pay for lazy libraries and kernels."""
         pair = self.models.pair(self.models.styles[0])
-        loaded = searched(pair, "g_ori")
-        request = InversionRequest(
-            target=self.engine.do(lambda: mean_face(loaded)), settings=InversionSettings(steps=WARM_UP_STEPS)
-        )
-        found = self.engine.invert(SlotRequest(loaded, request)).result().unwrap()
-        self.engine.do(
-            lambda: conclude(pair, Method.CROSS, {"g_ori": found}, request.target, DEFAULT_LOOK, self.models.upscaler)
-        )
+        options = ConversionOptions(settings=InversionSettings(steps=WARM_UP_STEPS), look=DEFAULT_LOOK)
+        target = self.engine.do(lambda: mean_face(pair.g_ori))
+        request = inversion_requests(pair, options, target)["g_ori"]
+        found = self.engine.invert(SlotRequest(pair.g_ori, request)).result().unwrap()
+        self.engine.do(lambda: conclude(pair, options, {"g_ori": found}, target, self.models.upscaler))
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import CancelledError, Future
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -14,13 +15,12 @@ from nigaoe_core.jobs import Progress, Seconds
 from nigaoe_faces.encoding import encode_jpeg
 from nigaoe_faces.provenance import DigitalSource
 from nigaoe_faces.sheet import resized
-from nigaoe_model.inversion.presets import PRESETS
 from nigaoe_model.inversion.request import Finished, InversionRequest, InversionResult, StopReason
 from nigaoe_model.inversion.request import Progress as SearchProgress
 from nigaoe_model.pixels import to_rgb
-from nigaoe_model.portrait.conversion import ROLES, Role, head_region, searched
+from nigaoe_model.portrait.convert import ConversionOptions, Role, inversion_requests, searched
+from nigaoe_model.portrait.drawing import draw_sketch
 from nigaoe_model.portrait.pair import Pair
-from nigaoe_model.portrait.portrait import Look, draw_sketch
 from nigaoe_worker.device import Engine
 from nigaoe_worker.leases import ClaimedJob, Preview
 from nigaoe_worker.slot_batch import SlotRequest
@@ -41,6 +41,7 @@ class Search:
     Args:
         claimed: The job: receives progress and previews, and may stop the search.
         pair: The style's generators.
+        options: How the face is found and drawn.
         target: The aligned photo in [-1, 1]. # [3, R, R].
         with_previews: Whether pictures are sent to the job's followers.
 
@@ -49,16 +50,17 @@ class Search:
         frames: Pictures of the way, oldest first, in [-1, 1]. # [3, S, S], S at most 256.
     """
 
-    def __init__(self, claimed: ClaimedJob, pair: Pair, target: Tensor, *, with_previews: bool) -> None:
+    def __init__(
+        self, claimed: ClaimedJob, pair: Pair, options: ConversionOptions, target: Tensor, *, with_previews: bool
+    ) -> None:
         self.progress = Progress()
         self.frames: list[Tensor] = []
         self._claimed = claimed
         self._pair = pair
+        self._options = options
         self._target = target
         self._with_previews = with_previews
-        self._options = claimed.claim.job.options
-        self._settings = PRESETS[self._options.preset]
-        self._roles = ROLES[self._options.method]
+        self._roles = options.roles
         self._latest: dict[Role, SearchProgress] = {}
         self._given_up = threading.Event()
 
@@ -70,26 +72,25 @@ class Search:
             InversionError: The search failed.
             DeviceLost: The device is gone.
         """
-        futures = {role: engine.invert(self._request(role)) for role in self._roles}
+        seed = self._claimed.claim.job.options.seed
+        requests = inversion_requests(self._pair, self._options, self._target, seed=seed)
+        futures = {role: engine.invert(self._request(role, request)) for role, request in requests.items()}
         try:
             return {role: self._result(future) for role, future in futures.items()}
         finally:
             self._given_up.set()  # Where one of two has failed, the other's slot is wanted by another job.
 
-    def _request(self, role: Role) -> SlotRequest:
-        loaded = searched(self._pair, role)
+    def _request(self, role: Role, request: InversionRequest) -> SlotRequest:
+        job = self._claimed.claim.job
         left = self._claimed.deadline - time.monotonic()
-        request = InversionRequest(
-            target=self._target,
-            settings=self._settings,
-            region=head_region(loaded, self._settings),
-            seed=self._options.seed,
+        request = replace(
+            request,
             deadline=self._claimed.deadline - min(MOST_RESERVE, RESERVE_SHARE * left),
             on_progress=partial(self._follow, role),
-            preview_interval=-(-self._settings.steps // FRAMES) if role == self._roles[0] else None,
+            preview_interval=-(-self._options.settings.steps // FRAMES) if role == self._roles[0] else None,
             cancelled=lambda: self._given_up.is_set() or self._claimed.is_stopped,
         )
-        return SlotRequest(loaded, request, self._options.priority, self._claimed.claim.job.queued_at)
+        return SlotRequest(searched(self._pair, role), request, job.options.priority, job.queued_at)
 
     def _result(self, future: "Future[Finished]") -> InversionResult:
         try:
@@ -107,7 +108,7 @@ class Search:
         main = self._latest.get(self._roles[0], progress)
         self.progress = Progress(
             step=sum(latest.step for latest in self._latest.values()),
-            total=self._settings.steps * len(self._roles),
+            total=self._options.settings.steps * len(self._roles),
             distance=main.distance,
             distance_start=main.start_distance,
         )
@@ -127,8 +128,7 @@ class Search:
         self._claimed.update(preview=Preview(progress.step, partial(encode_preview, frame), encode_drawing))
 
     def _sketch(self, w_plus: Tensor) -> Tensor:
-        look = Look(degree=self._options.degree, truncation_psi=self._options.truncation)
-        return shrunk(draw_sketch(self._pair, w_plus, look))
+        return shrunk(draw_sketch(self._pair, w_plus, self._options.look))
 
 
 def shrunk(picture: Tensor) -> Tensor:

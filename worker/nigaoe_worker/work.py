@@ -1,25 +1,20 @@
 """What is done for a job between its claim and its end: a conversion from a crop, or a restyle from a latent."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
-from nigaoe_core.errors import BrokenImage, UnknownBlob
+from nigaoe_core.errors import UnknownBlob
 from nigaoe_core.jobs import Job, JobKind, JobReport, Outcome, Progress
 from nigaoe_core.settings import Settings
 from nigaoe_core.store.blob_store import CROP, LATENT, PHOTO
 from nigaoe_faces.images import ImageLimits, read_photo
 from nigaoe_faces.result_encoder import ResultEncoder
-from nigaoe_model.inversion.noise_maps import draw_noise_maps
-from nigaoe_model.pixels import to_planes
-from nigaoe_model.portrait.conversion import Conversion, conclude, redraw
+from nigaoe_model.inversion.presets import PRESETS
+from nigaoe_model.portrait.convert import Conversion, ConversionOptions, conclude, redraw, target_of, with_seed
+from nigaoe_model.portrait.drawing import Look
 from nigaoe_model.portrait.pair import Pair
-from nigaoe_model.portrait.portrait import Look
 from nigaoe_model.portrait.stored_latent import StoredLatent
 from nigaoe_worker.device import Engine
 from nigaoe_worker.job_blobs import JobBlobs
@@ -71,21 +66,14 @@ class JobRunner:
         with stages.stage("preparing"):
             pair = self._pair(job)
             crop = self._read_crop(job, blobs)
-            target = reduced(crop, pair.g_ori.card.architecture.resolution)
-        search = Search(claimed, pair, target, with_previews=self._with_previews)
+            target = target_of(crop, pair.g_ori.card.architecture.resolution)
+        options = options_of(job)
+        search = Search(claimed, pair, options, target, with_previews=self._with_previews)
         with stages.stage("inverting", Progress()):
             results = search.run(self._engine)
         with stages.stage("decoding", _after(search, "decoding")):
             conversion = self._engine.do(
-                lambda: conclude(
-                    pair,
-                    job.options.method,
-                    results,
-                    target,
-                    look_of(job),
-                    self._models.upscaler,
-                    seed=job.options.seed,
-                )
+                lambda: conclude(pair, options, results, target, self._models.upscaler, seed=job.options.seed)
             )
         with stages.stage("storing", _after(search, "storing")):
             put_portrait(blobs, conversion.portrait, self._results)
@@ -102,7 +90,8 @@ class JobRunner:
             latent = StoredLatent.from_bytes(blobs.read(_key_of(job, LATENT)))
         with stages.stage("decoding", Progress(stage="decoding")):
             latent = with_seed(latent, job.options.seed, pair)
-            portrait = self._engine.do(lambda: redraw(pair, latent, look_of(job), self._models.upscaler), urgent=True)
+            look = options_of(job).look
+            portrait = self._engine.do(lambda: redraw(pair, latent, look, self._models.upscaler), urgent=True)
         with stages.stage("storing", Progress(stage="storing")):
             put_portrait(blobs, portrait, self._results)
         report = JobReport(
@@ -131,30 +120,11 @@ class JobRunner:
         return ()
 
 
-def look_of(job: Job) -> Look:
-    """How a job's latent shall be drawn."""
-    return Look(degree=job.options.degree, truncation_psi=job.options.truncation, colours=job.options.colours)
-
-
-def reduced(crop: NDArray[np.uint8], resolution: int) -> Tensor:
-    """Reduce a crop by the mean of each block. # [k R, k R, 3] -> [3, R, R] in [-1, 1].
-
-    Raises:
-        BrokenImage: The crop was cut for another generator.
-    """
-    height, width, _ = crop.shape
-    if height != width or height % resolution:
-        raise BrokenImage("The face was cut for another generator; send the photo again.")
-    return F.avg_pool2d(to_planes(crop)[None], height // resolution)[0]
-
-
-def with_seed(latent: StoredLatent, seed: int, pair: Pair) -> StoredLatent:
-    """Give a latent the fine details (strands of hair, freckles) of another seed: StyleGAN's noise maps."""
-    if seed == latent.card.seed:
-        return latent
-    shapes = pair.g_ori.generator.synthesis.noise_shapes
-    noise = draw_noise_maps(shapes, torch.Generator().manual_seed(seed))
-    return replace(latent, noise=tuple(noise))
+def options_of(job: Job) -> ConversionOptions:
+    """Return how a job's face is found and drawn."""
+    chosen = job.options
+    look = Look(degree=chosen.degree, truncation_psi=chosen.truncation, colours=chosen.colours)
+    return ConversionOptions(chosen.method, PRESETS[chosen.preset], look)
 
 
 def _key_of(job: Job, name: str) -> str:

@@ -1,22 +1,21 @@
 """A style: `g_ori`, its fine-tuned copy `g_fin`, and the frozen trunk that both share.
 
 The thesis's observation: a latent means the same face to both, because mapping, constant and coarse blocks are equal.
-This file makes sure that they are, and draws what is equal only once.
+Loading a pair makes sure that they are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from nigaoe_core.errors import CheckpointMismatch, ParentMismatch
 from nigaoe_core.manifest import DEFAULT_UPSCALER, UpscalerName
 from nigaoe_model.inversion.encoder.checkpoint import LoadedEncoder, load_encoder_of
 from nigaoe_model.portrait.palette import Palette
 from nigaoe_model.stylegan2.checkpoint import CheckpointCard, load_checkpoint
-from nigaoe_model.stylegan2.generator import Canvas, Generator, Noise
+from nigaoe_model.stylegan2.generator import Generator
 from nigaoe_model.stylegan2.latent_statistics import LatentStatistics, measure_latents
 
 
@@ -28,7 +27,7 @@ class LoadedGenerator:
         generator: Evaluation mode, no gradients, float32.
         card: The file's metadata.
         digest: Identity of the tensors, see `Checkpoint.digest`.
-        statistics: Statistics of w, measured anew where the file holds none.
+        statistics: Statistics of w, measured on loading where the file has none.
         encoder: Guesses where a search starts; None: there is none, and searches start from the mean face.
         palette: Of a style: which of its colours stand for a person's; None: drawings keep the style's own.
     """
@@ -67,7 +66,7 @@ def load_generator(path: Path, device: torch.device | str = "cpu", *, encoder: P
 
     Args:
         path: Its checkpoint.
-        device: Where it shall draw.
+        device: Where it computes.
         encoder: Its encoder's file, where there is one.
 
     Raises:
@@ -97,7 +96,7 @@ def load_pair(
         style: The style's name.
         g_ori: The parent, loaded once for all its styles.
         path: The style's checkpoint.
-        device: Where it shall draw.
+        device: Where it computes.
         upscaler: How its drawings are enlarged, as its manifest entry says.
 
     Raises:
@@ -147,52 +146,6 @@ def check_frozen(g_ori: Generator, g_fin: Generator, trunk: int | None) -> None:
 def model_id(loaded: LoadedGenerator) -> str:
     """Return ``name@digest`` with the digest's first twelve digits."""
     return f"{loaded.card.name}@{loaded.digest[:12]}"
-
-
-@torch.no_grad()
-def draw_styles(
-    pairs: Sequence[Pair],
-    ws: Tensor,
-    *,
-    noise: Noise = "fixed",
-    g_fins: Sequence[Generator] | None = None,
-    drawn: Sequence[Tensor] | None = None,
-) -> tuple[Tensor, list[Tensor]]:
-    """Draw latents as people and in every style, the shared trunk only once.
-
-    Args:
-        pairs: Styles of one g_ori.
-        ws: # [N, num_ws, w_dim].
-        noise: Noise mode or maps, the same for all.
-        g_fins: Use these generators instead of each pair's own (blended ones).
-        drawn: What each style draws instead of ``ws``; equal to it in the styles of the shared trunk.
-
-    Returns:
-        The reconstruction # [N, 3, R, R], and one # [N, 3, R, R] a style; raw range, about [-1, 1].
-
-    Raises:
-        ParentMismatch: The styles belong to different generators.
-    """
-    if len({pair.g_ori.digest for pair in pairs}) > 1:
-        raise ParentMismatch("Styles of different generators share no latent space; draw them separately.")
-    canvases = pairs[0].g_ori.generator.synthesis.draw(ws, noise=noise)
-    by_resolution = {canvas.resolution: canvas for canvas in canvases}
-    generators = g_fins if g_fins is not None else [pair.g_fin.generator for pair in pairs]
-    latents = drawn if drawn is not None else [ws] * len(pairs)
-    pictures = [
-        _draw_from_trunk(generator, pair.trunk_resolution, by_resolution, its, noise)
-        for pair, generator, its in zip(pairs, generators, latents, strict=True)
-    ]
-    return canvases[-1].image, pictures
-
-
-def _draw_from_trunk(
-    generator: Generator, trunk: int | None, canvases: Mapping[int, Canvas], ws: Tensor, noise: Noise
-) -> Tensor:
-    if trunk == generator.architecture.resolution:
-        return canvases[trunk].image
-    start = canvases[trunk] if trunk is not None else None
-    return generator.synthesis.draw(ws, noise=noise, start=start)[-1].image
 
 
 def _short(digest: str | None) -> str:

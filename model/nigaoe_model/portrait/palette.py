@@ -2,7 +2,7 @@
 
 A style has a palette of its own: lighter skin, hair of any colour. Which of its colours stands for a person's is a
 question of order: who is darker than most people at a place should be darker than most drawings there, by as many
-standard deviations. So a palette holds mean and spread of both, on the cells of `nigaoe_model.portrait.colour_grid`; to
+standard deviations. So a palette has mean and spread of both, on the cells of a coarse grid over the aligned face; to
 match first and second moments is how colours are transferred between pictures (Reinhard et al., "Color Transfer between
 Images", 2001), here between two populations of them.
 """
@@ -12,11 +12,11 @@ from dataclasses import dataclass, fields
 from typing import Final, Self
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from nigaoe_core.errors import CheckpointMismatch
 from nigaoe_core.jobs import DEFAULT_TRUNCATION
-from nigaoe_model.portrait.colour_grid import colour_grid
 from nigaoe_model.stylegan2.generator import Generator
 from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis
 from nigaoe_model.stylegan2.latent_statistics import sample_w
@@ -32,6 +32,31 @@ TEMPER: Final = 0.8
 drawings are further from the style's data: photos differ more than what ``g_ori`` draws of z."""
 
 _BATCH: Final = 8
+
+
+def opponent_colours(image: Tensor) -> Tensor:
+    """Turn red, green and blue into lightness, red against green, and yellow against blue. # [N, 3, ...] both."""
+    red, green, blue = image.unbind(dim=1)
+    return torch.stack([image.mean(dim=1), red - green, (red + green) / 2 - blue], dim=1)
+
+
+def colour_grid(image: Tensor, side: int) -> Tensor:
+    """Return the mean opponent colours of each cell. # [N, 3, R, R] -> [N, 3, side, side]."""
+    return opponent_colours(F.adaptive_avg_pool2d(image.float(), side))
+
+
+def background_mask(side: int) -> Tensor:
+    """Return where an aligned portrait shows background: the upper corners and the sides. # [R, R] bool."""
+    line = (torch.arange(side) + 0.5) / side
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    return ((x - 0.5).abs() > 0.4) & (y < 0.7) | ((x - 0.5).abs() > 0.3) & (y < 0.15)
+
+
+def person_weights(resolution: int, side: int) -> Tensor:
+    """Return how much of each cell is no background, as shares of the whole. # [1, side, side], sum 1."""
+    middle = (~background_mask(resolution)).float()[None]
+    weights = F.adaptive_avg_pool2d(middle, side)
+    return weights / weights.sum()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,49 +1,36 @@
-"""Faces in, portraits out, many at a time: the slot engine run until it is empty.
+"""Faces in, portraits out, many at a time: every search engine is run until it is empty.
 
 Every generator of a style is loaded once; styles of one ``g_ori`` share it. Results come as they finish, not in the
 order of the faces.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from nigaoe_core.errors import InversionError, NigaoeError, UsageError
-from nigaoe_core.jobs import Method
 from nigaoe_core.registry import Registry
 from nigaoe_faces.align import AlignmentTemplate
 from nigaoe_model.inversion.engine import SlotEngine
 from nigaoe_model.inversion.request import Finished, InversionRequest, InversionResult, Progress
-from nigaoe_model.inversion.settings import InversionSettings
-from nigaoe_model.pixels import to_planes
-from nigaoe_model.portrait.conversion import (
-    ROLES,
+from nigaoe_model.portrait.convert import (
     Conversion,
+    ConversionOptions,
     Role,
     conclude,
-    head_region,
     inversion_engine,
+    inversion_requests,
     restyle,
     searched,
+    target_of,
 )
+from nigaoe_model.portrait.drawing import Look
 from nigaoe_model.portrait.pair import LoadedGenerator, Pair, load_generator, load_pair
-from nigaoe_model.portrait.portrait import Look
 from nigaoe_model.portrait.upscale import Upscaler
 
 DEFAULT_WIDTH = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What shall be done with every face of a run."""
-
-    style: str
-    method: Method = Method.CROSS
-    settings: InversionSettings = field(default_factory=InversionSettings)
-    look: Look = field(default_factory=Look)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,28 +104,31 @@ class Pipeline:
         card = self.pair(style).g_ori.card
         return card.alignment, card.architecture.resolution
 
-    def check(self, order: Order) -> Pair:
-        """Load what an order needs, before any face is there.
+    def check(self, style: str, options: ConversionOptions) -> Pair:
+        """Load what a conversion needs, before any face is there.
 
         Raises:
             UnknownStyle: There is no such style.
             CheckpointError: Its files cannot be used together.
-            UsageError: The order starts from an encoder's guess, and no generator that it searches has an encoder.
+            UsageError: The settings start from an encoder's guess, and no generator that is searched has an encoder.
         """
-        pair = self.pair(order.style)
-        encoders = [searched(pair, role).encoder for role in ROLES[order.method]]
-        if order.settings.start == "encoder" and not any(encoders):
+        pair = self.pair(style)
+        encoders = [searched(pair, role).encoder for role in options.roles]
+        if options.settings.start == "encoder" and not any(encoders):
             raise UsageError(
-                f"No encoder guesses a start for method `{order.method.value}` of style `{order.style}`; leave --start "
+                f"No encoder guesses a start for method `{options.method.value}` of style `{style}`; leave --start "
                 "out, choose the method cross, or train one with `nigaoe train encoder`."
             )
         return pair
 
-    def convert(self, order: Order, subjects: Iterable[Subject]) -> Iterator[tuple[Subject, Conversion | NigaoeError]]:
+    def convert(
+        self, style: str, options: ConversionOptions, subjects: Iterable[Subject]
+    ) -> Iterator[tuple[Subject, Conversion | NigaoeError]]:
         """Convert faces; what goes wrong with one of them is returned in its place.
 
         Args:
-            order: Style, method, settings and look for all of them.
+            style: Style to draw in.
+            options: Method, settings and look for all of them.
             subjects: Taken one by one as slots become free; methods that search in several generators keep all crops
                 until the last search begins.
 
@@ -148,21 +138,24 @@ class Pipeline:
         Raises:
             UnknownStyle: There is no such style.
             CheckpointError: Its files cannot be used together.
-            UsageError: There is no encoder to start from, and the order insists.
+            UsageError: There is no encoder to start from, and the settings insist.
+            BrokenImage: A crop was cut for another generator.
         """
-        pair = self.check(order)
-        *earlier, last = ROLES[order.method]
+        pair = self.check(style, options)
         found: dict[Subject, dict[Role, InversionResult]] = {}
-        for role in earlier:
-            for subject, finished in self._search(pair, role, order.settings, subjects):
+        for role in options.roles:
+            for subject, finished in self._search(pair, role, options, subjects):
+                results = found.setdefault(subject, {})
                 if finished.result is None:
+                    del found[subject]
                     yield subject, _error_of(finished)
-                else:
-                    found.setdefault(subject, {})[role] = finished.result
+                    continue
+                results[role] = finished.result
+                if role == options.roles[-1]:
+                    del found[subject]
+                    target = finished.ticket.request.target
+                    yield subject, conclude(pair, options, results, target, self.upscaler, seed=subject.seed)
             subjects = list(found)
-        for subject, finished in self._search(pair, last, order.settings, subjects):
-            results = found.pop(subject, {})
-            yield subject, self._conclude(pair, order, subject, results, last, finished)
 
     def restyle(self, conversion: Conversion, style: str, look: Look) -> Conversion:
         """Draw a finished conversion's latent in another style of the same generator.
@@ -174,36 +167,24 @@ class Pipeline:
         """
         return restyle(self.pair(style), conversion, look, self.upscaler)
 
-    def _conclude(
-        self,
-        pair: Pair,
-        order: Order,
-        subject: Subject,
-        results: Mapping[Role, InversionResult],
-        role: Role,
-        finished: Finished,
-    ) -> Conversion | NigaoeError:
-        if finished.result is None:
-            return _error_of(finished)
-        both = {**results, role: finished.result}
-        target = to_planes(subject.crop)
-        return conclude(pair, order.method, both, target, order.look, self.upscaler, seed=subject.seed)
-
     def _search(
-        self, pair: Pair, role: Role, settings: InversionSettings, subjects: Iterable[Subject]
+        self, pair: Pair, role: Role, options: ConversionOptions, subjects: Iterable[Subject]
     ) -> Iterator[tuple[Subject, Finished]]:
+        loaded = searched(pair, role)
         asked: dict[int, Subject] = {}
-        if searched(pair, role).encoder is None:
-            settings = settings.model_copy(update={"start": "mean"})
-        region = head_region(searched(pair, role), settings)
 
         def requests() -> Iterator[InversionRequest]:
             for subject in subjects:
-                request = _request(subject, settings, region)
+                target = target_of(subject.crop, loaded.card.architecture.resolution)
+                request = replace(
+                    inversion_requests(pair, options, target, seed=subject.seed)[role],
+                    on_progress=subject.on_progress,
+                    preview_interval=subject.preview_interval,
+                )
                 asked[id(request)] = subject
                 yield request
 
-        for finished in self._engine(searched(pair, role)).run(requests()):
+        for finished in self._engine(loaded).run(requests()):
             yield asked.pop(id(finished.ticket.request)), finished
 
     def _engine(self, loaded: LoadedGenerator) -> SlotEngine:
@@ -211,17 +192,6 @@ class Pipeline:
         if key not in self._engines:
             self._engines[key] = inversion_engine(loaded, self.width)
         return self._engines[key]
-
-
-def _request(subject: Subject, settings: InversionSettings, region: Tensor | None) -> InversionRequest:
-    return InversionRequest(
-        target=to_planes(subject.crop),
-        settings=settings,
-        region=region,
-        seed=subject.seed,
-        on_progress=subject.on_progress,
-        preview_interval=subject.preview_interval,
-    )
 
 
 def _error_of(finished: Finished) -> NigaoeError:

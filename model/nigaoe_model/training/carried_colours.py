@@ -9,7 +9,7 @@ the style's own palette, as its mean and spread do not enter.
 import torch
 from torch import Tensor
 
-from nigaoe_model.portrait.colour_grid import colour_grid, person_weights
+from nigaoe_model.portrait.palette import colour_grid, person_weights
 from nigaoe_model.stylegan2.generator import Generator
 
 EPSILON = 1e-4

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nigaoe_model.portrait.colour_grid import background_mask, opponent_colours
+from nigaoe_model.portrait.palette import background_mask, opponent_colours
 
 Pictures = Tensor
 """Bytes. # [N, 3, R, R]."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from nigaoe_core.errors import InversionError
 from nigaoe_model.inversion.request import InversionRequest
 from nigaoe_model.inversion.settings import InversionSettings
-from nigaoe_model.portrait.conversion import head_region, inversion_engine
+from nigaoe_model.portrait.convert import head_region, inversion_engine
 from nigaoe_model.portrait.pair import LoadedGenerator
 from nigaoe_model.tensor_file import write_tensors
 from nigaoe_model.training.dataset import to_unit_range

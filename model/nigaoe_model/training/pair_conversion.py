@@ -2,8 +2,8 @@
 
 import torch
 
+from nigaoe_model.portrait.drawing import AS_FOUND, Look, draw_portraits
 from nigaoe_model.portrait.pair import Pair
-from nigaoe_model.portrait.portrait import AS_FOUND, Look, draw_portraits
 from nigaoe_model.training.dataset import to_bytes
 from nigaoe_model.training.face_regions import Pictures
 from nigaoe_model.training.face_search import FaceSearch

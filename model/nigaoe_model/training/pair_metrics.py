@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nigaoe_model.features import feature_distance, shared_features
-from nigaoe_model.portrait.colour_grid import background_mask
+from nigaoe_model.portrait.palette import background_mask
 from nigaoe_model.stylegan2.generator import Generator
 from nigaoe_model.stylegan2.latent_statistics import sample_w
 from nigaoe_model.training.dataset import to_bytes, to_unit_range

@@ -1,47 +1,16 @@
-"""Two generators of one latent space: who fits whom, and what is drawn only once."""
+"""Two generators of one latent space: which style belongs to which parent."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from nigaoe_core.errors import CheckpointMismatch, ParentMismatch
 from nigaoe_core.registry import Registry
-from nigaoe_model.portrait.pair import LoadedGenerator, Pair, draw_styles, load_generator, load_pair
+from nigaoe_model.portrait.pair import LoadedGenerator, load_generator, load_pair
 from nigaoe_model.stylegan2.checkpoint import Checkpoint, save_checkpoint
 
 ChildOf = Callable[..., Checkpoint]
-
-
-def random_ws(pair: Pair, count: int = 3) -> torch.Tensor:
-    generator = pair.g_ori.generator
-    z = torch.randn(count, generator.architecture.z_dim, generator=torch.Generator().manual_seed(1))
-    return generator.mapping.broadcast(generator.mapping(z))
-
-
-def test_the_shared_trunk_changes_no_picture(tiny_pair: Pair) -> None:
-    """Drawing the coarse blocks once gives exactly what both generators draw alone."""
-    ws = random_ws(tiny_pair)
-    person, (drawing,) = draw_styles([tiny_pair], ws)
-    assert torch.equal(person, tiny_pair.g_ori.generator.draw_image(ws))
-    assert torch.equal(drawing, tiny_pair.g_fin.generator.draw_image(ws))
-    assert not torch.allclose(person, drawing)
-
-
-def test_styles_of_different_depth_share_what_they_can(
-    tmp_path: Path, tiny_checkpoint: Checkpoint, tiny_g_ori: LoadedGenerator, tiny_pair: Pair, child_of: ChildOf
-) -> None:
-    """Each style starts from the canvas at which its own training began."""
-    pairs = [tiny_pair]
-    for depth in (0, 1, 3):
-        path = tmp_path / f"{depth}.safetensors"
-        save_checkpoint(child_of(tiny_checkpoint, trainable_blocks=depth), path)
-        pairs.append(load_pair(f"depth-{depth}", tiny_g_ori, path))
-    assert [pair.trunk_resolution for pair in pairs] == [4, 16, 8, None]
-    ws = random_ws(tiny_pair)
-    for pair, drawing in zip(pairs, draw_styles(pairs, ws)[1], strict=True):
-        assert torch.equal(drawing, pair.g_fin.generator.draw_image(ws)), pair.style
 
 
 def test_a_child_of_another_parent_is_refused(

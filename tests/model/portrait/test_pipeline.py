@@ -12,10 +12,10 @@ from nigaoe_core.jobs import Method
 from nigaoe_core.registry import Registry
 from nigaoe_model.inversion.request import Progress
 from nigaoe_model.inversion.settings import InversionSettings
-from nigaoe_model.portrait.conversion import Conversion, redraw
+from nigaoe_model.portrait.convert import Conversion, ConversionOptions, redraw
+from nigaoe_model.portrait.drawing import Look
 from nigaoe_model.portrait.palette import measure_palette
-from nigaoe_model.portrait.pipeline import Order, Pipeline, Subject
-from nigaoe_model.portrait.portrait import Look
+from nigaoe_model.portrait.pipeline import Pipeline, Subject
 from nigaoe_model.portrait.upscale import LARGE_FILE
 from nigaoe_model.stylegan2.checkpoint import load_checkpoint, save_checkpoint
 
@@ -47,8 +47,8 @@ def guessing(pipeline: Pipeline, encoder_file: Path) -> Pipeline:
     return Pipeline(Registry.load(folder), width=2)
 
 
-def order(method: Method = Method.CROSS, steps: int = 3) -> Order:
-    return Order("toy", method, InversionSettings(steps=steps))
+def options(method: Method = Method.CROSS, steps: int = 3) -> ConversionOptions:
+    return ConversionOptions(method, InversionSettings(steps=steps))
 
 
 def crops(count: int) -> list[np.ndarray]:
@@ -64,10 +64,10 @@ def converted(outcome: object) -> Conversion:
 def test_every_face_comes_back_with_its_own_portrait(pipeline: Pipeline) -> None:
     """Five faces share two slots; each subject returns once, and as if it had been alone."""
     subjects = [Subject(crop) for crop in crops(5)]
-    together = {subject: converted(outcome) for subject, outcome in pipeline.convert(order(), subjects)}
+    together = {subject: converted(outcome) for subject, outcome in pipeline.convert("toy", options(), subjects)}
     assert set(together) == set(subjects)
     for subject in subjects:
-        ((_, alone),) = pipeline.convert(order(), [subject])
+        ((_, alone),) = pipeline.convert("toy", options(), [subject])
         torch.testing.assert_close(
             together[subject].portrait.picture, converted(alone).portrait.picture, atol=2e-4, rtol=0
         )
@@ -77,7 +77,7 @@ def test_every_face_comes_back_with_its_own_portrait(pipeline: Pipeline) -> None
 def test_methods_report_what_they_did(pipeline: Pipeline, method: Method) -> None:
     """Each method ends in pictures, a latent of g_ori's space, and a report that says how far it came."""
     (subject,) = [Subject(crop, seed=7) for crop in crops(1)]
-    ((_, outcome),) = pipeline.convert(order(method), [subject])
+    ((_, outcome),) = pipeline.convert("toy", options(method), [subject])
     conversion = converted(outcome)
     assert conversion.portrait.picture.shape == (3, 64, 64)
     assert conversion.report["method"] == method.value
@@ -94,16 +94,16 @@ def test_one_bad_face_does_not_stop_the_others(pipeline: Pipeline) -> None:
 
     first, second = crops(2)
     bad, good = Subject(first, on_progress=refuse), Subject(second)
-    outcomes = dict(pipeline.convert(order(), [bad, good]))
+    outcomes = dict(pipeline.convert("toy", options(), [bad, good]))
     assert isinstance(outcomes[bad], InversionError)
     assert isinstance(outcomes[good], Conversion)
 
 
-def test_progress_is_told_with_previews(pipeline: Pipeline) -> None:
+def test_progress_is_reported_with_previews(pipeline: Pipeline) -> None:
     """A listener hears every step, and sees a picture as often as it asked."""
     heard: list[Progress] = []
     subject = Subject(crops(1)[0], on_progress=heard.append, preview_interval=2)
-    list(pipeline.convert(order(steps=4), [subject]))
+    list(pipeline.convert("toy", options(steps=4), [subject]))
     assert [progress.step for progress in heard] == [1, 2, 3, 4]
     assert any(progress.preview is not None for progress in heard)
 
@@ -111,11 +111,11 @@ def test_progress_is_told_with_previews(pipeline: Pipeline) -> None:
 def test_a_latent_can_be_redrawn_without_searching(pipeline: Pipeline) -> None:
     """Another look from the stored latent equals what a full conversion with that look draws."""
     subject = Subject(crops(1)[0])
-    ((_, first),) = pipeline.convert(order(), [subject])
+    ((_, first),) = pipeline.convert("toy", options(), [subject])
     look = Look(degree=0.5, truncation_psi=0.7)
     again = redraw(pipeline.pair("toy"), converted(first).latent, look, pipeline.upscaler)
-    asked = Order("toy", Method.CROSS, InversionSettings(steps=3), look)
-    ((_, second),) = pipeline.convert(asked, [subject])
+    asked = ConversionOptions(Method.CROSS, InversionSettings(steps=3), look)
+    ((_, second),) = pipeline.convert("toy", asked, [subject])
     torch.testing.assert_close(again.picture, converted(second).portrait.picture, atol=1e-4, rtol=0)
 
 
@@ -127,7 +127,7 @@ def test_only_who_was_found_as_a_person_has_colours_to_take_over(
     base, child = (load_checkpoint(path) for path in tiny_files)
     palette = measure_palette(base.build_generator(), child.build_generator(), samples=32)
     save_checkpoint(replace(child, palette=palette), tiny_files[1])
-    ((_, outcome),) = pipeline.convert(order(method), [Subject(crops(1)[0])])
+    ((_, outcome),) = pipeline.convert("toy", options(method), [Subject(crops(1)[0])])
     latent, pair = converted(outcome).latent, pipeline.pair("toy")
     plain, coloured = (redraw(pair, latent, Look(colours=share), None) for share in (0.0, 1.0))
     assert torch.equal(plain.drawing, coloured.drawing) is not changed
@@ -141,10 +141,10 @@ def test_unknown_styles_list_the_known(pipeline: Pipeline) -> None:
 
 def test_a_pair_with_an_encoder_starts_from_its_guess(guessing: Pipeline, pipeline: Pipeline) -> None:
     """The report says where the search began and how far that was; without an encoder it is the mean face."""
-    asked = Order("toy", settings=InversionSettings(steps=2, start="encoder"))
+    asked = ConversionOptions(settings=InversionSettings(steps=2, start="encoder"))
     subject = Subject(crops(1)[0])
-    ((_, guessed),) = guessing.convert(asked, [subject])
-    ((_, plain),) = pipeline.convert(order(steps=2), [subject])
+    ((_, guessed),) = guessing.convert("toy", asked, [subject])
+    ((_, plain),) = pipeline.convert("toy", options(steps=2), [subject])
     assert (converted(guessed).report["start"], converted(plain).report["start"]) == ("encoder", "mean")
     assert converted(guessed).report["distance_start"] != converted(plain).report["distance_start"]
     assert "encoder" in converted(guessed).report["models"]
@@ -152,31 +152,31 @@ def test_a_pair_with_an_encoder_starts_from_its_guess(guessing: Pipeline, pipeli
 
 def test_both_searches_of_the_best_begin_where_they_can(guessing: Pipeline) -> None:
     """The guess is a person's latent: the person is searched from it, the drawing from the mean face."""
-    asked = Order("toy", Method.BEST, InversionSettings(steps=2, start="encoder"))
-    ((_, outcome),) = guessing.convert(asked, [Subject(crops(1)[0])])
+    asked = ConversionOptions(Method.BEST, InversionSettings(steps=2, start="encoder"))
+    ((_, outcome),) = guessing.convert("toy", asked, [Subject(crops(1)[0])])
     assert converted(outcome).report["start"] == "encoder"
     assert converted(outcome).report["steps"] == 4
 
 
 def test_who_insists_on_a_guess_needs_an_encoder(guessing: Pipeline, pipeline: Pipeline) -> None:
-    """Told before any face is looked at: no encoder installed, or a method that does not search where it guesses."""
+    """Reported before any face is searched: no encoder installed, or a method that does not search where it guesses."""
     insisting = InversionSettings(start="encoder")
     with pytest.raises(UsageError, match="train encoder"):
-        pipeline.check(Order("toy", settings=insisting))
+        pipeline.check("toy", ConversionOptions(settings=insisting))
     with pytest.raises(UsageError, match="direct"):
-        next(guessing.convert(Order("toy", Method.DIRECT, insisting), [Subject(crops(1)[0])]))
-    assert guessing.check(Order("toy", settings=insisting)).style == "toy"
+        next(guessing.convert("toy", ConversionOptions(Method.DIRECT, insisting), [Subject(crops(1)[0])]))
+    assert guessing.check("toy", ConversionOptions(settings=insisting)).style == "toy"
 
 
 def test_a_styles_entry_says_how_its_drawings_are_enlarged(pipeline: Pipeline) -> None:
-    """The same drawing by plain Lanczos, once the manifest says so; a way without its weights is told at once."""
+    """The same drawing by plain Lanczos, once the manifest says so; a way without its weights is reported at once."""
     folder = pipeline.registry.folders[0]
     (folder / "manifest.toml").write_text(MANIFEST + 'upscaler = "lanczos"\n')
     plain = Pipeline(Registry.load(folder), width=2)
     portraits = [
         converted(outcome).portrait
         for some in (pipeline, plain)
-        for _, outcome in some.convert(order(), [Subject(crops(1)[0])])
+        for _, outcome in some.convert("toy", options(), [Subject(crops(1)[0])])
     ]
     assert torch.equal(portraits[0].drawing, portraits[1].drawing)
     assert not torch.allclose(portraits[0].picture, portraits[1].picture, atol=0.01)

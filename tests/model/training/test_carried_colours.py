@@ -53,7 +53,7 @@ def test_only_the_drawing_learns(tiny_generator: Generator, ws: Tensor) -> None:
     assert all(parameter.grad is None for parameter in tiny_generator.parameters())
 
 
-def test_a_fine_tune_learns_to_carry_colours(
+def test_a_fine_tune_learns_to_transfer_colours(
     tiny_config: TrainingConfig, tiny_dataset: PackedDataset, parent: Checkpoint
 ) -> None:
     """Drawings come to correlate with the persons, and what is frozen stays the parent's, bit by bit."""

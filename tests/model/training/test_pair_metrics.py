@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nigaoe_model.portrait.colour_grid import background_mask
+from nigaoe_model.portrait.palette import background_mask
 from nigaoe_model.training.face_regions import face_mask, tint_background
 from nigaoe_model.training.pair_metrics import colour_leak, correlation, correspond, identity_vectors, retrieve
 

@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nigaoe_model.portrait.colour_grid import colour_grid
-from nigaoe_model.portrait.colours import carry_colours, free_styles
-from nigaoe_model.portrait.palette import SIDE, Palette, measure_palette
+from nigaoe_model.portrait.colour_transfer import free_styles, transfer_colours
+from nigaoe_model.portrait.palette import SIDE, Palette, colour_grid, measure_palette
 from nigaoe_model.stylegan2.architecture import Architecture, demo_architecture
 from nigaoe_model.stylegan2.generator import Generator
 from nigaoe_model.stylegan2.latent_statistics import measure_latents, principal_axes
@@ -27,7 +26,7 @@ def ws(tiny_generator: Generator) -> Tensor:
 
 def carried(generator: Generator, palette: Palette, ws: Tensor, colours: Tensor) -> Tensor:
     styles, axes = free_styles(generator.architecture, None), principal_axes(measure_latents(generator, samples=500))
-    return carry_colours(generator, ws, colours, palette, styles=styles, axes=axes)
+    return transfer_colours(generator, ws, colours, palette, styles=styles, axes=axes)
 
 
 def missed(generator: Generator, palette: Palette, ws: Tensor, colours: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""From a latent to finished pictures: truncate, carry the person's colours over, blend, draw, enlarge.
+"""From a latent to finished pictures: truncate, transfer the person's colours, blend, draw, enlarge.
 
 This half of a conversion costs a fraction of a second, so changing the style, the degree or the truncation of a face
 that was found once needs no new inversion.
@@ -15,12 +15,11 @@ from nigaoe_core.errors import UsageError
 from nigaoe_core.jobs import DEFAULT_COLOURS, DEFAULT_TRUNCATION
 from nigaoe_core.manifest import UpscalerName
 from nigaoe_model.portrait.blend import Degree, blend, degrees_by_resolution
-from nigaoe_model.portrait.colour_grid import colour_grid
-from nigaoe_model.portrait.colours import carry_colours, free_styles
-from nigaoe_model.portrait.pair import Pair, draw_styles
-from nigaoe_model.portrait.palette import SIDE
+from nigaoe_model.portrait.colour_transfer import free_styles, transfer_colours
+from nigaoe_model.portrait.pair import Pair
+from nigaoe_model.portrait.palette import SIDE, colour_grid
 from nigaoe_model.portrait.upscale import Upscaler
-from nigaoe_model.stylegan2.generator import Noise
+from nigaoe_model.stylegan2.generator import Canvas, Generator, Noise
 from nigaoe_model.stylegan2.latent_statistics import principal_axes
 
 MIN_PICTURE = 256
@@ -66,9 +65,10 @@ class Portrait:
     """What one latent looks like; RGB in [-1, 1] on the CPU.
 
     Attributes:
-        person: What ``g_ori`` draws. # [3, R, R].
+        person: What ``g_ori`` draws of the latent as it was found, however much of the drawing is truncated.
+            # [3, R, R].
         drawing: What the style draws. # [3, R, R].
-        picture: The drawing at the size that people get. # [3, S, S] with S at least 256.
+        picture: The drawing at its final size. # [3, S, S]; S is 4 R below 256 pixels, else R.
     """
 
     person: Tensor
@@ -78,9 +78,15 @@ class Portrait:
 
 @torch.no_grad()
 def draw_portraits(
-    pair: Pair, w_plus: Tensor, look: Look, upscaler: Upscaler | None, noise: Sequence[Tensor] | None = None
+    pair: Pair,
+    w_plus: Tensor,
+    look: Look,
+    upscaler: Upscaler | None,
+    noise: Sequence[Tensor] | None = None,
+    *,
+    persons: Tensor | None = None,
 ) -> list[Portrait]:
-    """Draw latents in one look.
+    """Draw latents in one look: each person once by ``g_ori``, each drawing once by the style.
 
     Args:
         pair: The style.
@@ -88,31 +94,41 @@ def draw_portraits(
         look: Degree, truncation and colours.
         upscaler: Enlarges small pictures, in the style's own way; None leaves them as the generator draws them.
         noise: Noise maps, each # [N or 1, 1, R_i, R_i]; None: the generator's own.
+        persons: What ``g_ori`` draws of ``w_plus`` in [-1, 1], where that is known already. # [N, 3, R, R].
 
     Returns:
         One portrait a latent.
     """
-    device = next(pair.g_ori.generator.parameters()).device
-    ws = pair.g_ori.generator.mapping.truncate(w_plus.to(device), look.truncation_psi)
-    maps: Noise = "fixed" if noise is None else [m.to(device) for m in noise]
-    drawn = _coloured(pair, ws, w_plus.to(device), look, maps) if look.colours else ws
-    people, (drawings,) = draw_styles([pair], ws, noise=maps, g_fins=[blend(pair, look.degree)], drawn=[drawn])
-    people, drawings = people.clamp(-1, 1), drawings.clamp(-1, 1)
+    g_ori = pair.g_ori.generator
+    found = w_plus.to(next(g_ori.parameters()).device)
+    maps: Noise = "fixed" if noise is None else [m.to(found.device) for m in noise]
+    canvases: list[Canvas] = []
+    if persons is None:
+        canvases = g_ori.synthesis.draw(found, noise=maps)
+        persons = canvases[-1].image.clamp(-1, 1)
+    persons = persons.to(found.device)
+    generator = blend(pair, look.degree)
+    ws = g_ori.mapping.truncate(found, look.truncation_psi)
+    if ws is not found:
+        canvases = []  # They show other latents than those that are drawn now.
+    if look.colours:
+        ws = _coloured(pair, generator, ws, persons, look, maps)
+    drawings = draw_from_trunk(pair, generator, ws, maps, canvases).clamp(-1, 1)
     pictures = enlarge(drawings, upscaler, pair.upscaler)
     return [
         Portrait(person.cpu(), drawing.cpu(), picture.cpu())
-        for person, drawing, picture in zip(people, drawings, pictures, strict=True)
+        for person, drawing, picture in zip(persons, drawings, pictures, strict=True)
     ]
 
 
 @torch.no_grad()
 def draw_sketch(pair: Pair, w_plus: Tensor, look: Look) -> Tensor:
-    """Draw one latent in the style's own colours and size, in one pass: for pictures on the way.
+    """Draw one latent in the style's own colours and size, in one pass: for previews of a running search.
 
     Args:
         pair: The style.
         w_plus: # [num_ws, w_dim].
-        look: Degree and truncation.
+        look: Degree and truncation; its colours are left out.
 
     Returns:
         RGB in [-1, 1] on the CPU. # [3, R, R].
@@ -121,15 +137,38 @@ def draw_sketch(pair: Pair, w_plus: Tensor, look: Look) -> Tensor:
     return blend(pair, look.degree).draw_image(ws)[0].clamp(-1, 1).cpu()
 
 
-def _coloured(pair: Pair, ws: Tensor, w_plus: Tensor, look: Look, noise: Noise) -> Tensor:
+@torch.no_grad()
+def draw_from_trunk(
+    pair: Pair, generator: Generator, ws: Tensor, noise: Noise = "fixed", canvases: Sequence[Canvas] = ()
+) -> Tensor:
+    """Draw latents in a style; the trunk that it shares with ``g_ori`` is not drawn again.
+
+    Args:
+        pair: The style.
+        generator: The pair's ``g_fin``, or a blend.
+        ws: # [N, num_ws, w_dim].
+        noise: Noise mode or maps.
+        canvases: What ``g_ori`` drew of latents that have the same styles in the shared trunk; empty: all is drawn.
+
+    Returns:
+        Raw range, about [-1, 1]. # [N, 3, R, R].
+    """
+    trunk = next((canvas for canvas in canvases if canvas.resolution == pair.trunk_resolution), None)
+    if trunk is not None and trunk.resolution == generator.architecture.resolution:
+        return trunk.image
+    return generator.synthesis.draw(ws, noise=noise, start=trunk)[-1].image
+
+
+def _coloured(pair: Pair, generator: Generator, ws: Tensor, persons: Tensor, look: Look, noise: Noise) -> Tensor:
     """Move what a style draws towards the colours of the persons as they were found.
 
     Between person and style the colours that are asked for lie between the person's own and the palette's answer.
 
     Args:
         pair: The style.
+        generator: Draws it, blended to the degree of ``look``.
         ws: What shall be drawn. # [N, num_ws, w_dim].
-        w_plus: What was found. # [N, num_ws, w_dim].
+        persons: Who was found, in [-1, 1]. # [N, 3, R, R].
         look: Degree, and how far to move.
         noise: Noise mode or maps.
 
@@ -141,12 +180,11 @@ def _coloured(pair: Pair, ws: Tensor, w_plus: Tensor, look: Look, noise: Noise) 
     degree = sum(degrees.values()) / len(degrees)
     if palette is None or degree == 0 or not styles:
         return ws
-    persons = colour_grid(pair.g_ori.generator.draw_image(w_plus, noise).clamp(-1, 1), SIDE)
-    wanted = torch.lerp(persons, palette.answer(persons), degree)
-    moved = carry_colours(
-        blend(pair, look.degree),
+    own = colour_grid(persons, SIDE)
+    moved = transfer_colours(
+        generator,
         ws,
-        wanted,
+        torch.lerp(own, palette.answer(own), degree),
         palette,
         styles=styles,
         axes=principal_axes(pair.g_ori.statistics).to(ws),

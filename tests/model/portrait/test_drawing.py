@@ -1,22 +1,56 @@
-"""What one latent looks like under degree and truncation."""
+"""What one latent looks like under degree and truncation, and what is drawn only once."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from nigaoe_core.errors import UsageError
 from nigaoe_core.manifest import UpscalerName
-from nigaoe_model.portrait.pair import Pair
+from nigaoe_model.portrait.drawing import Look, draw_from_trunk, draw_portraits, enlarge
+from nigaoe_model.portrait.pair import LoadedGenerator, Pair, load_pair
 from nigaoe_model.portrait.palette import measure_palette
-from nigaoe_model.portrait.portrait import Look, draw_portraits, enlarge
 from nigaoe_model.portrait.upscale import Upscaler
+from nigaoe_model.stylegan2.checkpoint import Checkpoint, save_checkpoint
 
 
 @pytest.fixture
 def w_plus(tiny_pair: Pair) -> torch.Tensor:
     mapping = tiny_pair.g_ori.generator.mapping
     return mapping.broadcast(mapping(torch.randn(2, 8, generator=torch.Generator().manual_seed(4))))
+
+
+def test_the_shared_trunk_changes_no_picture(tiny_pair: Pair, w_plus: torch.Tensor) -> None:
+    """Drawing the coarse blocks once gives exactly what both generators draw alone."""
+    g_ori, g_fin = tiny_pair.g_ori.generator, tiny_pair.g_fin.generator
+    canvases = g_ori.synthesis.draw(w_plus, noise="fixed")
+    drawing = draw_from_trunk(tiny_pair, g_fin, w_plus, canvases=canvases)
+    assert torch.equal(canvases[-1].image, g_ori.draw_image(w_plus))
+    assert torch.equal(drawing, g_fin.draw_image(w_plus))
+    assert not torch.allclose(canvases[-1].image, drawing)
+
+
+def test_styles_of_different_depth_share_what_they_can(
+    tmp_path: Path,
+    tiny_checkpoint: Checkpoint,
+    tiny_g_ori: LoadedGenerator,
+    tiny_pair: Pair,
+    w_plus: torch.Tensor,
+    child_of: Callable[..., Checkpoint],
+) -> None:
+    """Each style starts from the canvas at which its own training began."""
+    pairs = [tiny_pair]
+    for depth in (0, 1, 3):
+        path = tmp_path / f"{depth}.safetensors"
+        save_checkpoint(child_of(tiny_checkpoint, trainable_blocks=depth), path)
+        pairs.append(load_pair(f"depth-{depth}", tiny_g_ori, path))
+    assert [pair.trunk_resolution for pair in pairs] == [4, 16, 8, None]
+    canvases = tiny_g_ori.generator.synthesis.draw(w_plus, noise="fixed")
+    for pair in pairs:
+        drawing = draw_from_trunk(pair, pair.g_fin.generator, w_plus, canvases=canvases)
+        assert torch.equal(drawing, pair.g_fin.generator.draw_image(w_plus)), pair.style
 
 
 def test_degree_leads_from_the_person_to_the_drawing(tiny_pair: Pair, w_plus: torch.Tensor) -> None:
@@ -91,3 +125,14 @@ def test_own_noise_maps_are_drawn(tiny_pair: Pair, w_plus: torch.Tensor) -> None
     maps = [torch.zeros(1, 1, *shape) for shape in shapes]
     without = draw_portraits(tiny_pair, w_plus, Look(), None, maps)[0]
     assert not torch.equal(without.drawing, draw_portraits(tiny_pair, w_plus, Look(), None)[0].drawing)
+
+
+def test_the_person_is_shown_as_found(tiny_pair: Pair, w_plus: torch.Tensor) -> None:
+    """However much of the drawing is truncated; a person who was drawn before is taken as he is."""
+    found = tiny_pair.g_ori.generator.draw_image(w_plus).clamp(-1, 1)
+    for psi in (1.0, 0.4):
+        portraits = draw_portraits(tiny_pair, w_plus, Look(truncation_psi=psi), None)
+        again = draw_portraits(tiny_pair, w_plus, Look(truncation_psi=psi), None, persons=found)
+        for portrait, second, person in zip(portraits, again, found, strict=True):
+            assert torch.equal(portrait.person, person)
+            assert torch.equal(second.drawing, portrait.drawing)

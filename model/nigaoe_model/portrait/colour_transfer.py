@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from nigaoe_model.inversion.adam import BatchedAdam, Pace
-from nigaoe_model.portrait.colour_grid import colour_grid, person_weights
-from nigaoe_model.portrait.palette import SIDE, Palette
+from nigaoe_model.portrait.palette import SIDE, Palette, colour_grid, person_weights
 from nigaoe_model.stylegan2.architecture import Architecture
 from nigaoe_model.stylegan2.generator import Generator
 from nigaoe_model.stylegan2.inference.linear_maps import rows_times, sample_sum
@@ -36,7 +35,7 @@ _prepared: WeakCache[FrozenSynthesis] = WeakCache(4)
 
 
 @torch.enable_grad()
-def carry_colours(
+def transfer_colours(
     generator: Generator,
     ws: Tensor,
     colours: Tensor,
@@ -70,7 +69,7 @@ def carry_colours(
     for step in range(STEPS):
         moved = _moved(ws, styles, offsets.parameters, axes).requires_grad_()
         missed = (colour_grid(synthesis(moved, noise, start=begun), SIDE) - colours).square() * weights
-        # Samples share nothing, so the gradient of the sum holds each sample's own gradient.
+        # Samples share nothing, so the gradient of the sum is each sample's own gradient.
         (gradient,) = torch.autograd.grad(sample_sum(missed).sum(), [moved])
         pace = Pace(step, RATE * (1 - step / STEPS), *DECAYS)
         offsets.step(rows_times(gradient[:, styles.start : styles.stop], back), [pace] * len(ws))
