@@ -11,7 +11,8 @@ from torch import Tensor
 
 from nigaoe_core.errors import BrokenCheckpoint, CheckpointMismatch
 from nigaoe_faces.align import FFHQ, AlignmentTemplate
-from nigaoe_model.checkpoints.layouts import nvidia, rosinality, table, tensorflow
+from nigaoe_model.checkpoints.layouts import LAYOUTS
+from nigaoe_model.checkpoints.layouts.table import discriminator_rows, generator_rows, to_native
 from nigaoe_model.checkpoints.reader_process import DISCRIMINATOR, GENERATOR, LATENT_AVG
 from nigaoe_model.checkpoints.reading import Layout, Reading
 from nigaoe_model.stylegan2.architecture import Architecture
@@ -78,22 +79,15 @@ def converted_checkpoint(path: Path, reading: Reading, tensors: Path, descriptio
 
 
 def _generator(layout: Layout, architecture: Architecture, tensors: Mapping[str, Tensor]) -> State:
-    if layout == "tensorflow":
-        return tensorflow.to_native(tensorflow.generator_entries(architecture), tensors)
-    if layout == "nvidia":
-        return table.to_native(nvidia.generator_rows(architecture), tensors)
-    has_noise = "noises.noise_0" in tensors
-    state = table.to_native(rosinality.generator_rows(architecture, with_noise_maps=has_noise), tensors)
-    return state if has_noise else state | _noise_maps(architecture)
+    rows = generator_rows(LAYOUTS[layout].generator, architecture)
+    if layout != "rosinality" or "noises.noise_0" in tensors:
+        return to_native(rows, tensors)
+    without_maps = [row for row in rows if not row.native.endswith(".noise_const")]
+    return to_native(without_maps, tensors) | _noise_maps(architecture)
 
 
 def _discriminator(layout: Layout, architecture: Architecture, tensors: Mapping[str, Tensor]) -> State:
-    if not tensors:
-        return {}
-    if layout == "tensorflow":
-        return tensorflow.to_native(tensorflow.discriminator_entries(architecture), tensors)
-    rows = nvidia.discriminator_rows if layout == "nvidia" else rosinality.discriminator_rows
-    return table.to_native(rows(architecture), tensors)
+    return to_native(discriminator_rows(LAYOUTS[layout].discriminator, architecture), tensors) if tensors else {}
 
 
 def _noise_maps(architecture: Architecture) -> State:

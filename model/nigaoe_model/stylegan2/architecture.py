@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_valid
 
 MIN_RESOLUTION = 16
 MAX_RESOLUTION = 1024
+MAX_MAPPING_LAYERS = 16
 
 
 class Architecture(BaseModel):
@@ -24,7 +25,7 @@ class Architecture(BaseModel):
     channels: dict[int, Annotated[int, Field(ge=1, le=4096)]]
     z_dim: Annotated[int, Field(ge=1, le=4096)] = 512
     w_dim: Annotated[int, Field(ge=1, le=4096)] = 512
-    mapping_layers: Annotated[int, Field(ge=1, le=16)] = 8
+    mapping_layers: Annotated[int, Field(ge=1, le=MAX_MAPPING_LAYERS)] = 8
     mapping_lr_multiplier: Annotated[float, Field(gt=0)] = 0.01
     resample_filter: tuple[float, ...] = (1.0, 3.0, 3.0, 1.0)
     conv_clamp: Annotated[float, Field(gt=0)] | None = None

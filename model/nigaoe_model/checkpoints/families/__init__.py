@@ -7,6 +7,8 @@ from typing import Any
 from nigaoe_core.errors import CheckpointMismatch, ForeignCheckpoint
 from nigaoe_model.checkpoints.containers import Content
 from nigaoe_model.checkpoints.families import nvidia, refused, rosinality, tensorflow
+from nigaoe_model.checkpoints.layouts import LAYOUTS
+from nigaoe_model.checkpoints.layouts.table import discriminator_rows
 from nigaoe_model.checkpoints.reading import Recognised
 from nigaoe_model.stylegan2.architecture import Architecture
 
@@ -29,11 +31,21 @@ def recognise(content: Content) -> Recognised:
                 f"The file looks like a StyleGAN2, but its tensors do not fit together ({_plain(error)})."
             ) from error
         if found is not None:
-            return _as_its_card_says(found)
+            return _as_its_card_says(_with_fitting_discriminator(found))
     raise ForeignCheckpoint(
         "The file holds no network of a family that Nigaoe reads: StyleGAN2 of rosinality (also FreezeG, e4e, pSp), "
         f"of NVIDIA (PyTorch or TensorFlow), or Nigaoe's own.{_contents(content.value)}"
     )
+
+
+def _with_fitting_discriminator(found: Recognised) -> Recognised:
+    """Leave the discriminator out, with a note, when it does not fit the generator's architecture."""
+    rows = discriminator_rows(LAYOUTS[found.layout].discriminator, found.architecture)
+    tensors = found.discriminator
+    if not tensors or all(row.foreign in tensors and tensors[row.foreign].shape == row.foreign_shape for row in rows):
+        return found
+    note = "The discriminator is of another architecture than the generator and was left out."
+    return replace(found, discriminator={}, notes=(*found.notes, note))
 
 
 _TOLD_BY_SHAPES = ("resolution", "channels", "z_dim", "w_dim", "mapping_layers")

@@ -5,10 +5,10 @@ from typing import Any
 from nigaoe_core.errors import ForeignCheckpoint
 from nigaoe_model.checkpoints.families.filters import taps_of
 from nigaoe_model.checkpoints.layouts import nvidia as layout
+from nigaoe_model.checkpoints.layouts.table import infer_architecture
 from nigaoe_model.checkpoints.reading import Recognised, Tensors, tensors_of
 from nigaoe_model.checkpoints.records import ModuleRecord, TensorRecord
 from nigaoe_model.checkpoints.walking import tensors_in
-from nigaoe_model.stylegan2.architecture import Architecture
 
 TITLE = "StyleGAN2 of NVIDIA (stylegan2-ada-pytorch, stylegan3 repository)"
 
@@ -31,15 +31,14 @@ def recognise(value: Any) -> Recognised | None:
     switches = _switches(generator, tensors)
     if isinstance(discriminator, ModuleRecord):
         switches["minibatch_std_group"] = _group(discriminator)
-    architecture = layout.infer_architecture(tensors, **switches)
-    found = _tensors(discriminator) if isinstance(discriminator, ModuleRecord) else {}
+    architecture = infer_architecture(layout.generator, tensors, **switches)
     return Recognised(
         family="nvidia",
         title=TITLE,
         layout="nvidia",
         architecture=architecture,
         generator=tensors,
-        discriminator=fitting_discriminator(found, architecture, notes),
+        discriminator=_tensors(discriminator) if isinstance(discriminator, ModuleRecord) else {},
         notes=tuple(notes),
     )
 
@@ -47,14 +46,14 @@ def recognise(value: Any) -> Recognised | None:
 def recognise_state(value: dict[Any, Any], name: str, state: Tensors) -> Recognised:
     """Collect state dicts in NVIDIA's names, as `nigaoe weights export --layout nvidia-state` writes them."""
     switches, notes = _state_switches(value, state)
-    architecture = layout.infer_architecture(state, **switches)
+    architecture = infer_architecture(layout.generator, state, **switches)
     return Recognised(
         family="nvidia-state",
         title=f"state dict of {TITLE}",
         layout="nvidia",
         architecture=architecture,
         generator=state,
-        discriminator=fitting_discriminator(tensors_of(value.get("D")) if name else {}, architecture, notes),
+        discriminator=tensors_of(value.get("D")) if name else {},
         card=value["nigaoe"] if isinstance(value.get("nigaoe"), str) else "",
         notes=tuple(notes),
     )
@@ -72,17 +71,6 @@ def _state_switches(value: dict[Any, Any], state: Tensors) -> tuple[dict[str, An
     if isinstance(value.get("D_kwargs"), dict):
         switches["minibatch_std_group"] = value["D_kwargs"]["epilogue_kwargs"].get("mbstd_group_size", 4)
     return switches, []
-
-
-def fitting_discriminator(found: Tensors, architecture: Architecture, notes: list[str]) -> Tensors:
-    """Return the discriminator when it fits the generator's architecture; else none, with a note."""
-    if not found:
-        return {}
-    rows = layout.discriminator_rows(architecture)
-    if all(row.foreign in found and found[row.foreign].shape == row.foreign_shape for row in rows):
-        return found
-    notes.append("The discriminator is of another architecture than the generator and was left out.")
-    return {}
 
 
 def _tensors(module: ModuleRecord) -> dict[str, TensorRecord]:

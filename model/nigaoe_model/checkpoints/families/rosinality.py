@@ -6,6 +6,7 @@ from nigaoe_core.errors import CheckpointMismatch, ForeignCheckpoint
 from nigaoe_model.checkpoints.families.filters import taps_of
 from nigaoe_model.checkpoints.families.nvidia import recognise_state
 from nigaoe_model.checkpoints.layouts import rosinality as layout
+from nigaoe_model.checkpoints.layouts.table import generator_rows, infer_architecture
 from nigaoe_model.checkpoints.reading import Recognised, Tensors, tensors_of
 from nigaoe_model.checkpoints.records import TensorRecord
 from nigaoe_model.stylegan2.architecture import Architecture
@@ -71,10 +72,8 @@ def _recognised(
 ) -> Recognised:
     kernel = generator.get("convs.0.conv.blur.kernel")
     switches = {} if kernel is None else {"resample_filter": taps_of(kernel)}
-    architecture = layout.infer_architecture(generator, **switches)
-    notes = _notes(name, generator)
+    architecture = infer_architecture(layout.generator, generator, **switches)
     _refuse_variants(architecture, generator)
-    discriminator = next((tensors_of(value.get(key)) for key in _DISCRIMINATOR_KEYS if value.get(key)), {})
     arguments = value.get("args")
     depth = arguments.get("finetune_loc") if isinstance(arguments, dict) else None
     is_freezeg = type(depth) is int and 0 < depth <= architecture.num_blocks
@@ -84,11 +83,11 @@ def _recognised(
         layout="rosinality",
         architecture=architecture,
         generator=generator,
-        discriminator=_fitting_discriminator(discriminator, architecture, notes),
+        discriminator=next((tensors_of(value.get(key)) for key in _DISCRIMINATOR_KEYS if value.get(key)), {}),
         latent_avg=_latent_avg(value, architecture),
         trainable_blocks=depth if is_freezeg else None,
         card=value["nigaoe"] if isinstance(value.get("nigaoe"), str) else "",
-        notes=tuple(notes),
+        notes=tuple(_notes(name, generator)),
     )
 
 
@@ -118,7 +117,7 @@ def _latent_avg(value: dict[Any, Any], architecture: Architecture) -> TensorReco
 
 def _refuse_variants(architecture: Architecture, generator: Tensors) -> None:
     """A name that the layout does not have means another network, however much of the rest fits."""
-    known = {row.foreign for row in layout.generator_rows(architecture)}
+    known = {row.foreign for row in generator_rows(layout.generator, architecture)}
     surplus = [
         name for name in generator if name not in known and not name.endswith((".blur.kernel", ".upsample.kernel"))
     ]
@@ -126,13 +125,3 @@ def _refuse_variants(architecture: Architecture, generator: Tensors) -> None:
         raise ForeignCheckpoint(
             f"This is a variant of rosinality's StyleGAN2 with parts that Nigaoe does not have, such as `{surplus[0]}`."
         )
-
-
-def _fitting_discriminator(found: Tensors, architecture: Architecture, notes: list[str]) -> Tensors:
-    if not found:
-        return {}
-    rows = layout.discriminator_rows(architecture)
-    if all(row.foreign in found and found[row.foreign].shape == row.foreign_shape for row in rows):
-        return found
-    notes.append("The discriminator is of another architecture than the generator and was left out.")
-    return {}

@@ -4,10 +4,10 @@ from typing import Any
 
 from nigaoe_core.errors import ForeignCheckpoint
 from nigaoe_model.checkpoints.layouts import tensorflow as layout
-from nigaoe_model.checkpoints.reading import Recognised, Tensors
+from nigaoe_model.checkpoints.layouts.table import infer_architecture
+from nigaoe_model.checkpoints.reading import Recognised
 from nigaoe_model.checkpoints.records import NetworkRecord, TensorRecord
 from nigaoe_model.checkpoints.walking import tensors_in
-from nigaoe_model.stylegan2.architecture import Architecture
 
 TITLE = "StyleGAN2 of NVIDIA in TensorFlow (stylegan2, stylegan2-ada)"
 
@@ -22,21 +22,18 @@ def recognise(value: Any) -> Recognised | None:
     if "synthesis/4x4/Const/const" not in variables or "synthesis/4x4/Conv/mod_weight" not in variables:
         raise ForeignCheckpoint(f"The TensorFlow network `{_function(generator)}` is no StyleGAN2 generator.")
     _refuse_switches(generator)
-    notes: list[str] = []
     switches = _switches(generator)
     discriminator = networks[1] if len(networks) == 3 else None
     if discriminator is not None:
         switches["minibatch_std_group"] = _option(discriminator, "mbstd_group_size", int) or 4
-    architecture = layout.infer_architecture(variables, **switches)
-    found = _variables(discriminator) if discriminator is not None else {}
+    architecture = infer_architecture(layout.generator, variables, **switches)
     return Recognised(
         family="tensorflow",
         title=TITLE,
         layout="tensorflow",
         architecture=architecture,
         generator=variables,
-        discriminator=_fitting_discriminator(found, architecture, notes),
-        notes=tuple(notes),
+        discriminator=_variables(discriminator) if discriminator is not None else {},
     )
 
 
@@ -74,12 +71,3 @@ def _switches(generator: NetworkRecord) -> dict[str, Any]:
     if taps is not None:
         switches["resample_filter"] = tuple(float(tap) for tap in taps)
     return switches
-
-
-def _fitting_discriminator(found: Tensors, architecture: Architecture, notes: list[str]) -> Tensors:
-    if not found:
-        return {}
-    if all(entry.foreign in found for entry in layout.discriminator_entries(architecture)):
-        return found
-    notes.append("The discriminator is of another architecture than the generator and was left out.")
-    return {}

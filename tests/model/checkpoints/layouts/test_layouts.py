@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from nigaoe_model.checkpoints.layouts import nvidia, rosinality, table, tensorflow
+from nigaoe_model.checkpoints.layouts import LAYOUTS, Layouts, nvidia, rosinality, tensorflow
+from nigaoe_model.checkpoints.layouts.table import discriminator_rows, generator_rows, infer_architecture
 from nigaoe_model.stylegan2.architecture import Architecture, demo_architecture, published_architecture
 from nigaoe_model.stylegan2.discriminator import Discriminator
 from nigaoe_model.stylegan2.generator import Generator
@@ -23,48 +24,59 @@ def _shapes(module: type[Generator] | type[Discriminator], architecture: Archite
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_rosinality_covers_every_tensor(architecture: Architecture) -> None:
     """But for the mean style, which stands outside of the generator there."""
-    rows = rosinality.generator_rows(architecture)
+    rows = generator_rows(rosinality.generator, architecture)
     ours = {row.native: row.native_shape for row in rows}
     assert ours | {"mapping.w_avg": (architecture.w_dim,)} == _shapes(Generator, architecture)
-    critic = {row.native: row.native_shape for row in rosinality.discriminator_rows(architecture)}
+    critic = {row.native: row.native_shape for row in discriminator_rows(rosinality.discriminator, architecture)}
     assert critic == _shapes(Discriminator, architecture)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_nvidia_covers_every_tensor(architecture: Architecture) -> None:
     """Mean style included."""
-    assert {row.native: row.native_shape for row in nvidia.generator_rows(architecture)} == _shapes(
+    assert {row.native: row.native_shape for row in generator_rows(nvidia.generator, architecture)} == _shapes(
         Generator, architecture
     )
-    critic = {row.native: row.native_shape for row in nvidia.discriminator_rows(architecture)}
+    critic = {row.native: row.native_shape for row in discriminator_rows(nvidia.discriminator, architecture)}
     assert critic == _shapes(Discriminator, architecture)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_tensorflow_covers_every_tensor(architecture: Architecture) -> None:
     """With our shapes, after its rules."""
-    assert {entry.native: entry.shape for entry in tensorflow.generator_entries(architecture)} == _shapes(
+    assert {row.native: row.native_shape for row in generator_rows(tensorflow.generator, architecture)} == _shapes(
         Generator, architecture
     )
-    critic = {entry.native: entry.shape for entry in tensorflow.discriminator_entries(architecture)}
+    critic = {row.native: row.native_shape for row in discriminator_rows(tensorflow.discriminator, architecture)}
     assert critic == _shapes(Discriminator, architecture)
 
 
+@pytest.mark.parametrize("layouts", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_shapes_tell_the_architecture(architecture: Architecture) -> None:
+def test_shapes_tell_the_architecture(architecture: Architecture, layouts: Layouts) -> None:
     """Resolution, widths, latents and mapping depth are read off the tensors."""
-    with torch.device("meta"):
-        state = Generator(architecture).state_dict()
-    assert (
-        rosinality.infer_architecture(table.to_foreign(rosinality.generator_rows(architecture), state)) == architecture
-    )
-    assert nvidia.infer_architecture(table.to_foreign(nvidia.generator_rows(architecture), state)) == architecture
+    rows = generator_rows(layouts.generator, architecture)
+    state = {row.foreign: torch.empty(row.foreign_shape, device="meta") for row in rows}
+    assert infer_architecture(layouts.generator, state) == architecture
+
+
+def test_a_network_larger_than_any_is_refused() -> None:
+    """What is beyond our largest resolution or deepest mapping network is not cut off."""
+    rows = generator_rows(nvidia.generator, published_architecture(32, channel_base=64))
+    state = {row.foreign: torch.empty(row.foreign_shape, device="meta") for row in rows}
+    for resolution in (64, 128, 256, 512, 1024, 2048):
+        state[f"synthesis.b{resolution}.conv1.bias"] = torch.empty(1, device="meta")
+    with pytest.raises(ValueError, match="resolution"):
+        infer_architecture(nvidia.generator, state)
+    deep = {f"mapping.fc{i}.weight": torch.empty(512, 512, device="meta") for i in range(20)}
+    with pytest.raises(ValueError, match="mapping_layers"):
+        infer_architecture(nvidia.generator, state | deep)
 
 
 def test_names_of_the_table_in_the_facts() -> None:
     """The published correspondences, written down once more by hand."""
-    rows = {row.native: row.foreign for row in rosinality.generator_rows(demo_architecture())}
-    nvidias = {row.foreign: row.native for row in nvidia.generator_rows(demo_architecture())}
+    rows = {row.native: row.foreign for row in generator_rows(rosinality.generator, demo_architecture())}
+    nvidias = {row.foreign: row.native for row in generator_rows(nvidia.generator, demo_architecture())}
     pairs = {
         "mapping.fc0.weight": "style.1.weight",
         "synthesis.b4.const": "input.input",
