@@ -1,13 +1,18 @@
-"""What every test shares: quiet threads, reproducible hypothesis, fast tests before slow ones."""
+"""What every test shares: quiet threads, reproducible hypothesis, fast tests before slow ones, one Valkey."""
 
+import itertools
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import hypothesis
 import pytest
+import redis
 import torch
 from distributions import environment_with, hatchling, unpacked
+
+from nigaoe.embedded_redis import EmbeddedRedis
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -62,3 +67,27 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wheel_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Python of an environment with the installed wheel."""
     return environment_with(wheel, tmp_path_factory.mktemp("environment"))
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    """One server for all stories that leave it alone."""
+    with EmbeddedRedis(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def fresh_url(valkey: EmbeddedRedis) -> Callable[[], str]:
+    """Give the address of an empty database of that server; the twelfth call after it empties it again.
+
+    Databases 0 to 3 are for those that last for the session.
+    """
+    numbers = itertools.cycle(range(4, 16))
+
+    def url() -> str:
+        address = f"{valkey.url}?db={next(numbers)}"
+        with redis.Redis.from_url(address) as client:
+            client.flushdb()
+        return address
+
+    return url

@@ -22,7 +22,7 @@ from nigaoe_api.style_catalogue import Framing, StyleCatalogue
 from nigaoe_core.errors import NigaoeError, UnknownJob
 from nigaoe_core.jobs import Job, JobOptions, new_job
 from nigaoe_core.store.blob_store import CROP, PHOTO, new_folder
-from nigaoe_core.store.contract import Idempotency, Submission
+from nigaoe_core.store.job_records import Idempotency, Submission
 
 MAX_BATCH: Final = 1000
 

@@ -16,10 +16,8 @@ from nigaoe_api.metrics import Metrics
 from nigaoe_api.outbound import Outbound
 from nigaoe_core.errors import InvalidRequest, QueueFull, StorageError
 from nigaoe_core.jobs import Job
-from nigaoe_core.queue import doorbell_for
 from nigaoe_core.services import Services
-from nigaoe_core.store.contract import AdmissionLimits, Idempotency, Submission
-from nigaoe_core.store.desk import retry_after
+from nigaoe_core.store.job_records import AdmissionLimits, Idempotency, Submission
 
 MAX_KEY_LENGTH: Final = 255
 
@@ -63,7 +61,7 @@ class JobSubmission:
         queue, settings = self._services.store.queue(), self._settings
         is_old = queue.oldest_age > settings.max_queue_age_seconds
         if is_old or queue.queued + count > settings.max_queued_jobs:
-            pause = retry_after(queue)
+            pause = queue.retry_after
             raise QueueFull(f"Too many jobs are waiting: try again in {pause:.0f} seconds.", retry_after=pause)
 
     def submit(
@@ -82,7 +80,7 @@ class JobSubmission:
             jobs: New jobs.
             contents: Their blobs by key.
             idempotency: How the request is recognised when it comes again.
-            deduplication_key: Names what a single job makes (`nigaoe_core.store.JobDesk.submit`).
+            deduplication_key: Names what a single job makes (`JobStore.submit`).
 
         Raises:
             IdempotencyConflict: The key came with another request before.
@@ -131,9 +129,9 @@ class JobSubmission:
 
     def _wake(self, job: Job) -> None:
         try:
-            self._services.dispatcher.ring(doorbell_for(job))
+            self._services.dispatcher.wake(job)
         except StorageError as error:
-            log.warning("doorbell.postponed", job_id=job.id, code=error.code)
+            log.warning("wake_up.postponed", job_id=job.id, code=error.code)
         self._metrics.jobs_accepted.labels(job.kind.value).inc()
         log.info("job.accepted", job_id=job.id, kind=job.kind.value, style=job.options.style)
 

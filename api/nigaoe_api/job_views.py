@@ -19,7 +19,7 @@ from nigaoe_api.schemas import (
 from nigaoe_core.errors import NigaoeError, error_tree
 from nigaoe_core.jobs import ENDED, Failure, Job, JobState, UnixTime
 from nigaoe_core.store.blob_store import ANIMATION, COMPARE, LATENT, PASTED, RESULT_PNG, RESULT_WEBP
-from nigaoe_core.store.contract import JobStore
+from nigaoe_core.store.job_store import JobStore
 from nigaoe_core.worker_report import WorkerReport, seconds_left
 
 

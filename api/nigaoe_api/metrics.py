@@ -14,7 +14,7 @@ from nigaoe_api.uploads_in_flight import UploadsInFlight
 from nigaoe_core.error_collector import ErrorCollector
 from nigaoe_core.guarded_loop import UnexpectedErrors
 from nigaoe_core.queue_collector import QueueCollector
-from nigaoe_core.store.contract import JobStore
+from nigaoe_core.store.job_store import JobStore
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 

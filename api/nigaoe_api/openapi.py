@@ -173,11 +173,11 @@ def _query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 def document_of_defaults() -> dict[str, Any]:
     """The document of an application with default settings."""
     from nigaoe_api.app import create_app
-    from nigaoe_core.services import connect_in_memory
+    from nigaoe_core.services import connect
 
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(data_dir=Path(folder), _env_file=None)
-        return create_app(settings, connect_in_memory(settings)).openapi()
+        settings = Settings(data_dir=Path(folder), redis_url="redis://never.used", _env_file=None)
+        return create_app(settings, connect(settings)).openapi()
 
 
 def as_text(document: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from nigaoe_core.errors import NoResult, NoSuchResult, ParentMismatch, UnknownJo
 from nigaoe_core.jobs import Job, JobKind, JobOptions, JobState, Method, new_job
 from nigaoe_core.services import Services
 from nigaoe_core.store.blob_store import CROP, LATENT, job_of
-from nigaoe_core.store.contract import Idempotency, Submission
+from nigaoe_core.store.job_records import Idempotency, Submission
 
 URGENT: Final = 9
 """A restyle takes a fraction of a second, and somebody looks at the screen."""

@@ -33,7 +33,7 @@ from nigaoe_core.errors import ForbiddenAddress, NigaoeError, OutboundError
 from nigaoe_core.guarded_loop import UnexpectedErrors, contained_task
 from nigaoe_core.jobs import Job
 from nigaoe_core.settings import Settings
-from nigaoe_core.store.contract import JobStore
+from nigaoe_core.store.job_store import JobStore
 
 POLL_SECONDS: Final = 1.0
 AT_ONCE: Final = 16

@@ -1,4 +1,4 @@
-"""What the job store costs: operations per second and their latency, in memory and on the embedded Valkey.
+"""What the job store costs: operations per second and their latency, on the embedded Valkey.
 
 The embedded server syncs its journal before every answer, so its figures include the disk. Run:
 ``python benchmarks/experiments/job_store.py [--operations 2000]``.
@@ -19,26 +19,21 @@ from rich.table import Table
 
 from nigaoe.embedded_redis import EmbeddedRedis
 from nigaoe_core.jobs import JobOptions, Outcome, Progress, new_job
-from nigaoe_core.store.contract import Claim, JobStore
-from nigaoe_core.store.ledger_store import LedgerJobStore
+from nigaoe_core.store.job_records import Claim
+from nigaoe_core.store.job_store import JobStore
 from nigaoe_core.store.lifecycle import JobPolicy
-from nigaoe_core.store.memory_table import MemoryJobTable
 from nigaoe_core.store.redis_link import RedisLink
-from nigaoe_core.store.redis_table import RedisJobTable
 
 T = TypeVar("T")
 OPERATIONS = ("submit", "claim", "renew", "progress", "succeed")
 
 
 @contextmanager
-def stores() -> Iterator[dict[str, JobStore]]:
+def embedded_store() -> Iterator[JobStore]:
     with tempfile.TemporaryDirectory() as folder, EmbeddedRedis(Path(folder)) as server:
-        link = RedisLink(server.url)
-        yield {
-            "memory": LedgerJobStore(MemoryJobTable(), JobPolicy()),
-            "Valkey, journal synced": LedgerJobStore(RedisJobTable(link), JobPolicy()),
-        }
-        link.close()
+        store = JobStore(RedisLink(server.url), JobPolicy())
+        yield store
+        store.close()
 
 
 class Journey:
@@ -89,17 +84,14 @@ def main() -> None:
     parser.add_argument("--operations", type=int, default=2000, help="jobs taken through their lives per row")
     operations = parser.parse_args().operations
     table = Table(title=f"{operations} jobs a row; latency in milliseconds (p50 / p99); jobs = whole lives per second")
-    for column in ("store", "threads", *OPERATIONS, "calls/s", "jobs/s"):
-        table.add_column(column, justify="left" if column == "store" else "right", no_wrap=True)
-    with stores() as named:
-        for name, store in named.items():
-            # The memory's indexes are lists, made for tests: fewer jobs keep them honest.
-            count = operations if "Valkey" in name else min(operations, 200)
-            for threads in (1, 8):
-                seconds, wall = measured(store, count, threads)
-                done = len(seconds["submit"])
-                cells = [percentiles(seconds[operation]) for operation in OPERATIONS]
-                table.add_row(name, str(threads), *cells, f"{done * len(OPERATIONS) / wall:.0f}", f"{done / wall:.0f}")
+    for column in ("threads", *OPERATIONS, "calls/s", "jobs/s"):
+        table.add_column(column, justify="right", no_wrap=True)
+    with embedded_store() as store:
+        for threads in (1, 8):
+            seconds, wall = measured(store, operations, threads)
+            done = len(seconds["submit"])
+            cells = [percentiles(seconds[operation]) for operation in OPERATIONS]
+            table.add_row(str(threads), *cells, f"{done * len(OPERATIONS) / wall:.0f}", f"{done / wall:.0f}")
     Console(width=150).print(table)
 
 

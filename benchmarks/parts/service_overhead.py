@@ -22,7 +22,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.parts.service_ground import SLOTS, Ground, cpu_seconds, free_port, thread_seconds, wait_for
 from nigaoe_core.jobs import JobOptions, Preset, new_job
-from nigaoe_core.queue import doorbell_for
 from nigaoe_faces.encoding import encode_jpeg, encode_png
 from nigaoe_faces.images import read_photo
 from nigaoe_model.inversion.presets import PRESETS
@@ -115,7 +114,7 @@ def whole_service(
     for job in ordered:
         if watched:
             ground.services.events.watch(job.id, seconds=3600)
-        ground.services.dispatcher.ring(doorbell_for(job))
+        ground.services.dispatcher.wake(job)
     for job in ordered:
         wait_for(lambda job_id=job.id: ground.services.store.get(job_id).state.is_end, pause=0.2)
     used = {thread: now - before.get(thread, 0.0) for thread, now in thread_seconds(worker.pid).items()}

@@ -1,13 +1,17 @@
-"""The queues: their names, the task's name, the message, and how the API rings it. Knows Celery only when it rings.
+"""The queues of wake-up messages: their names, the task's name, the message, and how the API sends it through Celery.
 
 The message is ``{"job_id": ..., "attempt": ...}`` as keyword arguments of one task with an explicit name, so that API
-and worker share no module. Losing it is repaired by the reaper, getting it twice is refused by `JobLeases.claim`.
+and worker share no module. It only wakes a worker up: losing it is repaired by the reaper, getting it twice is refused
+by `JobStore.claim`.
 """
 
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
-from nigaoe_core.jobs import Job, JobKind
-from nigaoe_core.store.contract import Doorbell
+from nigaoe_core.errors import StoreUnavailable
+from nigaoe_core.jobs import Job, JobKind, Seconds
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 QUEUE_NAME: Final = "nigaoe"
 RESTYLE_QUEUE: Final = "nigaoe-restyle"
@@ -15,35 +19,69 @@ RESTYLE_QUEUE: Final = "nigaoe-restyle"
 TASK_NAME: Final = "nigaoe.run_job"
 PRIORITY_STEPS: Final = (0, 2, 4, 6, 8)
 
+_RETRY: Final = {"max_retries": 3, "interval_start": 0.0, "interval_step": 0.1, "interval_max": 0.3}
 
-class Dispatcher(Protocol):
-    """Rings for queued jobs."""
 
-    def ring(self, doorbell: Doorbell) -> None:
+class Dispatcher:
+    """Sender of wake-up messages: knows the task's name and none of its code. Safe to share between threads.
+
+    Args:
+        redis_url: In redis-py's form.
+        deadline_seconds: The hard limit of a job.
+    """
+
+    def __init__(self, redis_url: str, *, deadline_seconds: Seconds) -> None:
+        self._app = _app(broker_url(redis_url), deadline_seconds)
+
+    def wake(self, job: Job) -> None:
         """Tell the workers of a queued job.
 
         Raises:
-            StoreUnavailable: The queue does not answer. The job is stored already and the reaper rings for it later, so
-                a caller logs this and goes on.
+            StoreUnavailable: The queue does not answer. The job is stored already and the reaper sends the message
+                later, so a caller logs this and goes on.
         """
+        from kombu.exceptions import OperationalError
+
+        try:
+            self._app.send_task(
+                TASK_NAME,
+                kwargs=message_of(job),
+                queue=queue_of(job),
+                priority=queue_priority(job.options.priority),
+                retry=True,
+                retry_policy=_RETRY,
+            )
+        except OperationalError as error:
+            raise StoreUnavailable("The queue cannot be reached; the job is stored and waits.") from error
 
     def close(self) -> None:
-        """Give connections back."""
+        """Close the connections."""
+        self._app.close()
 
 
-def doorbell_for(job: Job) -> Doorbell:
-    """The doorbell of a queued job."""
-    return Doorbell(job.id, job.attempt, job.options.priority, job.kind)
+def _app(broker: str, deadline_seconds: Seconds) -> "Celery":
+    # Here, so that importing the module does not cost Celery's second.
+    from celery import Celery
+
+    app = Celery("nigaoe-dispatcher", broker=broker, set_as_current=False)
+    app.conf.update(
+        broker_transport_options=transport_options(deadline_seconds),
+        broker_connection_timeout=2,
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+    )
+    return app
 
 
-def queue_of(doorbell: Doorbell) -> str:
-    """The queue in which a doorbell waits."""
-    return RESTYLE_QUEUE if doorbell.kind is JobKind.RESTYLE else QUEUE_NAME
+def queue_of(job: Job) -> str:
+    """The queue in which a job's wake-up messages wait."""
+    return RESTYLE_QUEUE if job.kind is JobKind.RESTYLE else QUEUE_NAME
 
 
-def message_of(doorbell: Doorbell) -> dict[str, Any]:
+def message_of(job: Job) -> dict[str, Any]:
     """The message's JSON: the task's keyword arguments."""
-    return {"job_id": doorbell.job_id, "attempt": doorbell.attempt}
+    return {"job_id": job.id, "attempt": job.attempt}
 
 
 def queue_priority(priority: int) -> int:
@@ -61,7 +99,7 @@ def broker_url(redis_url: str) -> str:
 
 
 def transport_options(deadline_seconds: float) -> dict[str, Any]:
-    """Kombu's options that the ringing and the answering side must agree on.
+    """Kombu's options that the sending and the receiving side must agree on.
 
     Args:
         deadline_seconds: The hard limit of a job.

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from nigaoe_core.errors import StorageError
 from nigaoe_core.jobs import JobState
-from nigaoe_core.store.contract import JobStore
+from nigaoe_core.store.job_store import JobStore
 
 
 class QueueCollector(Collector):

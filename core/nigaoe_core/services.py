@@ -8,35 +8,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nigaoe_core.errors import InvalidSettings
 from nigaoe_core.guarded_loop import UnexpectedErrors
-from nigaoe_core.memory_dispatcher import MemoryDispatcher
 from nigaoe_core.queue import Dispatcher
 from nigaoe_core.settings import Settings
 from nigaoe_core.signing_secret import load_signing_secret
 from nigaoe_core.store.blob_store import BlobStore
-from nigaoe_core.store.changes import ChangeFeed
-from nigaoe_core.store.contract import JobStore
 from nigaoe_core.store.events import EventLog
 from nigaoe_core.store.folder_blob_store import FolderBlobStore
-from nigaoe_core.store.ledger_store import LedgerJobStore
+from nigaoe_core.store.job_store import JobStore
 from nigaoe_core.store.lifecycle import JobPolicy
-from nigaoe_core.store.memory_change_feed import MemoryChangeFeed
-from nigaoe_core.store.memory_event_log import MemoryEventLog
-from nigaoe_core.store.memory_table import MemoryJobTable
 from nigaoe_core.store.retention import Retention
 from nigaoe_core.store.signed_links import LinkSigner
+
+if TYPE_CHECKING:
+    from nigaoe_core.store.changes import ChangeFeed
 
 
 @dataclass(frozen=True)
 class Services:
-    """Everything that a door (API or worker) needs of the ground floor."""
+    """The stores and the queue, as the API and the worker use them."""
 
     settings: Settings
     store: JobStore
     events: EventLog
-    feed: ChangeFeed  # Enter it (``async with``) where the event loop runs.
+    feed: "ChangeFeed"  # Enter it (``async with``) where the event loop runs.
     blobs: BlobStore
     signer: LinkSigner
     dispatcher: Dispatcher
@@ -44,7 +42,7 @@ class Services:
     errors: UnexpectedErrors = field(default_factory=UnexpectedErrors)  # Of this process.
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         self.dispatcher.close()
         self.store.close()
 
@@ -67,47 +65,25 @@ def open_services(settings: Settings) -> Iterator[Services]:
 
 def connect(settings: Settings) -> Services:
     """Like `open_services`, for those who close by themselves."""
-    from nigaoe_core.celery_dispatcher import CeleryDispatcher
-    from nigaoe_core.store.redis_change_feed import RedisChangeFeed
-    from nigaoe_core.store.redis_event_log import RedisEventLog
+    from nigaoe_core.store.changes import ChangeFeed
     from nigaoe_core.store.redis_link import RedisLink
-    from nigaoe_core.store.redis_table import RedisJobTable
 
     if settings.redis_url is None:
         raise InvalidSettings("Set NIGAOE_REDIS_URL, or run `nigaoe serve`, which brings its own server.")
     url = settings.redis_url.get_secret_value()
     link = RedisLink(url, patience_seconds=settings.redis_patience_seconds)
     errors = UnexpectedErrors()
-    store = LedgerJobStore(RedisJobTable(link), JobPolicy.from_settings(settings), errors)
+    store = JobStore(link, JobPolicy.from_settings(settings), errors)
     signer = LinkSigner(load_signing_secret(settings))
     blobs = open_blob_store(settings, signer)
     return Services(
         settings=settings,
         store=store,
-        events=RedisEventLog(link),
-        feed=RedisChangeFeed(url, errors=errors),
+        events=EventLog(link),
+        feed=ChangeFeed(url, errors=errors),
         blobs=blobs,
         signer=signer,
-        dispatcher=CeleryDispatcher(url, deadline_seconds=settings.job_deadline_seconds),
-        retention=Retention(store, blobs, orphan_seconds=settings.orphan_hours * 3600, errors=errors),
-        errors=errors,
-    )
-
-
-def connect_in_memory(settings: Settings) -> Services:
-    """Services that live in this process's memory, with blobs in the folder that the settings name."""
-    table, errors = MemoryJobTable(), UnexpectedErrors()
-    store = LedgerJobStore(table, JobPolicy.from_settings(settings), errors)
-    signer = LinkSigner(load_signing_secret(settings))
-    blobs = open_blob_store(settings, signer)
-    return Services(
-        settings=settings,
-        store=store,
-        events=MemoryEventLog(table),
-        feed=MemoryChangeFeed(table),
-        blobs=blobs,
-        signer=signer,
-        dispatcher=MemoryDispatcher(),
+        dispatcher=Dispatcher(url, deadline_seconds=settings.job_deadline_seconds),
         retention=Retention(store, blobs, orphan_seconds=settings.orphan_hours * 3600, errors=errors),
         errors=errors,
     )

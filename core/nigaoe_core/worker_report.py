@@ -55,7 +55,7 @@ def seconds_left(job: Job, *, ahead: int, workers: Sequence[WorkerReport], now: 
 
     Args:
         job: The job.
-        ahead: Queued jobs before it (`nigaoe_core.store.JobDesk.position`); ignored once it runs.
+        ahead: Queued jobs before it (`JobStore.position`); ignored once it runs.
         workers: Reports of the living workers.
         now: The store's clock.
     """

@@ -4,7 +4,6 @@ Most stories share one service and are kept apart by API keys: every story has a
 """
 
 import contextlib
-import functools
 import json
 import socket
 import threading
@@ -21,26 +20,20 @@ import httpx
 import pytest
 import uvicorn
 from PIL import Image
+from wake_ups import WakeUps
 
 from nigaoe.embedded_redis import EmbeddedRedis
 from nigaoe_api.api_keys import create_key
 from nigaoe_api.app import create_app
 from nigaoe_core.jobs import Job, JobReport, Outcome, Progress
-from nigaoe_core.services import Services, connect, connect_in_memory
+from nigaoe_core.services import Services, connect
 from nigaoe_core.settings import Settings
 from nigaoe_core.store.blob_store import COMPARE, LATENT, RESULT_PNG, RESULT_WEBP
-from nigaoe_core.store.contract import Claim
+from nigaoe_core.store.job_records import Claim
 from nigaoe_core.worker_report import WorkerReport
 
 PATIENCE = 60.0
 """Seconds that a story waits for what must happen soon, however loaded the machine is."""
-
-
-@pytest.fixture(scope="session")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
-    """One server for all stories."""
-    with EmbeddedRedis(tmp_path_factory.mktemp("valkey")) as server:
-        yield server
 
 
 class Worker:
@@ -83,6 +76,7 @@ class Api:
     worker: Worker
     keys_file: Path | None
     facilities: Any
+    wake_ups: WakeUps
     _clients: list[httpx.Client] = field(default_factory=list)
 
     def client(self, key: str | None = None, **options: Any) -> httpx.Client:
@@ -123,6 +117,7 @@ def serving(settings: Settings, services: Services) -> Iterator[Api]:
         Worker(services),
         settings.api_keys_file,
         app.state.facilities,
+        WakeUps(settings.redis_url.get_secret_value()),
     )
     try:
         yield api
@@ -131,6 +126,7 @@ def serving(settings: Settings, services: Services) -> Iterator[Api]:
         server.should_exit = True
         thread.join()
         services.close()
+        api.wake_ups.close()
 
 
 @pytest.fixture(scope="session")
@@ -176,9 +172,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Api]]:
 
 
 @pytest.fixture
-def special_api(start: Callable[..., Api]) -> Callable[..., Api]:
-    """Start a service with other settings, over stores in memory; without keys unless asked for."""
-    return functools.partial(start, connect_in_memory)
+def special_api(start: Callable[..., Api], fresh_url: Callable[[], str]) -> Callable[..., Api]:
+    """Start a service with other settings, over stores of its own; without keys unless asked for."""
+    return lambda **changes: start(connect, redis_url=fresh_url(), **changes)
 
 
 def settings_for(folder: Path, **changes: Any) -> Settings:

@@ -160,8 +160,8 @@ def test_who_waits_for_a_job_holds_no_photo(
         waiting = pool.submit(
             crowded_api.client().post, "/convert", files={"photo": body}, headers={"Prefer": "wait=60"}
         )
-        doorbell = crowded_api.services.dispatcher.rung.get(timeout=60)  # type: ignore[attr-defined]  # The memory twin's.
+        wake_up = crowded_api.wake_ups.get(60)
         eventually(lambda: held(crowded_api) == 0)
         assert not waiting.done()
-        crowded_api.worker.do(doorbell.job_id)
+        crowded_api.worker.do(wake_up.job_id)
         assert waiting.result().status_code == 200

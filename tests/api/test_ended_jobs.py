@@ -99,7 +99,6 @@ def test_waiting_for_an_order_gets_its_end(api: "Api", convert: Callable[..., ht
     client = api.client()
     with ThreadPoolExecutor() as pool:
         pending = pool.submit(convert, client, headers={"Prefer": "wait=60"})
-        doorbell = api.services.dispatcher.rung.get(timeout=60)  # type: ignore[attr-defined]  # The memory twin's.
-        ended(api, "succeeded", api.services.store.get(doorbell.job_id))
+        ended(api, "succeeded", api.services.store.get(api.wake_ups.get(60).job_id))
         progress = pending.result().json()["progress"]
     assert (progress["fraction"], progress["stage"], progress["step"], progress["total"]) == (1.0, "ended", 22, 22)

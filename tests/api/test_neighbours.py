@@ -16,13 +16,12 @@ from nigaoe_api.face_finder import FaceFinder
 from nigaoe_api.rate_limits import RateLimits
 from nigaoe_api.webhooks import WebhookSender
 from nigaoe_core.jobs import ANONYMOUS, Job, JobOptions, new_job
-from nigaoe_core.services import Services, connect, connect_in_memory
+from nigaoe_core.services import Services, connect
 from nigaoe_core.settings import Settings
 
 if TYPE_CHECKING:
     from conftest import Api, Site
 
-    from nigaoe.embedded_redis import EmbeddedRedis
 
 POISON = "poison"
 """The style of the job that everything in these stories chokes on."""
@@ -101,7 +100,7 @@ def follow(api: "Api", job: Job) -> str:
 
 @pytest.mark.parametrize("where", LOOPS)
 def test_an_unexpected_error_is_nobody_elses(
-    where: str, start: Callable[..., "Api"], valkey: "EmbeddedRedis", site: "Site", eventually: Callable[..., Any],
+    where: str, start: Callable[..., "Api"], fresh_url: Callable[[], str], site: "Site", eventually: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """Beside the fault a job is followed to its end and its webhook arrives; then the faulty one works, too."""
@@ -112,10 +111,9 @@ def test_an_unexpected_error_is_nobody_elses(
         faulty.append(LOOPS[where](monkeypatch, services))
         return services
 
-    address = f"{valkey.url}?db=7"  # The shared service would deliver webhooks of the same database.
     changes: dict[str, Any] = {"webhook_allow_loopback": True, "webhook_pause_seconds": 0.1}
     with structlog.testing.capture_logs() as log:
-        api = start(connecting, redis_url=address, **changes)
+        api = start(connecting, redis_url=fresh_url(), **changes)
         orders = [
             new_job(JobOptions(style=style, webhook_url=f"{site.url}/{style}"), tenant=ANONYMOUS)
             for style in (POISON, "anime")
@@ -143,7 +141,9 @@ def test_every_loop_has_its_story(special_api: Callable[..., "Api"]) -> None:
     assert set(api.services.errors.counts) <= {*LOOPS, "retention", "readiness"}
 
 
-def test_a_failing_loop_does_not_hinder_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_loop_does_not_hinder_the_end(
+    tmp_path: Path, fresh_url: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The detector's file is gone and loading it fails again and again: the rest is closed in order all the same."""
     closed: list[RateLimits] = []
     close = RateLimits.close
@@ -153,8 +153,8 @@ def test_a_failing_loop_does_not_hinder_the_end(tmp_path: Path, monkeypatch: pyt
         await close(limits)
 
     monkeypatch.setattr(RateLimits, "close", told_close)
-    settings = Settings(data_dir=tmp_path, _env_file=None)  # type: ignore[call-arg]  # pydantic-settings' own argument.
-    services = connect_in_memory(settings)
+    settings = Settings(data_dir=tmp_path, redis_url=fresh_url(), _env_file=None)  # type: ignore[call-arg]  # pydantic-settings' own argument.
+    services = connect(settings)
     in_the_detector(monkeypatch, services)._times = 10**9
     app = create_app(settings, services)
 

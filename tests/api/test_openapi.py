@@ -12,7 +12,7 @@ from nigaoe_api.app import create_app
 from nigaoe_api.openapi import document_of_defaults
 from nigaoe_api.openapi_examples import SCHEMA_EXAMPLES
 from nigaoe_core.errors import error_tree
-from nigaoe_core.services import connect_in_memory
+from nigaoe_core.services import connect
 from nigaoe_core.settings import Settings
 
 
@@ -79,8 +79,10 @@ def test_webhooks_are_described_with_both_events(document: dict[str, Any]) -> No
 
 def test_the_document_says_where_the_service_is(tmp_path: Path) -> None:
     """At its public address, if it has one."""
-    settings = Settings(data_dir=tmp_path, public_url="https://nigaoe.example/", _env_file=None)  # type: ignore[call-arg]  # pydantic-settings' own argument.
-    assert create_app(settings, connect_in_memory(settings)).openapi()["servers"][0]["url"] == "https://nigaoe.example"
+    settings = Settings(
+        data_dir=tmp_path, redis_url="redis://never.used", public_url="https://nigaoe.example/", _env_file=None
+    )  # type: ignore[call-arg]  # pydantic-settings' own argument.
+    assert create_app(settings, connect(settings)).openapi()["servers"][0]["url"] == "https://nigaoe.example"
     assert document_of_defaults()["servers"][0]["url"] == "/"
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nigaoe_core.errors import LeaseLost
+from nigaoe_core.jobs import JobOptions, new_job
 from nigaoe_core.worker_report import WorkerReport
 
 if TYPE_CHECKING:
@@ -26,10 +27,9 @@ def busy_api(special_api: Callable[..., "Api"]) -> Iterator["Api"]:
     closing = threading.Event()
 
     def work() -> None:
-        rung = api.services.dispatcher.rung  # type: ignore[attr-defined]  # The memory twin's.
         while not closing.is_set():
-            doorbell = rung.get()
-            claim = doorbell and api.services.store.claim(doorbell.job_id, doorbell.attempt, "tiny-worker")
+            message = api.wake_ups.get(3600)
+            claim = api.services.store.claim(message.job_id, message.attempt, "tiny-worker")
             with suppress(LeaseLost):  # The job may be deleted meanwhile.
                 if claim:
                     api.worker.finish(claim)
@@ -38,7 +38,7 @@ def busy_api(special_api: Callable[..., "Api"]) -> Iterator["Api"]:
     thread.start()
     yield api
     closing.set()
-    api.services.dispatcher.rung.put(None)  # type: ignore[attr-defined]  # Wakes it.
+    api.services.dispatcher.wake(new_job(JobOptions()))  # Of nobody, so that the thread finds the end.
     thread.join()
 
 

@@ -1,8 +1,8 @@
-"""Real servers for the ground floor: a Valkey that can be killed, an S3 server, and stores over each."""
+"""Real servers: a Valkey that can be killed, an S3 server, and stores over each."""
 
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,25 +14,11 @@ from nigaoe.embedded_redis import EmbeddedRedis, server_binary
 from nigaoe_core.settings import Settings
 from nigaoe_core.store.changes import ChangeFeed
 from nigaoe_core.store.events import EventLog
-from nigaoe_core.store.ledger_store import LedgerJobStore
+from nigaoe_core.store.job_store import JobStore
 from nigaoe_core.store.lifecycle import JobPolicy
-from nigaoe_core.store.memory_change_feed import MemoryChangeFeed
-from nigaoe_core.store.memory_event_log import MemoryEventLog
-from nigaoe_core.store.memory_table import MemoryJobTable
-from nigaoe_core.store.redis_change_feed import RedisChangeFeed
-from nigaoe_core.store.redis_event_log import RedisEventLog
 from nigaoe_core.store.redis_link import RedisLink
-from nigaoe_core.store.redis_table import RedisJobTable
 from nigaoe_core.store.s3_blob_store import S3BlobStore
 from nigaoe_core.store.signed_links import LinkSigner
-from nigaoe_core.store.table import JobTable
-
-
-@pytest.fixture(scope="session")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
-    """One server for all tests; each takes a namespace of its own and leaves the server alone."""
-    with EmbeddedRedis(tmp_path_factory.mktemp("valkey")) as server:
-        yield server
 
 
 @pytest.fixture
@@ -58,74 +44,50 @@ def tcp_valkey(tmp_path: Path) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class World:
-    """Stores over one table; several policies may look at the same jobs."""
+    """Stores over one namespace of a Valkey; several policies may share the jobs."""
 
-    table: JobTable
-    events: EventLog
-    feed: Callable[[], ChangeFeed]
-    spoil: Callable[[str, str], None]
-    """Puts a text in the place of a job's record."""
-    contents: Callable[[], str]
-    """All keys and values that are stored."""
+    link: RedisLink
+    url: str
+    namespace: str
 
-    def store(self, **policy: float) -> LedgerJobStore:
-        return LedgerJobStore(self.table, JobPolicy(**policy))  # type: ignore[arg-type]  # max_attempts is an int.
+    @property
+    def events(self) -> EventLog:
+        """The jobs' events."""
+        return EventLog(self.link)
 
+    def feed(self) -> ChangeFeed:
+        """News of changed jobs."""
+        return ChangeFeed(self.url, namespace=self.namespace)
 
-def memory_world() -> World:
-    table = MemoryJobTable()
+    def store(self, **policy: float) -> JobStore:
+        """A job store with some of its policy chosen."""
+        return JobStore(self.link, JobPolicy(**policy))  # type: ignore[arg-type]  # max_attempts is an int.
 
-    def spoil(job_id: str, record: str) -> None:
-        table._rows[job_id].record = record
+    def spoil(self, job_id: str, record: str) -> None:
+        """Put a text in the place of a job's record."""
+        self.link.call(lambda client: client.hset(self.link.key("job", job_id), "record", record))
 
-    def contents() -> str:
-        return repr({name: value for name, value in vars(table).items() if value})
+    def contents(self) -> str:
+        """All keys and values that are stored."""
+        return repr(self.link.call(self._everything))
 
-    return World(table, MemoryEventLog(table), lambda: MemoryChangeFeed(table), spoil, contents)
-
-
-def redis_world(url: str, *, patience_seconds: float = 10.0) -> World:
-    namespace = uuid.uuid4().hex
-    link = RedisLink(url, patience_seconds=patience_seconds, namespace=namespace)
-
-    def spoil(job_id: str, record: str) -> None:
-        link.call(lambda client: client.hset(link.key("job", job_id), "record", record))
-
-    def contents() -> str:
-        return repr(link.call(_everything))
-
-    def _everything(client: redis.Redis) -> list[object]:
+    def _everything(self, client: redis.Redis) -> list[object]:
         read = {"hash": client.hgetall, "set": client.smembers, "string": client.get, "stream": client.xrange}
         read["zset"] = lambda name: client.zrange(name, 0, -1)
-        return [(name, read[client.type(name)](name)) for name in client.scan_iter(f"{{{namespace}}}:*")]
-
-    return World(
-        RedisJobTable(link),
-        RedisEventLog(link),
-        lambda: RedisChangeFeed(url, namespace=namespace),
-        spoil,
-        contents,
-    )
-
-
-@pytest.fixture(params=["memory", "redis"])
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """Every implementation of the stores, one after the other."""
-    made = memory_world() if request.param == "memory" else redis_world(request.getfixturevalue("valkey").url)
-    yield made
-    made.table.close()
+        return [(name, read[client.type(name)](name)) for name in client.scan_iter(f"{{{self.namespace}}}:*")]
 
 
 @pytest.fixture
-def valkey_world(valkey: EmbeddedRedis) -> Iterator[World]:
-    """Stores over Valkey, for stories of what other versions wrote there."""
-    made = redis_world(valkey.url)
-    yield made
-    made.table.close()
+def world(valkey: EmbeddedRedis) -> Iterator[World]:
+    """Stores over Valkey, in a namespace of their own."""
+    namespace = uuid.uuid4().hex
+    link = RedisLink(valkey.url, patience_seconds=10.0, namespace=namespace)
+    yield World(link, valkey.url, namespace)
+    link.close()
 
 
 @pytest.fixture
-def store(world: World) -> LedgerJobStore:
+def store(world: World) -> JobStore:
     """A job store with the usual policy."""
     return world.store()
 

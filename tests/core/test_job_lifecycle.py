@@ -6,7 +6,8 @@ import pytest
 
 from nigaoe_core.errors import IllegalTransition, LeaseLost
 from nigaoe_core.jobs import TRANSITIONS, Failure, Job, JobOptions, JobState, Outcome, new_job
-from nigaoe_core.store.contract import Claim
+from nigaoe_core.store.job_records import Claim
+from nigaoe_core.store.job_rows import DueIndex, write_of
 from nigaoe_core.store.lifecycle import (
     JobPolicy,
     cancel_asked,
@@ -21,7 +22,6 @@ from nigaoe_core.store.lifecycle import (
     submitted,
     succeeded,
 )
-from nigaoe_core.store.table import Agenda, write_of
 
 POLICY = JobPolicy(lease_seconds=10, deadline_seconds=100, retention_seconds=1000, max_attempts=2)
 LOST = Failure(code="x", message="y")
@@ -119,11 +119,11 @@ def test_asking_twice_to_cancel_is_asking_once() -> None:
     assert cancel_asked(asked, 3.0, POLICY) is asked
 
 
-def test_an_unfinished_job_always_has_a_deadline_on_the_agenda() -> None:
+def test_an_unfinished_job_always_has_a_due_deadline() -> None:
     """Queued, running, ended: each is found by the part of the reaper that it needs, and by no other."""
-    queue_entries = write_of(None, queued(), POLICY, 0.0).agenda
-    run_entries = write_of(queued(), running(), POLICY, 1.0).agenda
+    queued_due = write_of(None, queued(), POLICY, 0.0).due
+    running_due = write_of(queued(), running(), POLICY, 1.0).due
     job = cancelled(queued(webhook_url="https://example.org"), 2.0, POLICY)
-    assert queue_entries == {Agenda.DEADLINE: 100.0, Agenda.DOORBELL: 15.0}
-    assert run_entries == {Agenda.LEASE: 11.0, Agenda.DEADLINE: 110.0}
-    assert write_of(queued(), job, POLICY, 2.0).agenda == {Agenda.RETENTION: 1002.0, Agenda.WEBHOOK: 2.0}
+    assert queued_due == {DueIndex.DEADLINE: 100.0, DueIndex.WAKE_UP: 15.0}
+    assert running_due == {DueIndex.LEASE: 11.0, DueIndex.DEADLINE: 110.0}
+    assert write_of(queued(), job, POLICY, 2.0).due == {DueIndex.RETENTION: 1002.0, DueIndex.WEBHOOK: 2.0}

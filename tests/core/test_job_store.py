@@ -1,4 +1,4 @@
-"""The contract of every job store: the same stories over memory and over a real Valkey."""
+"""What the job store promises, over a real Valkey."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -8,10 +8,11 @@ import pytest
 
 from nigaoe_core.errors import IdempotencyConflict, LeaseLost, QueueFull, QuotaExceeded, UnknownJob, UsageError
 from nigaoe_core.jobs import Failure, Job, JobKind, JobOptions, JobReport, JobState, Outcome, Progress, new_job
-from nigaoe_core.store import upkeep
+from nigaoe_core.store import job_store
 from nigaoe_core.store.blob_store import CROP, LATENT, PHOTO, RESULT_PNG
-from nigaoe_core.store.contract import AdmissionLimits, Claim, Doorbell, Idempotency, JobStore, Submission
 from nigaoe_core.store.events import EventKind
+from nigaoe_core.store.job_records import AdmissionLimits, Claim, Idempotency, Submission
+from nigaoe_core.store.job_store import JobStore
 from nigaoe_core.store.lifecycle import JobPolicy, repaired
 from nigaoe_core.worker_report import WorkerReport
 
@@ -57,7 +58,7 @@ def test_a_job_goes_from_order_to_result(store: JobStore) -> None:
 
 
 def test_ten_deliveries_of_one_message_give_one_claim(store: JobStore) -> None:
-    """However many threads hear the doorbell at once, one of them gets the job."""
+    """However many threads get the message at once, one of them gets the job."""
     job = submitted(store)
     start = threading.Barrier(10)
 
@@ -72,7 +73,7 @@ def test_ten_deliveries_of_one_message_give_one_claim(store: JobStore) -> None:
 
 
 def test_a_message_of_another_attempt_is_refused(store: JobStore) -> None:
-    """A doorbell that rings late, for an attempt that is over, gives nothing."""
+    """A message that comes late, for an attempt that is over, gives nothing."""
     job = submitted(store)
     again = store.hand_back(claimed(store, job))
     assert store.claim(job.id, 1, "late") is None
@@ -80,7 +81,7 @@ def test_a_message_of_another_attempt_is_refused(store: JobStore) -> None:
 
 
 def test_claiming_what_does_not_exist_gives_nothing(store: JobStore) -> None:
-    """A doorbell may outlive its job."""
+    """A message may outlive its job."""
     assert store.claim(new_job(JobOptions()).id, 1, "one") is None
 
 
@@ -178,7 +179,7 @@ def test_a_job_that_cannot_be_repaired_keeps_no_other(world: "World", monkeypatc
             raise RuntimeError("not foreseen")
         return repaired(job, now, policy)
 
-    monkeypatch.setattr(upkeep, "repaired", faulty)
+    monkeypatch.setattr(job_store, "repaired", faulty)
     assert {job.id for job in store.requeue_expired().requeued} == {jobs[0].id, jobs[2].id}
     assert store.errors.counts == {"repairs": 1}
 
@@ -248,7 +249,7 @@ def test_a_deadline_ends_what_waits_too_long(world: "World") -> None:
 
 
 def test_deleting_erases_everything_at_any_time(world: "World") -> None:
-    """Record, events, indexes and key go; the worker notices; the folder is on the agenda of erasures."""
+    """Record, events, indexes and key go; the worker notices; the folder is due to be erased."""
     store = world.store(lease_seconds=0)
     idempotency = Idempotency("key", "body")
     (job,) = store.submit([new_job(JobOptions())], idempotency=idempotency).jobs
@@ -426,15 +427,15 @@ def test_an_empty_submission_is_a_mistake(store: JobStore) -> None:
         store.submit([])
 
 
-def test_forgotten_doorbells_ring_again(world: "World") -> None:
+def test_lost_wake_up_messages_are_due_again(world: "World") -> None:
     """A queued job that nobody claimed is announced again, at growing intervals; a claimed one is not."""
-    store = world.store(doorbell_seconds=0)
+    store = world.store(wake_up_seconds=0)
     waiting, running = submitted(store, priority=7), submitted(store)
     claimed(store, running)
-    assert store.due_doorbells() == [Doorbell(waiting.id, 1, 7)]
-    patient = world.store(doorbell_seconds=600)
-    patient.due_doorbells()
-    assert store.due_doorbells() == []
+    assert store.due_wake_ups() == [waiting]
+    patient = world.store(wake_up_seconds=600)
+    patient.due_wake_ups()
+    assert store.due_wake_ups() == []
 
 
 def test_an_ended_job_owes_a_webhook_once(world: "World") -> None:
@@ -599,9 +600,9 @@ def test_what_a_deletion_did_not_come_to_is_finished(world: "World") -> None:
     parent, again = submitted(store), submitted(store)
     left, found = restyled(store, parent), restyled(store, again)
     for job in (parent, again):
-        facts = world.table.facts(job.id)
+        facts = store.row_facts(job.id)
         assert facts is not None
-        world.table.erase(job.id, facts.revision, {}, with_restyles=True)
+        store.erase_row(job.id, facts.revision, {}, with_restyles=True)
     claim = claimed(store, left)
     store.heartbeat(claim)  # Whatever is written to it meanwhile.
     assert [erased.job_id for erased in store.delete(again.id, tenant="public")] == [found.id]

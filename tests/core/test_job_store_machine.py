@@ -11,8 +11,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from nigaoe_core.errors import LeaseLost, UnknownJob
 from nigaoe_core.jobs import Failure, Job, JobKind, JobOptions, JobState, Outcome, Progress, new_job
-from nigaoe_core.store.contract import Claim
 from nigaoe_core.store.events import EventKind
+from nigaoe_core.store.job_records import Claim
 
 if TYPE_CHECKING:
     from conftest import World

@@ -1,11 +1,11 @@
-"""Compare-and-set, row by row, over every table: who read an old row cannot write."""
+"""Compare-and-set, row by row: a writer that read an old row cannot write."""
 
 from typing import TYPE_CHECKING
 
 from nigaoe_core.jobs import Job, JobOptions, JobState, new_job
-from nigaoe_core.store.contract import AdmissionLimits
+from nigaoe_core.store.job_records import AdmissionLimits
+from nigaoe_core.store.job_rows import DueIndex, Snapshot, write_of
 from nigaoe_core.store.lifecycle import JobPolicy, cancelled, claimed, submitted
-from nigaoe_core.store.table import Agenda, Insertion, Snapshot, write_of
 
 if TYPE_CHECKING:
     from conftest import World
@@ -15,13 +15,13 @@ POLICY = JobPolicy()
 
 def stored(world: "World") -> Snapshot:
     job = world.store().submit([new_job(JobOptions())]).jobs[0]
-    snapshot = world.table.read(job.id)
+    snapshot = world.store().read_row(job.id)
     assert isinstance(snapshot, Snapshot)
     return snapshot
 
 
 def swapped(world: "World", old: Snapshot, new: Job) -> bool:
-    return world.table.swap(old, write_of(old.job, new, POLICY, old.now))
+    return world.store().replace_row(old, write_of(old.job, new, POLICY, old.now))
 
 
 def test_of_two_writers_one_wins(world: "World") -> None:
@@ -29,7 +29,7 @@ def test_of_two_writers_one_wins(world: "World") -> None:
     old = stored(world)
     assert swapped(world, old, claimed(old.job, "one", old.now, POLICY))
     assert not swapped(world, old, cancelled(old.job, old.now, POLICY))
-    now = world.table.read(old.job.id)
+    now = world.store().read_row(old.job.id)
     assert isinstance(now, Snapshot)
     assert (now.job.state, now.revision) == (JobState.RUNNING, old.revision + 1)
 
@@ -38,38 +38,38 @@ def test_a_row_that_changed_is_not_erased(world: "World") -> None:
     """Whoever erases must have seen the row as it is; one that is gone is erased already."""
     old = stored(world)
     swapped(world, old, claimed(old.job, "one", old.now, POLICY))
-    assert not world.table.erase(old.job.id, old.revision, {})
-    now = world.table.read(old.job.id)
+    assert not world.store().erase_row(old.job.id, old.revision, {})
+    now = world.store().read_row(old.job.id)
     assert isinstance(now, Snapshot)
-    assert world.table.erase(now.job.id, now.revision, {})
-    assert world.table.erase(now.job.id, now.revision, {})
+    assert world.store().erase_row(now.job.id, now.revision, {})
+    assert world.store().erase_row(now.job.id, now.revision, {})
 
 
 def test_a_row_that_is_gone_is_not_written(world: "World") -> None:
     """A late writer does not bring a deleted job back to life."""
     old = stored(world)
-    world.table.erase(old.job.id, old.revision, {})
+    world.store().erase_row(old.job.id, old.revision, {})
     assert not swapped(world, old, claimed(old.job, "one", old.now, POLICY))
-    assert world.table.read(old.job.id) is None
+    assert world.store().read_row(old.job.id) is None
 
 
 def test_entries_come_again_at_doubling_intervals(world: "World") -> None:
     """Tries are counted, a pause keeps an entry away, settling removes it and its count."""
-    table = world.table
+    table = world.store()
     old = stored(world)
-    table.erase(old.job.id, old.revision, {"some/key": old.now - 1})
+    table.erase_row(old.job.id, old.revision, {"some/key": old.now - 1})
     for tries in (1, 2, 3):
-        (due,) = table.take_due(Agenda.ERASURE, limit=10, pause=0, max_pause=60)
+        (due,) = table.take_due(DueIndex.ERASURE, limit=10, pause=0, max_pause=60)
         assert (due.member, due.tries) == ("some/key", tries)
-    table.take_due(Agenda.ERASURE, limit=10, pause=60, max_pause=3600)
-    assert table.take_due(Agenda.ERASURE, limit=10, pause=60, max_pause=3600) == []
-    table.settle(Agenda.ERASURE, "some/key")
+    table.take_due(DueIndex.ERASURE, limit=10, pause=60, max_pause=3600)
+    assert table.take_due(DueIndex.ERASURE, limit=10, pause=60, max_pause=3600) == []
+    table.settle(DueIndex.ERASURE, "some/key")
 
 
 def test_times_keep_their_digits(world: "World") -> None:
     """Even the least urgent jobs of one millisecond keep their order."""
-    now = world.table.now()
+    table = world.store()
+    now = table.now()
     jobs = [submitted(new_job(JobOptions(priority=0)), now + number * 20e-6, POLICY) for number in range(50)]
-    writes = tuple(write_of(None, job, POLICY, now) for job in jobs)
-    world.table.insert(Insertion(writes, idempotency_key=None, body_hash="", limits=AdmissionLimits()))
-    assert [world.table.rank(job.id) for job in jobs] == list(range(50))
+    table.insert_rows([write_of(None, job, POLICY, now) for job in jobs], limits=AdmissionLimits())
+    assert [table.position(job.id) for job in jobs] == list(range(50))

@@ -1,4 +1,4 @@
-"""One record that cannot be read, among innocents: the same stories over memory and over a real Valkey."""
+"""One record that cannot be read, among innocents, over a real Valkey."""
 
 import json
 from pathlib import Path
@@ -9,11 +9,10 @@ import pytest
 from nigaoe_core.errors import UnknownJob, UnreadableJob
 from nigaoe_core.jobs import Failure, Job, JobOptions, JobState, Outcome, Progress, new_job
 from nigaoe_core.store.blob_store import CROP, LATENT
-from nigaoe_core.store.contract import AdmissionLimits, Claim, Idempotency, JobStore
 from nigaoe_core.store.events import EventKind
 from nigaoe_core.store.folder_blob_store import FolderBlobStore
-from nigaoe_core.store.redis_link import RedisLink
-from nigaoe_core.store.redis_table import RedisJobTable
+from nigaoe_core.store.job_records import AdmissionLimits, Claim, Idempotency
+from nigaoe_core.store.job_store import JobStore
 from nigaoe_core.store.retention import Retention
 from nigaoe_core.store.signed_links import LinkSigner
 from nigaoe_core.worker_report import WorkerReport
@@ -40,12 +39,6 @@ def claimed(store: JobStore, job: Job) -> Claim:
     return claim
 
 
-def link_of(world: "World") -> RedisLink:
-    table = world.table
-    assert isinstance(table, RedisJobTable)
-    return table._link
-
-
 def of_a_newer_version(job: Job) -> str:
     """The record as a later Nigaoe might write it, with a preset that this one does not know."""
     record = json.loads(job.to_json())
@@ -70,7 +63,7 @@ def test_what_a_newer_version_added_is_kept(world: "World") -> None:
 
 def test_forty_sweeps_with_one_broken_record(world: "World", blobs: FolderBlobStore) -> None:
     """The jobs beside it are announced, repaired, called back and forgotten as if it were not there."""
-    store = world.store(retention_seconds=0, lease_seconds=0, doorbell_seconds=0, webhook_pause_seconds=0)
+    store = world.store(retention_seconds=0, lease_seconds=0, wake_up_seconds=0, webhook_pause_seconds=0)
     retention = Retention(store, blobs, orphan_seconds=3600)
     ended = [_ended_with_latent(store, blobs) for _ in range(4)]
     waiting, running = [submitted(store) for _ in range(2)], [submitted(store) for _ in range(2)]
@@ -78,14 +71,14 @@ def test_forty_sweeps_with_one_broken_record(world: "World", blobs: FolderBlobSt
         claimed(store, job)
     for broken in (ended[1], waiting[0], running[0]):
         world.spoil(broken.id, '{"format": 1, "id": ')
-    requeued, rung, called = set[str](), set[str](), set[str]()
+    requeued, woken, called = set[str](), set[str](), set[str]()
     for _ in range(40):
         requeued |= {job.id for job in store.requeue_expired().requeued}
-        rung |= {doorbell.job_id for doorbell in store.due_doorbells()}
+        woken |= {job.id for job in store.due_wake_ups()}
         called |= {job.id for job, _ in store.due_webhooks()}
         retention.sweep()
     assert requeued == {running[1].id}
-    assert rung == {waiting[1].id, running[1].id}
+    assert woken == {waiting[1].id, running[1].id}
     assert called == {ended[index].id for index in (0, 2, 3)}
     assert list(blobs.list_blobs()) == []
 
@@ -162,16 +155,16 @@ def test_deleting_reads_no_record(world: "World", blobs: FolderBlobStore, record
     assert job.id not in world.contents()
 
 
-def test_rows_of_earlier_versions_are_erased_too(valkey_world: "World", blobs: FolderBlobStore) -> None:
+def test_rows_of_earlier_versions_are_erased_too(world: "World", blobs: FolderBlobStore) -> None:
     """They do not say their folder beside the record; it follows from the record, or from the day of the job."""
-    store, link = valkey_world.store(), link_of(valkey_world)
+    store, link = world.store(), world.link
     jobs = [submitted(store) for _ in range(2)]
     for job in jobs:
         blobs.put(f"{job.folder}/{CROP}", b"face")
         key = link.key("job", job.id)
         link.call(lambda client, key=key: client.hdel(key, "folder"))
-    valkey_world.spoil(jobs[0].id, of_a_newer_version(jobs[0]))
-    valkey_world.spoil(jobs[1].id, "torn")
+    world.spoil(jobs[0].id, of_a_newer_version(jobs[0]))
+    world.spoil(jobs[1].id, "torn")
     retention = Retention(store, blobs, orphan_seconds=3600)
     assert all(retention.erase(job.id) for job in jobs)
     assert list(blobs.list_blobs()) == []
@@ -183,7 +176,7 @@ def test_a_quarantined_job_is_forgotten_in_time(world: "World", blobs: FolderBlo
     job = submitted(store)
     blobs.put(f"{job.folder}/{CROP}", b"face")
     world.spoil(job.id, "torn")
-    assert store.due_doorbells() == []
+    assert store.due_wake_ups() == []
     store.list_jobs("public")
     assert Retention(store, blobs, orphan_seconds=3600).sweep().jobs == 1
     assert (list(blobs.list_blobs()), store.queue().quarantined) == ([], 0)
@@ -237,20 +230,20 @@ def test_a_webhook_is_not_owed_twice(world: "World", *, is_settled: bool) -> Non
     assert [due.id for due, _ in store.due_webhooks()] == ([] if is_settled else [job.id])
 
 
-def test_a_strange_report_hides_no_other_worker(valkey_world: "World") -> None:
+def test_a_strange_report_hides_no_other_worker(world: "World") -> None:
     """Waiting times and readiness are told from the reports that can be read."""
-    store, link = valkey_world.store(), link_of(valkey_world)
+    store, link = world.store(), world.link
     for name in ("old", "new"):
         store.report_worker(WorkerReport(worker=name, ready=True, slots=2), seconds=60)
     link.call(lambda client: client.set(link.key("worker", "new"), '{"worker": "new", "slots": "many"}'))
     assert [report.worker for report in store.workers()] == ["old"]
 
 
-def test_a_strange_event_hides_no_other_event(valkey_world: "World") -> None:
+def test_a_strange_event_hides_no_other_event(world: "World") -> None:
     """A stream goes on behind an event of a kind that this version does not know."""
-    store, link = valkey_world.store(), link_of(valkey_world)
+    store, link = world.store(), world.link
     job = submitted(store)
     link.call(lambda client: client.xadd(link.key("events", job.id), {"kind": "sound", "data": "{}"}))
     store.cancel(job.id)
-    states = [event.data["state"] for event in valkey_world.events.read(job.id) if event.kind is EventKind.STATE]
+    states = [event.data["state"] for event in world.events.read(job.id) if event.kind is EventKind.STATE]
     assert states == ["queued", "cancelled"]

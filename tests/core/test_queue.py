@@ -1,4 +1,4 @@
-"""Ringing: what lies in the queue after it, seen with Redis's own eyes, and what a real Celery consumer hears."""
+"""Wake-up messages: what lies in the queue, read by Redis's own commands, and what a real Celery consumer gets."""
 
 import base64
 import json
@@ -8,20 +8,17 @@ import pytest
 import redis
 
 from nigaoe.embedded_redis import EmbeddedRedis
-from nigaoe_core.celery_dispatcher import CeleryDispatcher
 from nigaoe_core.errors import StoreUnavailable
-from nigaoe_core.jobs import JobOptions, new_job
-from nigaoe_core.memory_dispatcher import MemoryDispatcher
+from nigaoe_core.jobs import Job, JobOptions, new_job
 from nigaoe_core.queue import (
     QUEUE_NAME,
     TASK_NAME,
+    Dispatcher,
     broker_url,
-    doorbell_for,
     message_of,
     queue_priority,
     transport_options,
 )
-from nigaoe_core.store.contract import Doorbell
 
 
 @pytest.mark.parametrize(
@@ -40,10 +37,8 @@ def test_addresses_are_translated(redis_url: str, celerys: str) -> None:
 
 def test_a_message_names_job_and_attempt_only() -> None:
     """No picture, no option, no Python name."""
-    job = new_job(JobOptions(priority=7))
-    doorbell = doorbell_for(job)
-    assert message_of(doorbell) == {"job_id": job.id, "attempt": 1}
-    assert doorbell.priority == 7
+    job = new_job(JobOptions())
+    assert message_of(job) == {"job_id": job.id, "attempt": 1}
 
 
 def test_urgent_messages_come_first_in_kombus_order() -> None:
@@ -51,12 +46,8 @@ def test_urgent_messages_come_first_in_kombus_order() -> None:
     assert [queue_priority(priority) for priority in (9, 5, 0)] == [0, 4, 9]
 
 
-def test_the_memory_keeps_what_was_rung() -> None:
-    """In order."""
-    dispatcher = MemoryDispatcher()
-    for attempt in (1, 2):
-        dispatcher.ring(Doorbell("a", attempt))
-    assert [dispatcher.rung.get_nowait().attempt for _ in range(2)] == [1, 2]
+def named(name: str, attempt: int = 1, priority: int = 5) -> Job:
+    return new_job(JobOptions(priority=priority)).model_copy(update={"id": name, "attempt": attempt})
 
 
 def messages(client: redis.Redis) -> list[dict[str, Any]]:
@@ -65,11 +56,11 @@ def messages(client: redis.Redis) -> list[dict[str, Any]]:
     return [json.loads(text) for name in lists for text in reversed(client.lrange(name, 0, -1))]  # type: ignore[arg-type]
 
 
-def test_a_ring_is_one_small_json_message(own_valkey: EmbeddedRedis) -> None:
+def test_a_wake_up_is_one_small_json_message(own_valkey: EmbeddedRedis) -> None:
     """Its task has an explicit name, its body is JSON, and urgent ones lie in a list that is read first."""
-    dispatcher = CeleryDispatcher(own_valkey.url, deadline_seconds=900)
-    dispatcher.ring(Doorbell("calm", 1, 5))
-    dispatcher.ring(Doorbell("urgent", 3, 9))
+    dispatcher = Dispatcher(own_valkey.url, deadline_seconds=900)
+    dispatcher.wake(named("calm"))
+    dispatcher.wake(named("urgent", attempt=3, priority=9))
     dispatcher.close()
     with redis.Redis.from_url(own_valkey.url) as client:
         found = messages(client)
@@ -82,10 +73,10 @@ def test_a_ring_is_one_small_json_message(own_valkey: EmbeddedRedis) -> None:
 
 
 def test_a_celery_consumer_hears_the_urgent_first(own_valkey: EmbeddedRedis) -> None:
-    """Both sides agree on the transport's options: what was rung is received, by urgency, then by order."""
-    dispatcher = CeleryDispatcher(own_valkey.url, deadline_seconds=900)
+    """Both sides agree on the transport's options: what was sent is received, by urgency, then by order."""
+    dispatcher = Dispatcher(own_valkey.url, deadline_seconds=900)
     for number, priority in enumerate([5, 0, 9, 5]):
-        dispatcher.ring(Doorbell(str(number), 1, priority))
+        dispatcher.wake(named(str(number), priority=priority))
     with dispatcher._app.connection_for_read() as connection, connection.SimpleQueue(QUEUE_NAME) as queue:
         heard = []
         for _ in range(4):
@@ -98,14 +89,14 @@ def test_a_celery_consumer_hears_the_urgent_first(own_valkey: EmbeddedRedis) -> 
 
 @pytest.mark.faults
 def test_an_unreachable_queue_has_a_name(own_valkey: EmbeddedRedis) -> None:
-    """The job is stored already, so the caller may go on; when the server is back, ringing works again."""
-    dispatcher = CeleryDispatcher(own_valkey.url, deadline_seconds=900)
-    dispatcher.ring(Doorbell("before", 1))
+    """The job is stored already, so the caller may go on; when the server is back, sending works again."""
+    dispatcher = Dispatcher(own_valkey.url, deadline_seconds=900)
+    dispatcher.wake(named("before"))
     own_valkey.kill()
     with pytest.raises(StoreUnavailable):
-        dispatcher.ring(Doorbell("during", 1))
+        dispatcher.wake(named("during"))
     own_valkey.start()
-    dispatcher.ring(Doorbell("after", 1))
+    dispatcher.wake(named("after"))
     dispatcher.close()
     with redis.Redis.from_url(own_valkey.url) as client:
         heard = [json.loads(base64.b64decode(message["body"]))[1]["job_id"] for message in messages(client)]

@@ -10,11 +10,10 @@ import redis
 from nigaoe.embedded_redis import EmbeddedRedis
 from nigaoe_core.errors import StorageFull, StoreUnavailable
 from nigaoe_core.jobs import Job, JobOptions, JobState, Outcome, Progress, new_job
-from nigaoe_core.store.contract import Claim
-from nigaoe_core.store.ledger_store import LedgerJobStore
+from nigaoe_core.store.job_records import Claim
+from nigaoe_core.store.job_store import JobStore
 from nigaoe_core.store.lifecycle import JobPolicy
 from nigaoe_core.store.redis_link import RedisLink
-from nigaoe_core.store.redis_table import RedisJobTable
 
 pytestmark = pytest.mark.faults
 
@@ -28,17 +27,17 @@ def link(own_valkey: EmbeddedRedis) -> Iterator[RedisLink]:
 
 
 @pytest.fixture
-def store(link: RedisLink) -> LedgerJobStore:
-    return LedgerJobStore(RedisJobTable(link), JobPolicy(lease_seconds=600))
+def store(link: RedisLink) -> JobStore:
+    return JobStore(link, JobPolicy(lease_seconds=600))
 
 
-def submitted(store: LedgerJobStore) -> Job:
+def submitted(store: JobStore) -> Job:
     return store.submit([new_job(JobOptions())]).jobs[0]
 
 
-def test_attempts_survive_kill_9(own_valkey: EmbeddedRedis, store: LedgerJobStore) -> None:
+def test_attempts_survive_kill_9(own_valkey: EmbeddedRedis, store: JobStore) -> None:
     """Jobs, leases, tokens and losses are in the journal: a killed server comes back with all of them."""
-    hasty = LedgerJobStore(store.table, JobPolicy(lease_seconds=0))
+    hasty = JobStore(store.link, JobPolicy(lease_seconds=0))
     hasty.claim(submitted(store).id, 1, "lost")
     (again,) = store.requeue_expired().requeued
     claim = store.claim(again.id, 2, "heir")
@@ -51,7 +50,7 @@ def test_attempts_survive_kill_9(own_valkey: EmbeddedRedis, store: LedgerJobStor
     assert store.succeed(claim, Outcome(blobs={})).state is JobState.SUCCEEDED
 
 
-def test_work_goes_on_through_an_outage(own_valkey: EmbeddedRedis, store: LedgerJobStore) -> None:
+def test_work_goes_on_through_an_outage(own_valkey: EmbeddedRedis, store: JobStore) -> None:
     """Callers that are busy while the server is killed notice nothing but a pause; every job ends once."""
     killed = threading.Event()
 
@@ -80,7 +79,7 @@ def test_work_goes_on_through_an_outage(own_valkey: EmbeddedRedis, store: Ledger
 def test_a_long_outage_has_a_name(own_valkey: EmbeddedRedis) -> None:
     """When patience is over, the error of the tree comes; when the server is back, all goes on."""
     link = RedisLink(own_valkey.url, patience_seconds=0.2)
-    store = LedgerJobStore(RedisJobTable(link), JobPolicy())
+    store = JobStore(link, JobPolicy())
     job = submitted(store)
     own_valkey.kill()
     for call in (lambda: store.get(job.id), lambda: store.cancel(job.id), store.check, lambda: submitted(store)):
@@ -91,12 +90,12 @@ def test_a_long_outage_has_a_name(own_valkey: EmbeddedRedis) -> None:
     link.close()
 
 
-def test_a_write_whose_reply_was_lost_is_recognised(store: LedgerJobStore) -> None:
+def test_a_write_whose_reply_was_lost_is_recognised(store: JobStore) -> None:
     """The very same claim, repeated because its reply never came, is the same claim and not a refusal."""
     job = submitted(store)
-    real = store.table._link._client  # type: ignore[attr-defined]  # The fault must strike below the table.
+    real = store.link._client  # The fault must strike below the store.
     lost = LostReplies(real)
-    store.table._link._client = lost  # type: ignore[attr-defined]
+    store.link._client = lost
     claim = store.claim(job.id, 1, "one")
     assert lost.count > 0
     assert claim is not None
@@ -124,7 +123,7 @@ class LostReplies:
         return answer
 
 
-def test_a_server_without_memory_has_a_name(own_valkey: EmbeddedRedis, store: LedgerJobStore) -> None:
+def test_a_server_without_memory_has_a_name(own_valkey: EmbeddedRedis, store: JobStore) -> None:
     """Nothing is dropped to make room: new jobs are refused, stored ones can be read."""
     job = submitted(store)
     with redis.Redis.from_url(own_valkey.url) as client:
@@ -136,9 +135,9 @@ def test_a_server_without_memory_has_a_name(own_valkey: EmbeddedRedis, store: Le
     assert submitted(store).state is JobState.QUEUED
 
 
-def test_a_claim_of_a_killed_process_is_given_to_another(own_valkey: EmbeddedRedis, store: LedgerJobStore) -> None:
+def test_a_claim_of_a_killed_process_is_given_to_another(own_valkey: EmbeddedRedis, store: JobStore) -> None:
     """A lease that ran out while the server was down is found when it is back."""
-    brief = LedgerJobStore(store.table, JobPolicy(lease_seconds=0.05))
+    brief = JobStore(store.link, JobPolicy(lease_seconds=0.05))
     job = submitted(store)
     assert isinstance(brief.claim(job.id, 1, "lost"), Claim)
     own_valkey.kill()

@@ -3,30 +3,31 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import redis
 
-from nigaoe.embedded_redis import EmbeddedRedis
 from nigaoe_core.errors import InvalidSettings, StoreUnavailable
 from nigaoe_core.jobs import JobOptions, JobState, new_job
-from nigaoe_core.queue import QUEUE_NAME, doorbell_for
-from nigaoe_core.services import connect, connect_in_memory, open_services
+from nigaoe_core.queue import QUEUE_NAME
+from nigaoe_core.services import connect, open_blob_store, open_services
 from nigaoe_core.settings import Settings
 from nigaoe_core.store.blob_store import CROP
 from nigaoe_core.store.changes import wait_for_end
 from nigaoe_core.store.folder_blob_store import FolderBlobStore
 from nigaoe_core.store.s3_blob_store import S3BlobStore
+from nigaoe_core.store.signed_links import LinkSigner
 
 
 def settings(tmp_path: Path, **values: object) -> Settings:
     return Settings.model_validate({"data_dir": tmp_path, **values})
 
 
-def test_everything_works_together(tmp_path: Path, valkey: EmbeddedRedis) -> None:
+def test_everything_works_together(tmp_path: Path, fresh_url: Callable[[], str]) -> None:
     """Store, events, blobs, links and retention of one set of settings know each other's jobs."""
-    with open_services(settings(tmp_path, redis_url=valkey.url, lease_seconds=30, heartbeat_seconds=2)) as services:
+    with open_services(settings(tmp_path, redis_url=fresh_url(), lease_seconds=30, heartbeat_seconds=2)) as services:
         draft = new_job(JobOptions())
         key = f"{draft.folder}/{CROP}"
         services.blobs.put(key, b"picture")
@@ -45,7 +46,7 @@ def test_a_server_on_the_network_works_too(tmp_path: Path, tcp_valkey: str) -> N
     """An operator's Redis: TCP, a password with a slash, a database of its own; store, queue and news reach it."""
     with open_services(settings(tmp_path, redis_url=tcp_valkey)) as services:
         (job,) = services.store.submit([new_job(JobOptions())]).jobs
-        services.dispatcher.ring(doorbell_for(job))
+        services.dispatcher.wake(job)
 
         async def cancelled() -> JobState:
             async with services.feed as feed:
@@ -73,31 +74,22 @@ def test_without_an_address_there_is_advice(tmp_path: Path) -> None:
         connect(settings(tmp_path))
 
 
-def test_memory_needs_nothing(tmp_path: Path) -> None:
-    """For trying out: the same services without a server."""
-    services = connect_in_memory(settings(tmp_path))
-    (job,) = services.store.submit([new_job(JobOptions())]).jobs
-    assert services.store.cancel(job.id).state is JobState.CANCELLED
-    assert isinstance(services.blobs, FolderBlobStore)
-    services.close()
-
-
-def test_the_blob_stores_form_decides(tmp_path: Path) -> None:
+def test_the_blob_stores_form_decides(tmp_path: Path, signer: LinkSigner) -> None:
     """A path is a folder, s3:// is a bucket."""
-    elsewhere = connect_in_memory(settings(tmp_path, blob_store=str(tmp_path / "elsewhere"))).blobs
-    bucket = connect_in_memory(settings(tmp_path, blob_store="s3://bucket/prefix")).blobs
+    elsewhere = open_blob_store(settings(tmp_path, blob_store=str(tmp_path / "elsewhere")), signer)
+    bucket = open_blob_store(settings(tmp_path, blob_store="s3://bucket/prefix"), signer)
     assert isinstance(elsewhere, FolderBlobStore)
     assert elsewhere.root == tmp_path / "elsewhere"
     assert isinstance(bucket, S3BlobStore)
     with pytest.raises(InvalidSettings):
-        connect_in_memory(settings(tmp_path, blob_store="ftp://bucket"))
+        open_blob_store(settings(tmp_path, blob_store="ftp://bucket"), signer)
 
 
 @pytest.mark.parametrize(
     "module",
     [
         "nigaoe_core.jobs",
-        "nigaoe_core.store.ledger_store",
+        "nigaoe_core.store.job_store",
         "nigaoe_core.store.events",
         "nigaoe_core.services",
         "nigaoe_core.settings",

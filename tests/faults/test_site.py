@@ -12,7 +12,6 @@ import pytest
 
 from nigaoe_core.errors import BlobStoreUnavailable
 from nigaoe_core.jobs import JobState
-from nigaoe_core.queue import doorbell_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(900)]
 
@@ -24,7 +23,7 @@ def test_the_same_message_ten_times(site: Any) -> None:
     """Two workers get the same wake-up message again and again: one claim, one run, one end."""
     (job,) = site.order(ring=False)
     for _ in range(10):
-        site.services.dispatcher.ring(doorbell_for(job))
+        site.services.dispatcher.wake(job)
     site.wait_for_end([job])
     assert site.get(job).fencing_token == 1
     assert site.states([job]) == SUCCEEDED

@@ -22,7 +22,7 @@ def test_it_names_jobs_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.M
         assert "answers" in whole.output
         with open_services(Settings()) as services:
             (job,) = services.store.submit([new_job(JobOptions())]).jobs
-            link = services.store.table._link  # type: ignore[attr-defined]  # Of the table over Valkey.
+            link = services.store.link
             link.call(lambda client: client.hset(link.key("job", job.id), "record", "torn"))
             services.store.list_jobs("public")
         told = CliRunner().invoke(app, ["doctor", "--quick"])

@@ -17,13 +17,15 @@ import uvicorn
 from PIL import Image
 from pillow_heif import from_pillow
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from wake_ups import WakeUps
 
+from nigaoe.embedded_redis import EmbeddedRedis
 from nigaoe_api.app import create_app
 from nigaoe_core.jobs import Failure, Job, JobKind, JobReport, JobState, Outcome, Progress
-from nigaoe_core.services import Services, connect_in_memory
+from nigaoe_core.services import Services, connect
 from nigaoe_core.settings import Settings
 from nigaoe_core.store.blob_store import LATENT, RESULT_PNG
-from nigaoe_core.store.contract import Claim
+from nigaoe_core.store.job_records import Claim
 from nigaoe_core.worker_report import WorkerReport
 
 PATIENCE_MS = 60_000
@@ -122,12 +124,13 @@ class Painter:
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self._rung: list[str] = []
+        self.wake_ups = WakeUps(services.settings.redis_url.get_secret_value())
+        self._woken: list[str] = []
 
     def next_job(self, kind: JobKind = JobKind.CONVERT, **look: Any) -> Claim:
         """Wait for an order, of a look as it is asked for, and take it.
 
-        Every visitor is a tenant, so orders are heard of by their doorbells.
+        Every visitor is a tenant, so orders are heard of by their wake-up messages.
         """
         while True:
             for job in self.ordered():
@@ -136,16 +139,14 @@ class Painter:
                     claim = self.services.store.claim(job.id, job.attempt, "painter")
                     assert claim is not None
                     return claim
-            doorbell = self.services.dispatcher.rung.get(timeout=PATIENCE_MS / 1000)  # type: ignore[attr-defined]  # The memory twin's.
-            self._rung.append(doorbell.job_id)
+            self._woken.append(self.wake_ups.get(PATIENCE_MS / 1000).job_id)
 
     def ordered(self) -> list[Job]:
         """All jobs that visitors ordered and that were not deleted, oldest first."""
-        while not self.services.dispatcher.rung.empty():  # type: ignore[attr-defined]  # The memory twin's.
-            self._rung.append(self.services.dispatcher.rung.get().job_id)  # type: ignore[attr-defined]  # As above.
-        known = self.services.store.known(self._rung)
-        self._rung = [job_id for job_id in dict.fromkeys(self._rung) if job_id in known]
-        return [self.services.store.get(job_id) for job_id in self._rung]
+        self._woken += [message.job_id for message in self.wake_ups.take_all()]
+        known = self.services.store.known(self._woken)
+        self._woken = [job_id for job_id in dict.fromkeys(self._woken) if job_id in known]
+        return [self.services.store.get(job_id) for job_id in self._woken]
 
     def sketch(self, claim: Claim, step: int, colour: str, total: int = 100, drawing: str | None = None) -> Job:
         """Show how far it is, perhaps with what the style makes of it."""
@@ -185,13 +186,13 @@ class Studio:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, **changes: Any) -> Iterator[Studio]:
-    """The real API over stores in memory, until the block ends."""
+def serving(folder: Path, redis_url: str, **changes: Any) -> Iterator[Studio]:
+    """The real API over stores of its own, until the block ends."""
     # All visitors of these stories come from one address.
     generous = {"rate_limit": "100000/minute", "convert_rate_limit": "100000/minute", "keep_photo_count": 100_000}
     values = generous | changes
-    settings = Settings(data_dir=folder, _env_file=None, **values)
-    services = connect_in_memory(settings)
+    settings = Settings(data_dir=folder, redis_url=redis_url, _env_file=None, **values)
+    services = connect(settings)
     services.store.report_worker(WORKER, seconds=3600)
     config = uvicorn.Config(
         create_app(settings, services),
@@ -222,16 +223,16 @@ WORKER = WorkerReport(
 
 
 @pytest.fixture
-def open_studio(tmp_path: Path) -> Iterator[Callable[..., Studio]]:
+def open_studio(tmp_path: Path, fresh_url: Callable[[], str]) -> Iterator[Callable[..., Studio]]:
     """Start a studio with other settings."""
     with contextlib.ExitStack() as stack:
-        yield lambda **changes: stack.enter_context(serving(tmp_path / "studio", **changes))
+        yield lambda **changes: stack.enter_context(serving(tmp_path / "studio", fresh_url(), **changes))
 
 
 @pytest.fixture(scope="session")
-def shared_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+def shared_studio(valkey: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """One server for most stories: starting one loads the face detector."""
-    with serving(tmp_path_factory.mktemp("studio")) as studio:
+    with serving(tmp_path_factory.mktemp("studio"), f"{valkey.url}?db=1") as studio:
         yield studio
 
 

@@ -82,5 +82,5 @@ class Books:
         return not set(job_ids).isdisjoint(named)
 
     def waiting_messages(self) -> set[str]:
-        """Queues with doorbells that nobody answers. (Those of a killed worker wait in `unacked` for their time.)"""
+        """Queues with messages that nobody answers. (Those of a killed worker wait in `unacked` for their time.)"""
         return {name for name in self._redis.scan_iter(f"{QUEUE}*", _type="list") if self._redis.llen(name)}

@@ -22,7 +22,7 @@ import nigaoe_worker.runtime
 from nigaoe.commands.worker import worker as run_worker
 from nigaoe_core.errors import BlobStoreUnavailable, StoreUnavailable
 from nigaoe_core.store.folder_blob_store import FolderBlobStore
-from nigaoe_core.store.ledger_store import LedgerJobStore
+from nigaoe_core.store.job_store import JobStore
 from nigaoe_model.inversion.request import Finished, InversionRequest, InversionResult, Progress, StopReason, Ticket
 from nigaoe_model.portrait.pair import LoadedGenerator
 
@@ -35,14 +35,14 @@ ERRORS: Final[dict[str, Callable[[], Exception]]] = {
     "device": lambda: torch.AcceleratorError("injected"),
 }
 POINTS: Final[dict[str, type]] = {
-    "heartbeat": LedgerJobStore,
-    "claim": LedgerJobStore,
-    "succeed": LedgerJobStore,
-    "report_worker": LedgerJobStore,
-    "requeue_expired": LedgerJobStore,
-    "due_doorbells": LedgerJobStore,
-    "due_retention": LedgerJobStore,
-    "due_erasures": LedgerJobStore,
+    "heartbeat": JobStore,
+    "claim": JobStore,
+    "succeed": JobStore,
+    "report_worker": JobStore,
+    "requeue_expired": JobStore,
+    "due_wake_ups": JobStore,
+    "due_retention": JobStore,
+    "due_erasures": JobStore,
     "put": FolderBlobStore,
     "get": FolderBlobStore,
     "delete_folder": FolderBlobStore,

@@ -26,7 +26,6 @@ from processes import Process, free_port
 from site_of_processes import PATIENCE, Site
 
 from nigaoe_core.jobs import ANONYMOUS, Job, JobState
-from nigaoe_core.queue import doorbell_for
 
 WORKERS: Final = 3
 OPEN_JOBS: Final = 8
@@ -309,7 +308,7 @@ class Storm:
         for job_id in list(self.open)[:1]:
             job = self.site.services.store.get(job_id)
             for _ in range(10):
-                self.site.services.dispatcher.ring(doorbell_for(job))
+                self.site.services.dispatcher.wake(job)
 
     def cancel(self) -> None:
         """Somebody changes his mind, twice."""
@@ -358,7 +357,7 @@ FAULTS: Final[dict[str, tuple[float, Callable[[Storm], None]]]] = {
     "thread: store away for an end": (6, lambda storm: storm.arm("succeed", "store")),
     "thread: report raises": (5, lambda storm: storm.arm("report_worker", "unexpected")),
     "thread: reaper's repairs raise": (5, lambda storm: storm.arm("requeue_expired", "unexpected", everywhere=True)),
-    "thread: reaper's wake-ups raise": (5, lambda storm: storm.arm("due_doorbells", "unexpected", everywhere=True)),
+    "thread: reaper's wake-ups raise": (5, lambda storm: storm.arm("due_wake_ups", "unexpected", everywhere=True)),
     "thread: sweep raises": (5, lambda storm: storm.arm("due_retention", "unexpected", everywhere=True)),
     "client: cancels": (5, Storm.cancel),
     "client: deletes": (5, Storm.delete),

@@ -21,7 +21,6 @@ from processes import Process, is_alive
 
 from nigaoe.embedded_redis import EmbeddedRedis
 from nigaoe_core.jobs import Job, JobOptions, JobState, new_job
-from nigaoe_core.queue import doorbell_for
 from nigaoe_core.services import Services, connect
 from nigaoe_core.settings import Settings
 from nigaoe_core.store.blob_store import CROP
@@ -153,7 +152,7 @@ class Site(Waiting):
             made.append(job.model_copy(update={"blobs": {CROP: key}}))
         jobs = list(self.services.store.submit(made).jobs)
         for job in jobs if ring else []:
-            self.services.dispatcher.ring(doorbell_for(job))
+            self.services.dispatcher.wake(job)
         self.jobs += jobs
         return jobs
 

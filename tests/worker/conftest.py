@@ -1,8 +1,6 @@
-"""A worker's parts over a tiny pair of generators (32 pixels) and stores in memory, all of them real."""
+"""A worker's parts over a tiny pair of generators (32 pixels) and a Valkey, all of them real."""
 
-import contextlib
 import io
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import SecretStr
+from wake_ups import WakeUps
 
 from nigaoe_core.jobs import FoundFace, Job, JobKind, JobOptions, new_job
-from nigaoe_core.queue import doorbell_for
-from nigaoe_core.services import Services, connect_in_memory
+from nigaoe_core.services import Services, connect
 from nigaoe_core.settings import Settings
 from nigaoe_core.store.blob_store import CROP, LATENT
-from nigaoe_core.store.contract import Claim
+from nigaoe_core.store.job_records import Claim
 from nigaoe_faces.align import DEMO
 from nigaoe_model.portrait.convert import inversion_engine
 from nigaoe_model.stylegan2.architecture import Architecture
@@ -102,9 +101,9 @@ def settings(tmp_path: Path, tiny_weights: Path) -> Settings:
 
 
 @pytest.fixture
-def services(settings: Settings) -> Iterator[Services]:
-    """Stores in this process."""
-    opened = connect_in_memory(settings)
+def services(settings: Settings, fresh_url: Callable[[], str]) -> Iterator[Services]:
+    """Stores of this story."""
+    opened = connect(settings.model_copy(update={"redis_url": SecretStr(fresh_url())}))
     yield opened
     opened.close()
 
@@ -124,6 +123,7 @@ class JobClient:
 
     services: Services
     crop: bytes
+    queue: WakeUps
 
     def convert(self, *, kind: JobKind = JobKind.CONVERT, blobs: dict[str, bytes] | None = None, **options: Any) -> Job:
         landmarks = ((80.0, 110.0), (170.0, 110.0), (125.0, 150.0), (90.0, 190.0), (165.0, 190.0))
@@ -137,7 +137,7 @@ class JobClient:
 
     def submit(self, made: Job) -> Job:
         (job,) = self.services.store.submit([made]).jobs
-        self.services.dispatcher.ring(doorbell_for(job))
+        self.services.dispatcher.wake(job)
         return job
 
     def restyle(self, parent: Job, **options: Any) -> Job:
@@ -155,21 +155,18 @@ class JobClient:
 
     def wake_ups(self) -> list[tuple[str, int]]:
         """Take the wake-up messages that were sent: job and attempt."""
-        messages = []
-        with contextlib.suppress(queue.Empty):
-            while True:
-                message = self.services.dispatcher.rung.get_nowait()
-                messages.append((message.job_id, message.attempt))
-        return messages
+        return [(message.job_id, message.attempt) for message in self.queue.take_all()]
 
     def get(self, job: Job) -> Job:
         return self.services.store.get(job.id)
 
 
 @pytest.fixture
-def client(services: Services, crop: bytes) -> JobClient:
+def client(services: Services, crop: bytes) -> Iterator[JobClient]:
     """Submits jobs as the API does."""
-    return JobClient(services, crop)
+    queue = WakeUps(services.settings.redis_url.get_secret_value())
+    yield JobClient(services, crop, queue)
+    queue.close()
 
 
 @pytest.fixture

@@ -8,12 +8,10 @@ import pytest
 from celery import Celery
 
 from nigaoe.embedded_redis import EmbeddedRedis
-from nigaoe_core.celery_dispatcher import CeleryDispatcher
 from nigaoe_core.guarded_loop import UnexpectedErrors
-from nigaoe_core.jobs import JobKind
-from nigaoe_core.queue import RESTYLE_QUEUE, broker_url, queue_of, transport_options
+from nigaoe_core.jobs import JobKind, JobOptions, new_job
+from nigaoe_core.queue import RESTYLE_QUEUE, Dispatcher, broker_url, queue_of, transport_options
 from nigaoe_core.settings import Settings
-from nigaoe_core.store.contract import Doorbell
 from nigaoe_worker.app import build_app
 from nigaoe_worker.broker import QueueProbe, RestyleConsumer
 
@@ -35,7 +33,7 @@ class Worker:
     def __init__(self, valkey: EmbeddedRedis) -> None:
         self.handled: list[tuple[str, int]] = []
         self.errors = UnexpectedErrors()
-        self.dispatcher = CeleryDispatcher(valkey.url, deadline_seconds=DEADLINE)
+        self.dispatcher = Dispatcher(valkey.url, deadline_seconds=DEADLINE)
         self.app = Celery(broker=broker_url(valkey.url), set_as_current=False)
         self.app.conf.update(broker_transport_options=transport_options(DEADLINE))
         self.consumer = RestyleConsumer(self.app.connection_for_read, self.handle, 2, self.errors)
@@ -46,7 +44,8 @@ class Worker:
             raise ValueError("Nobody expected this.")
 
     def send(self, job_id: str, attempt: int = 1) -> None:
-        self.dispatcher.ring(Doorbell(job_id, attempt, 9, JobKind.RESTYLE))
+        restyle = new_job(JobOptions(priority=9), kind=JobKind.RESTYLE)
+        self.dispatcher.wake(restyle.model_copy(update={"id": job_id, "attempt": attempt}))
 
 
 @pytest.fixture
@@ -62,7 +61,7 @@ def worker(valkey: EmbeddedRedis) -> Iterator[Worker]:
 
 def test_restyles_have_a_queue_of_their_own() -> None:
     """A worker's other threads never see them."""
-    assert queue_of(Doorbell("a", 1, 5, JobKind.RESTYLE)) == RESTYLE_QUEUE != queue_of(Doorbell("a", 1))
+    assert queue_of(new_job(JobOptions(), kind=JobKind.RESTYLE)) == RESTYLE_QUEUE != queue_of(new_job(JobOptions()))
 
 
 def test_messages_are_handled(worker: Worker, until: Until) -> None:
@@ -117,9 +116,9 @@ def test_messages_of_all_priorities_are_counted(valkey: EmbeddedRedis, settings:
     app = build_app(lambda: Settings(**{**settings.model_dump(), "redis_url": valkey.url}))
     probe = QueueProbe(app)
     assert probe.count() == 0
-    dispatcher = CeleryDispatcher(valkey.url, deadline_seconds=60)
+    dispatcher = Dispatcher(valkey.url, deadline_seconds=60)
     for priority in (0, 5, 9):
-        dispatcher.ring(Doorbell("some-job", 1, priority))
+        dispatcher.wake(new_job(JobOptions(priority=priority)))
     assert probe.count() == 3
     dispatcher.close()
     app.close()

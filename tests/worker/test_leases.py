@@ -11,8 +11,8 @@ import pytest
 from nigaoe_core.jobs import JobState, Outcome, Progress
 from nigaoe_core.services import Services
 from nigaoe_core.settings import Settings
-from nigaoe_core.store.contract import Claim
 from nigaoe_core.store.events import EventKind
+from nigaoe_core.store.job_records import Claim
 from nigaoe_worker.leases import ClaimedJob, JobStopped, LeaseKeeper, Preview, StopCause
 
 

@@ -6,9 +6,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from nigaoe_core.jobs import JobReport, Outcome
 from nigaoe_core.services import Services
-from nigaoe_core.store.ledger_store import LedgerJobStore
+from nigaoe_core.store.job_store import JobStore
+from nigaoe_core.store.lifecycle import JobPolicy
 from nigaoe_core.store.redis_link import RedisLink
-from nigaoe_core.store.redis_table import RedisJobTable
 from nigaoe_worker.metrics import Metrics, RecentMean
 
 
@@ -59,7 +59,7 @@ def test_steps_are_counted_by_how_full_they_are(metrics: Metrics) -> None:
 def test_the_page_works_without_redis() -> None:
     """The queue's figures are missing then, the worker's own are there."""
     link = RedisLink("unix:///nowhere/valkey.sock", patience_seconds=0)
-    seen = figures(Metrics(LedgerJobStore(RedisJobTable(link), None), slots=2, device="cpu"))
+    seen = figures(Metrics(JobStore(link, JobPolicy()), slots=2, device="cpu"))
     assert seen["nigaoe_job_store_up"] == 0
     assert "nigaoe_jobs_queued" not in seen
     assert seen["nigaoe_worker_slots"] == 2

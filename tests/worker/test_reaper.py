@@ -8,12 +8,11 @@ import pytest
 from typing_extensions import override
 
 from nigaoe_core.errors import StoreUnavailable
-from nigaoe_core.jobs import JobState, Outcome
+from nigaoe_core.jobs import Job, JobState, Outcome
 from nigaoe_core.queue import Dispatcher
-from nigaoe_core.services import Services, connect_in_memory
+from nigaoe_core.services import Services
 from nigaoe_core.settings import Settings
 from nigaoe_core.store.blob_store import CROP, new_folder
-from nigaoe_core.store.contract import Doorbell
 from nigaoe_core.store.retention import Retention
 from nigaoe_worker.reaper import Reaper
 
@@ -26,14 +25,6 @@ HASTY = {"lease_seconds": 1.0, "doorbell_seconds": 1.0, "retention_hours": 0.3 /
 def settings(settings: Settings) -> Settings:
     """Everything is due within a second."""
     return settings.model_copy(update=HASTY)
-
-
-@pytest.fixture
-def services(settings: Settings) -> Iterator[Services]:
-    """Stores with that policy."""
-    opened = connect_in_memory(settings)
-    yield opened
-    opened.close()
 
 
 def reaper(services: Services, settings: Settings, dispatcher: Dispatcher | None = None) -> Reaper:
@@ -121,25 +112,28 @@ def test_a_record_of_a_newer_version_stops_nothing(
     """It goes into quarantine; the job beside it is announced, and it is, too, when it can be read."""
     broken, whole = client.convert(), client.convert()
     client.wake_ups()
-    row, made = services.store.table._rows[broken.id], reaper(services, settings)
-    record, row.record = row.record, '{"format": 2}'
+    made, link = reaper(services, settings), services.store.link
+
+    def rewrite(record: str) -> None:
+        link.call(lambda client: client.hset(link.key("job", broken.id), "record", record))
+
+    rewrite('{"format": 2}')
     messages: list[tuple[str, int]] = []
     until(lambda: made.round() or messages.extend(client.wake_ups()) or messages)
     assert (set(messages), services.store.queue().quarantined) == ({(whole.id, 1)}, 1)
-    row.record = record
+    rewrite(broken.to_json())
     until(lambda: made.round() or (broken.id, 1) in client.wake_ups())
 
 
 class Silent(Dispatcher):
     """A queue that is away."""
 
-    @override
-    def ring(self, doorbell: Doorbell) -> None:
-        raise StoreUnavailable
+    def __init__(self) -> None:
+        """There is nothing to open."""
 
     @override
-    def close(self) -> None:
-        """There is nothing to close."""
+    def wake(self, job: Job) -> None:
+        raise StoreUnavailable
 
 
 def test_one_duty_that_fails_does_not_hinder_the_others(

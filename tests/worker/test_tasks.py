@@ -10,7 +10,7 @@ from nigaoe_core.jobs import Job, JobState, Outcome
 from nigaoe_core.services import Services
 from nigaoe_core.settings import Settings
 from nigaoe_core.store.blob_store import CROP, ON_REQUEST, PHOTO, RESULT_PNG
-from nigaoe_core.store.ledger_store import LedgerJobStore
+from nigaoe_core.store.job_store import JobStore
 from nigaoe_worker.admission import Admission
 from nigaoe_worker.device import Engine
 from nigaoe_worker.job_blobs import JobBlobs
@@ -269,7 +269,7 @@ def test_a_zombie_writes_nothing(tasks: JobTasks, work: Scripted, client: Any, s
     assert not services.blobs.exists(results["zombie"])
 
 
-class Fading(LedgerJobStore):
+class Fading(JobStore):
     """A job store that is away for the first few ends."""
 
     away = 0
@@ -286,7 +286,7 @@ def test_the_end_is_written_when_the_store_is_back(
     services: Services, keeper: LeaseKeeper, admission: Admission, work: Scripted, metrics: Metrics, client: Any
 ) -> None:
     """Minutes of work are not thrown away because Redis restarts."""
-    fading = Fading(services.store.table, services.store.policy)
+    fading = Fading(services.store.link, services.store.policy)
     fading.away = 2
     tasks = JobTasks(Services(**{**vars(services), "store": fading}), keeper, admission, work.run, metrics, "w1")
     job = client.convert()
@@ -299,7 +299,7 @@ def test_a_process_that_ends_stops_insisting(
     services: Services, keeper: LeaseKeeper, admission: Admission, work: Scripted, metrics: Metrics, client: Any
 ) -> None:
     """The lease runs out instead, and the job is done elsewhere."""
-    fading = Fading(services.store.table, services.store.policy)
+    fading = Fading(services.store.link, services.store.policy)
     fading.away = 10_000
     tasks = JobTasks(Services(**{**vars(services), "store": fading}), keeper, admission, work.run, metrics, "w1")
     tasks.give_up()

@@ -21,7 +21,7 @@ from typing_extensions import override
 from nigaoe_core.errors import NigaoeError
 from nigaoe_core.guarded_loop import GIVE_UP_AFTER, GuardedThread, UnexpectedErrors
 from nigaoe_core.jobs import Seconds
-from nigaoe_core.store.contract import WorkerBoard
+from nigaoe_core.store.job_store import JobStore
 from nigaoe_core.worker_report import WorkerReport
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Heartbeat:
 
     def __init__(
         self,
-        store: WorkerBoard,
+        store: JobStore,
         checks: HealthChecks,
         queue_watchdog: QueueWatchdog,
         device_watchdog: DeviceWatchdog,

@@ -19,8 +19,9 @@ from nigaoe_core.errors import LeaseLost, StorageError, UsageError
 from nigaoe_core.guarded_loop import GIVE_UP_AFTER, GuardedThread, UnexpectedErrors, pause_after
 from nigaoe_core.jobs import Progress, Seconds
 from nigaoe_core.settings import Settings
-from nigaoe_core.store.contract import Claim, JobLeases
 from nigaoe_core.store.events import EventLog
+from nigaoe_core.store.job_records import Claim
+from nigaoe_core.store.job_store import JobStore
 
 RETRY_SECONDS: Seconds = 0.5
 """Pause after an unreachable store, for all jobs together."""
@@ -194,7 +195,7 @@ class LeaseKeeper:
 
     def __init__(
         self,
-        store: JobLeases,
+        store: JobStore,
         events: EventLog,
         settings: Settings,
         clock: Callable[[], Seconds] = time.monotonic,

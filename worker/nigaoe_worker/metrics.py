@@ -12,7 +12,7 @@ from nigaoe_core.error_collector import ErrorCollector
 from nigaoe_core.guarded_loop import UnexpectedErrors
 from nigaoe_core.jobs import Job, JobKind, JobState, Seconds
 from nigaoe_core.queue_collector import QueueCollector
-from nigaoe_core.store.contract import JobStore
+from nigaoe_core.store.job_store import JobStore
 
 STEP_BUCKETS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 JOB_BUCKETS: Final = (0.25, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640)

@@ -12,10 +12,10 @@ import structlog
 
 from nigaoe_core.errors import StorageError
 from nigaoe_core.guarded_loop import GuardedThread, UnexpectedErrors
-from nigaoe_core.jobs import Seconds
-from nigaoe_core.queue import Dispatcher, doorbell_for
+from nigaoe_core.jobs import Job, Seconds
+from nigaoe_core.queue import Dispatcher
 from nigaoe_core.settings import Settings
-from nigaoe_core.store.contract import Doorbell, JobUpkeep
+from nigaoe_core.store.job_store import JobStore
 from nigaoe_core.store.retention import Retention
 
 LONGEST_ORPHAN_PAUSE: Seconds = 3600.0
@@ -39,7 +39,7 @@ class Reaper:
 
     def __init__(
         self,
-        store: JobUpkeep,
+        store: JobStore,
         retention: Retention,
         dispatcher: Dispatcher,
         settings: Settings,
@@ -76,19 +76,19 @@ class Reaper:
             _log.warning("job.ended_by_reaper", job_id=job.id, state=job.state.value, losses=job.losses)
         for job in repairs.requeued:
             _log.warning("job.requeued", job_id=job.id, attempt=job.attempt, losses=job.losses)
-        self._send_all(doorbell_for(job) for job in repairs.requeued)
+        self._wake_all(repairs.requeued)
 
     def wake(self) -> None:
         """Send wake-up messages again for jobs that no worker took for a while."""
-        self._send_all(self._store.due_doorbells())
+        self._wake_all(self._store.due_wake_ups())
 
     def readmit(self) -> None:
         """Take up jobs whose records another version of Nigaoe could not read."""
         self._store.readmit()
 
-    def _send_all(self, messages: Iterable[Doorbell]) -> None:
-        for message in messages:
-            self._dispatcher.ring(message)
+    def _wake_all(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            self._dispatcher.wake(job)
 
     def _forget(self) -> None:
         sweep = self._retention.sweep()

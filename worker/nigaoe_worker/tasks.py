@@ -15,9 +15,10 @@ import structlog
 
 from nigaoe_core.errors import LeaseLost, NigaoeError, StorageError, UnknownJob, UnreadableJob
 from nigaoe_core.jobs import Failure, Job, JobState, Outcome, Seconds
-from nigaoe_core.queue import Dispatcher, doorbell_for
+from nigaoe_core.queue import Dispatcher
 from nigaoe_core.services import Services
-from nigaoe_core.store.contract import Claim, JobStore
+from nigaoe_core.store.job_records import Claim
+from nigaoe_core.store.job_store import JobStore
 from nigaoe_core.store.retention import Retention
 from nigaoe_core.telemetry import job_context, span
 from nigaoe_worker.admission import Admission, Decision
@@ -195,7 +196,7 @@ class JobTasks:
 
     def _wake(self, job: Job) -> None:
         try:
-            self._dispatcher.ring(doorbell_for(job))
+            self._dispatcher.wake(job)
         except StorageError as error:
             _log.warning("wake_up.postponed", code=error.code)
 

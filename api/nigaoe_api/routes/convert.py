@@ -22,7 +22,7 @@ from nigaoe_core.errors import UnknownJob
 from nigaoe_core.jobs import Job
 from nigaoe_core.services import Services
 from nigaoe_core.store.changes import wait_for_end
-from nigaoe_core.store.contract import Submission
+from nigaoe_core.store.job_records import Submission
 
 router = APIRouter(tags=["convert"])
 

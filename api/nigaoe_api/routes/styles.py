@@ -13,7 +13,7 @@ from nigaoe_api.style_catalogue import StyleCatalogue
 from nigaoe_core import errors
 from nigaoe_core.errors import CheckpointError, StorageError, UnknownStyle
 from nigaoe_core.registry import Style
-from nigaoe_core.store.contract import WorkerBoard
+from nigaoe_core.store.job_store import JobStore
 from nigaoe_faces.align import AlignmentTemplate
 
 router = APIRouter(prefix="/styles", tags=["styles"])
@@ -51,7 +51,7 @@ async def show_sample(
     return FileResponse(path, headers={"Cache-Control": "public, max-age=3600"})
 
 
-def _served(board: WorkerBoard) -> frozenset[str]:
+def _served(board: JobStore) -> frozenset[str]:
     try:
         return frozenset(style for worker in board.workers() if worker.ready for style in worker.styles)
     except StorageError:

@@ -6,15 +6,19 @@ what ``Last-Event-ID`` needs. A log is kept short and lives an hour after the la
 """
 
 import base64
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from nigaoe_core.errors import UsageError
 from nigaoe_core.jobs import Job, Seconds
-from nigaoe_core.store.contract import Claim
+from nigaoe_core.store.job_records import Claim
+
+if TYPE_CHECKING:
+    from nigaoe_core.store.redis_link import RedisLink
 
 EVENT_SECONDS: Final = 3600
 """How long a log outlives its last event."""
@@ -31,7 +35,6 @@ PREVIEW_TYPE: Final = "image/jpeg"
 BEGINNING: Final = "0-0"
 """The id before every event."""
 
-
 _ID = re.compile(r"\d{1,18}-\d{1,18}")
 
 
@@ -43,6 +46,9 @@ class EventKind(StrEnum):
     PREVIEW = "preview"  # data: step, content_type, image (base64), drawing (base64) where there is one.
 
 
+_KINDS: Final = frozenset(EventKind)
+
+
 @dataclass(frozen=True)
 class Event:
     """One entry of a job's log."""
@@ -52,8 +58,15 @@ class Event:
     data: Mapping[str, Any]  # JSON-ready.
 
 
-class EventLog(Protocol):
-    """Reading and adding events. Blocking, thread-safe; for following see `nigaoe_core.store.changes`."""
+class EventLog:
+    """The jobs' events as Redis streams. Blocking, thread-safe; for following see `nigaoe_core.store.changes`.
+
+    Args:
+        link: The connection.
+    """
+
+    def __init__(self, link: "RedisLink") -> None:
+        self._link = link
 
     def preview(
         self,
@@ -77,6 +90,8 @@ class EventLog(Protocol):
             UsageError: A picture has more than `MAX_PREVIEW_BYTES`.
             StoreUnavailable: Redis does not answer.
         """
+        data = json.dumps(_preview_data(image, step, content_type, drawing))
+        return bool(self._link.script("preview", claim.job_id, str(claim.token), data))
 
     def watch(self, job_id: str, *, seconds: Seconds = WATCH_SECONDS) -> None:
         """Tell that somebody follows the job, for so long: previews are worth drawing. An unknown job is left alone.
@@ -84,6 +99,7 @@ class EventLog(Protocol):
         Raises:
             StoreUnavailable: Redis does not answer.
         """
+        self._link.script("watch", job_id, repr(seconds))
 
     def is_watched(self, job_id: str) -> bool:
         """Whether somebody follows the job.
@@ -91,6 +107,7 @@ class EventLog(Protocol):
         Raises:
             StoreUnavailable: Redis does not answer.
         """
+        return bool(self._link.script("is_watched", job_id))
 
     def read(self, job_id: str, *, after: str = BEGINNING, limit: int = MAX_EVENTS) -> list[Event]:
         """Read up to ``limit`` events behind ``after``, oldest first; an unknown job has none.
@@ -99,6 +116,13 @@ class EventLog(Protocol):
             UsageError: ``after`` is not an event id.
             StoreUnavailable: Redis does not answer.
         """
+        if not _ID.fullmatch(after):
+            raise UsageError("Last-Event-ID is not the id of an event: leave it out to begin at the start.")
+        key = self._link.key("events", job_id)
+        entries = self._link.call(lambda client: client.xrange(key, min=f"({after}", count=limit))
+        # A newer Nigaoe may tell of things that this one does not know.
+        known = [(entry_id, fields) for entry_id, fields in entries if fields["kind"] in _KINDS]
+        return [Event(entry_id, EventKind(fields["kind"]), json.loads(fields["data"])) for entry_id, fields in known]
 
 
 def events_of(old: Job | None, new: Job) -> Sequence[tuple[EventKind, dict[str, Any]]]:
@@ -121,7 +145,7 @@ def state_data(job: Job) -> dict[str, Any]:
     return data
 
 
-def preview_data(image: bytes, step: int, content_type: str, drawing: bytes | None = None) -> dict[str, Any]:
+def _preview_data(image: bytes, step: int, content_type: str, drawing: bytes | None = None) -> dict[str, Any]:
     """The data of a preview event.
 
     Raises:
@@ -132,14 +156,3 @@ def preview_data(image: bytes, step: int, content_type: str, drawing: bytes | No
         raise UsageError(f"A preview has at most {MAX_PREVIEW_BYTES} bytes: reduce it further.")
     encoded = {name: base64.b64encode(picture).decode() for name, picture in pictures.items()}
     return {"step": step, "content_type": content_type, **encoded}
-
-
-def checked_event_id(event_id: str) -> str:
-    """Return the id if it has the form of an event's id.
-
-    Raises:
-        UsageError: It does not.
-    """
-    if not _ID.fullmatch(event_id):
-        raise UsageError("Last-Event-ID is not the id of an event: leave it out to begin at the start.")
-    return event_id

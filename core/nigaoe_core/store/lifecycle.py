@@ -1,7 +1,6 @@
 """The rules of a job's life as pure functions: the record and the time in, the next record out.
 
-Every store applies these and nothing else, so there is one implementation of the rules. None of them changes anything;
-the table stores the new record only if the old one is still in place.
+None of them changes anything; the table stores the new record only if the old one is still in place.
 """
 
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from nigaoe_core.errors import DeadlineExceeded, IllegalTransition, LeaseLost, W
 from nigaoe_core.jobs import ENDED, TRANSITIONS, Failure, Job, JobState, Lease, Outcome, Progress, Seconds, UnixTime
 from nigaoe_core.settings import Jobs, Settings
 from nigaoe_core.store.blob_store import PHOTO
-from nigaoe_core.store.contract import Claim
+from nigaoe_core.store.job_records import Claim
 
 _LATE = Failure(code=DeadlineExceeded.code, message="The job was not finished in time: send it again later.")
 _LOST = Failure(
@@ -27,7 +26,7 @@ class JobPolicy:
     deadline_seconds: Seconds = 900.0
     retention_seconds: Seconds = 24 * 3600.0
     max_attempts: int = 3
-    doorbell_seconds: Seconds = 15.0
+    wake_up_seconds: Seconds = 15.0
     webhook_pause_seconds: Seconds = 5.0
 
     @classmethod
@@ -39,7 +38,7 @@ class JobPolicy:
             deadline_seconds=jobs.job_deadline_seconds,
             retention_seconds=jobs.retention_hours * 3600,
             max_attempts=jobs.max_attempts,
-            doorbell_seconds=jobs.doorbell_seconds,
+            wake_up_seconds=jobs.doorbell_seconds,
             webhook_pause_seconds=settings.webhook_pause_seconds,
         )
 
@@ -68,7 +67,7 @@ def renewed(job: Job, now: UnixTime, policy: JobPolicy, news: dict[str, Any]) ->
 
 
 def succeeded(job: Job, outcome: Outcome, now: UnixTime, policy: JobPolicy) -> Job:
-    """Running to succeeded. The photo leaves the record here; its bytes follow through the agenda of erasures."""
+    """Running to succeeded. The photo leaves the record here; its bytes follow through the index of erasures."""
     blobs = {name: key for name, key in (job.blobs | outcome.blobs).items() if name != PHOTO}
     report = outcome.report
     # What the last heartbeat told is older than the end: a search may stop before its budget.

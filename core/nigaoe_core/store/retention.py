@@ -11,7 +11,8 @@ from nigaoe_core.errors import StorageError
 from nigaoe_core.guarded_loop import UnexpectedErrors
 from nigaoe_core.jobs import Seconds
 from nigaoe_core.store.blob_store import BlobStore, folder_of, job_of
-from nigaoe_core.store.contract import Erased, JobStore
+from nigaoe_core.store.job_records import Erased
+from nigaoe_core.store.job_store import JobStore
 
 _BATCH: Final = 500  # Folders asked about in one round trip.
 

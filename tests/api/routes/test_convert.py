@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from PIL import Image
+from wake_ups import WakeUp
 
 from nigaoe_core.errors import StoreUnavailable
 from nigaoe_core.jobs import JobState
@@ -50,12 +51,11 @@ def test_the_photo_is_kept_only_to_paste_back_into_it(
     assert not api.services.blobs.exists(key)
 
 
-def test_a_doorbell_rings_for_every_job(special_api: Callable[..., "Api"], convert: Convert) -> None:
+def test_a_wake_up_message_is_sent_for_every_job(special_api: Callable[..., "Api"], convert: Convert) -> None:
     """The message names the job and its attempt."""
     api = special_api()
     job = convert(api.client(), priority="8").json()
-    doorbell = api.services.dispatcher.rung.get(timeout=10)  # type: ignore[attr-defined]  # The memory twin's.
-    assert (doorbell.job_id, doorbell.attempt, doorbell.priority) == (job["id"], 1, 8)
+    assert api.wake_ups.take_all() == [WakeUp(job["id"], 1, 8)]
 
 
 def test_waiting_returns_the_finished_job(
@@ -203,7 +203,7 @@ def test_a_full_queue_pushes_back(special_api: Callable[..., "Api"], convert: Co
     assert convert(client).status_code == 202
 
 
-def test_an_accepted_job_survives_a_dumb_doorbell(
+def test_an_accepted_job_survives_a_lost_wake_up_message(
     special_api: Callable[..., "Api"], convert: Convert, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The store is the truth: without the queue the order is taken all the same."""
@@ -212,7 +212,7 @@ def test_an_accepted_job_survives_a_dumb_doorbell(
     def silent(_: Any) -> None:
         raise StoreUnavailable("The queue is away.")
 
-    monkeypatch.setattr(api.services.dispatcher, "ring", silent)
+    monkeypatch.setattr(api.services.dispatcher, "wake", silent)
     job = convert(api.client()).json()
     assert api.services.store.get(job["id"]).state is JobState.QUEUED
 

@@ -189,7 +189,7 @@ def test_a_record_that_cannot_be_read_hurts_only_itself(api: "Api", client: http
     """Lists, batches and health go on; it says what is wrong, is counted for the operator, and can be deleted."""
     store = api.services.store
     jobs = store.submit(in_batch([new_job(JobOptions(), tenant=tenant) for _ in range(3)])).jobs
-    link, broken = store.table._link, jobs[1]  # type: ignore[attr-defined]  # Of the table over Valkey.
+    link, broken = store.link, jobs[1]
     api.services.blobs.put(f"{broken.folder}/crop.png", b"face")
     link.call(lambda valkey: valkey.hset(link.key("job", broken.id), "record", '{"format": 2}'))
     others = [jobs[0].id, jobs[2].id]

@@ -64,8 +64,7 @@ def test_waiting_gets_the_picture_in_one_call(open_api: "Api") -> None:
         pending = pool.submit(
             client.post, f"/jobs/{parent.id}/restyle", json={"degree": 0.1}, headers={"Prefer": "wait=60"}
         )
-        doorbell = open_api.services.dispatcher.rung.get(timeout=60)  # type: ignore[attr-defined]  # The memory twin's.
-        open_api.worker.do(doorbell.job_id)
+        open_api.worker.do(open_api.wake_ups.get(60).job_id)
         answer = pending.result()
     assert (answer.status_code, answer.json()["links"]["result"] is not None) == (200, True)
 
@@ -197,7 +196,7 @@ def test_a_look_that_failed_is_drawn_again(open_api: "Api") -> None:
 
 
 def test_the_same_look_ordered_many_times_at_once_is_drawn_once(open_api: "Api") -> None:
-    """Ten orders, one job, one doorbell."""
+    """Ten orders, one job, one message."""
     parent, client = converted(open_api), open_api.client()
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda _: client.post(f"/jobs/{parent.id}/restyle", json={"degree": 0.5}), range(10)))

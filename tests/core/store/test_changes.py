@@ -1,4 +1,4 @@
-"""Waiting for news, over memory and over a real Valkey."""
+"""Waiting for news, over a real Valkey."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -8,9 +8,8 @@ import pytest
 from nigaoe_core.errors import UnknownJob
 from nigaoe_core.jobs import Failure, Job, JobOptions, JobState, Progress, new_job
 from nigaoe_core.store.changes import ChangeFeed, follow_events, wait_for_change, wait_for_end
-from nigaoe_core.store.contract import JobStore
 from nigaoe_core.store.events import EventKind
-from nigaoe_core.store.redis_change_feed import RedisChangeFeed
+from nigaoe_core.store.job_store import JobStore
 
 if TYPE_CHECKING:
     from conftest import World
@@ -25,12 +24,6 @@ def submitted(store: JobStore) -> Job:
     return store.submit([new_job(JobOptions())]).jobs[0]
 
 
-async def flowing(feed: ChangeFeed) -> None:
-    """Wait until news come by subscription, so that a test does not pass by polling alone."""
-    if isinstance(feed, RedisChangeFeed):
-        await feed.subscribed()
-
-
 def test_a_waiter_wakes_at_the_change(world: "World") -> None:
     """A long poll returns with the new version as soon as there is one."""
 
@@ -38,7 +31,7 @@ def test_a_waiter_wakes_at_the_change(world: "World") -> None:
         store = world.store()
         job = submitted(store)
         async with world.feed() as feed:
-            await flowing(feed)
+            await feed.subscribed()  # So that the story does not pass by polling alone.
             waiter = asyncio.create_task(wait_for_change(store, feed, job.id, version=1, seconds=LONG))
             await asyncio.sleep(0)
             await asyncio.to_thread(store.claim, job.id, 1, "one")
@@ -78,7 +71,7 @@ def test_waiting_for_the_end_sleeps_through_progress(world: "World") -> None:
         store = world.store()
         job = submitted(store)
         async with world.feed() as feed:
-            await flowing(feed)
+            await feed.subscribed()  # So that the story does not pass by polling alone.
             waiter = asyncio.create_task(wait_for_end(store, feed, job.id, seconds=LONG))
             claim = await asyncio.to_thread(store.claim, job.id, 1, "one")
             assert claim is not None
@@ -97,7 +90,7 @@ def test_a_deleted_job_wakes_its_waiters(world: "World") -> None:
         store = world.store()
         job = submitted(store)
         async with world.feed() as feed:
-            await flowing(feed)
+            await feed.subscribed()  # So that the story does not pass by polling alone.
             waiter = asyncio.create_task(wait_for_change(store, feed, job.id, version=1, seconds=LONG))
             await asyncio.sleep(0)
             await asyncio.to_thread(store.delete, job.id)
@@ -114,7 +107,7 @@ def test_events_are_followed_to_the_end(world: "World") -> None:
         store = world.store()
         job = submitted(store)
         async with world.feed() as feed:
-            await flowing(feed)
+            await feed.subscribed()  # So that the story does not pass by polling alone.
 
             async def collect() -> list[EventKind]:
                 return [event.kind async for event in follow_events(store, world.events, feed, job.id)]
@@ -163,7 +156,7 @@ def test_waiters_that_vanish_leave_nothing(world: "World") -> None:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            assert len(feed._listeners) == 0  # type: ignore[attr-defined]  # Both feeds keep them there.
+            assert len(feed._listeners) == 0
 
     asyncio.run(asyncio.wait_for(story(), LONG / 2))
 
@@ -171,16 +164,14 @@ def test_waiters_that_vanish_leave_nothing(world: "World") -> None:
 @pytest.mark.faults
 def test_the_feed_survives_a_restart_of_the_server(own_valkey: "EmbeddedRedis") -> None:
     """After the server was killed and came back, waiters are woken again, by the subscription."""
-    from nigaoe_core.store.ledger_store import LedgerJobStore
     from nigaoe_core.store.lifecycle import JobPolicy
     from nigaoe_core.store.redis_link import RedisLink
-    from nigaoe_core.store.redis_table import RedisJobTable
 
-    store = LedgerJobStore(RedisJobTable(RedisLink(own_valkey.url, patience_seconds=30)), JobPolicy())
+    store = JobStore(RedisLink(own_valkey.url, patience_seconds=30), JobPolicy())
     job = submitted(store)
 
     async def story() -> Job:
-        async with RedisChangeFeed(own_valkey.url) as feed:
+        async with ChangeFeed(own_valkey.url) as feed:
             await feed.subscribed()
             waiter = asyncio.create_task(wait_for_change(store, feed, job.id, version=1, seconds=LONG))
             await asyncio.sleep(0)

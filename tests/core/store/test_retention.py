@@ -10,8 +10,8 @@ from nigaoe_core.errors import BlobStoreUnavailable, LeaseLost, UnknownJob
 from nigaoe_core.guarded_loop import UnexpectedErrors
 from nigaoe_core.jobs import Job, JobKind, JobOptions, JobState, Outcome, new_job
 from nigaoe_core.store.blob_store import CROP, LATENT, PHOTO, RESULT_PNG, BlobStore
-from nigaoe_core.store.contract import JobStore
 from nigaoe_core.store.folder_blob_store import FolderBlobStore
+from nigaoe_core.store.job_store import JobStore
 from nigaoe_core.store.retention import Retention, Sweep
 from nigaoe_core.store.signed_links import LinkSigner
 

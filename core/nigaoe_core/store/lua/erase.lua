@@ -17,7 +17,7 @@ redis.call('HINCRBY', P .. 'states', row[2], -1)
 redis.call('SREM', P .. 'active:' .. row[3], id)
 redis.call('ZREM', P .. 'tenant:' .. row[3], row[4])
 leave_queue(id)
-leave_agendas(id, {})
+leave_due_indexes(id, {})
 redis.call('ZREM', P .. 'agenda:deletion', id)
 redis.call('HDEL', P .. 'tries:deletion', id)
 if row[6] then

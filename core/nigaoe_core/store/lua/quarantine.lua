@@ -17,6 +17,6 @@ redis.call('HINCRBY', P .. 'states', QUARANTINED, 1)
 redis.call('SREM', P .. 'active:' .. row[3], id)
 redis.call('ZREM', P .. 'tenant:' .. row[3], row[4])
 leave_queue(id)
-leave_agendas(id, {})
+leave_due_indexes(id, {})
 redis.call('ZADD', P .. 'agenda:quarantine', string.format('%.6f', now() + seconds), id)
 return 1

@@ -4,7 +4,7 @@
 local P = KEYS[1]
 local QUARANTINED = 'quarantined'
 -- Those whose entries are replaced with every write of their row.
-local AGENDAS = { 'lease', 'deadline', 'retention', 'doorbell', 'webhook', 'quarantine' }
+local DUE_INDEXES = { 'lease', 'deadline', 'retention', 'doorbell', 'webhook', 'quarantine' }
 
 local function now()
     local time = redis.call('TIME')
@@ -18,12 +18,12 @@ local function add_erasures(erasures)
     end
 end
 
-local function leave_agendas(id, staying)
-    for _, agenda in ipairs(AGENDAS) do
-        if not staying[agenda] then
-            redis.call('ZREM', P .. 'agenda:' .. agenda, id)
+local function leave_due_indexes(id, staying)
+    for _, index in ipairs(DUE_INDEXES) do
+        if not staying[index] then
+            redis.call('ZREM', P .. 'agenda:' .. index, id)
         end
-        redis.call('HDEL', P .. 'tries:' .. agenda, id)
+        redis.call('HDEL', P .. 'tries:' .. index, id)
     end
 end
 
@@ -50,7 +50,7 @@ local function readmit(write)
     if not write.has_ended then
         redis.call('SADD', P .. 'active:' .. write.tenant, write.id)
     elseif not write.is_visible and not redis.call('HGET', key, 'owes_webhook') then
-        write.agenda.webhook = nil
+        write.due.webhook = nil
     end
     redis.call('HDEL', key, 'owes_webhook')
 end
@@ -79,10 +79,10 @@ local function put(write, old_state, revision, nonce)
     if write.has_ended then
         redis.call('SREM', P .. 'active:' .. write.tenant, id)
     end
-    for agenda, due in pairs(write.agenda) do
-        redis.call('ZADD', P .. 'agenda:' .. agenda, due, id)
+    for index, due in pairs(write.due) do
+        redis.call('ZADD', P .. 'agenda:' .. index, due, id)
     end
-    leave_agendas(id, write.agenda)
+    leave_due_indexes(id, write.due)
     add_erasures(write.erasures)
     add_events(id, write.events, write.has_ended)
     if write.is_visible then
