@@ -1,1 +1,1 @@
-"""The HTTP door: uploads in, jobs out. It never loads a generator."""
+"""The HTTP API: photos in, jobs and pictures out. It never loads a generator."""

@@ -1,4 +1,4 @@
-"""The application: middleware around routes, and what lives as long as the process."""
+"""The FastAPI application: middleware around routes, and the tasks that live as long as the process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -44,7 +44,7 @@ def create_app(settings: Settings, services: Services) -> FastAPI:
     """Make an application; nothing is connected or loaded before its lifespan begins.
 
     Args:
-        settings: Of the API's door.
+        settings: Of the API.
         services: Open services; the one who opened them closes them after the application has ended.
 
     Raises:

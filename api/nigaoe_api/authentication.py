@@ -1,4 +1,4 @@
-"""Who may call, decided on the request's head: FastAPI would read a whole upload before it asked a dependency.
+"""Authentication, on the head of a request: FastAPI would read a whole upload before it asked a dependency.
 
 On its own machine everyone may call: who can, owns the machine. On an address that others reach, a call without a key
 would see and erase everybody's drawings, so it is refused there unless the operator allows it; visitors of the page

@@ -1,4 +1,4 @@
-"""Who sent a request: decided once, before its body is read, and kept in ``scope["state"]``."""
+"""The caller of a request: authenticated once, before its body is read, and kept in ``scope["state"]``."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from nigaoe_core.jobs import ANONYMOUS
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody who may call."""
+    """The sender of an authenticated request."""
 
     tenant: str  # Whose jobs they submit and see.
     identity: str  # Whom limits are counted for: a key's id, or an address.

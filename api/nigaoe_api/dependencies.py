@@ -1,4 +1,4 @@
-"""What an application has, built once, and what its routes ask for by type."""
+"""The parts of an application, built once, and the FastAPI dependencies by which routes ask for them."""
 
 import uuid
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ from nigaoe_faces.result_encoder import ResultEncoder
 
 @dataclass(frozen=True)
 class Facilities:
-    """What one application has."""
+    """All parts of one application."""
 
     settings: Settings
     services: Services
@@ -57,7 +57,7 @@ class Facilities:
 
 
 def build_facilities(settings: Settings, services: Services) -> Facilities:
-    """Build what one application has; nothing is connected or loaded yet.
+    """Build all parts of an application; nothing is connected or loaded yet.
 
     Raises:
         InvalidSettings: A rate limit cannot be read, the signing secret cannot be made, or the certificate cannot sign.

@@ -1,4 +1,4 @@
-"""From an upload to a face and its crop: open, detect, choose, align. Heavy, so a few at a time, in threads."""
+"""Finding faces: from an upload to a chosen face and its crop. Heavy, so a few at a time, in threads."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""From stored records to the public JSON. Reads the queue and the workers, so it blocks: call it in a thread."""
+"""Views of jobs: from stored records to the public JSON. Reads queue and workers, so it blocks: call it in a thread."""
 
 from collections import Counter
 from collections.abc import Sequence

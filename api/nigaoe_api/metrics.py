@@ -1,4 +1,4 @@
-"""Prometheus metrics: counters of this process, and the shared queue as it is at each scrape.
+"""Prometheus metrics: counters of this process, and the shared queue at each scrape.
 
 One registry an application, none for the module: two applications in one process (tests) do not share counters.
 """

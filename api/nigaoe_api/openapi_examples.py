@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 _JOB_ID: Final = "0b342dc7-ca88-4895-88ff-4690569c425c"
-_LOOK_ID: Final = "6b9f2f0e-6c53-4a0e-9d53-0a3f6f4bd1c7"
+_MESSAGE_ID: Final = "6b9f2f0e-6c53-4a0e-9d53-0a3f6f4bd1c7"
 _BASE: Final = "https://nigaoe.example"
 _SIGNATURE: Final = "kW8x0m2bq1nJ5rTt9vYc3A"
 _FACE: Final[dict[str, Any]] = {
@@ -118,7 +118,7 @@ SCHEMA_EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "WebhookTestView": {
         "delivered": True,
         "status": 204,
-        "message_id": f"msg_{_LOOK_ID}",
+        "message_id": f"msg_{_MESSAGE_ID}",
         "seconds": 0.184,
         "detail": "It works: the address took the event.",
     },

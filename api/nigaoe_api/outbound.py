@@ -1,4 +1,4 @@
-"""Calls to addresses that a client gave (webhooks, ``photo_url``), made so that they reach only the public internet.
+"""HTTP client for addresses that a client gave (webhooks, ``photo_url``): it reaches only the public internet.
 
 A name is resolved once, every address it has is judged, and the connection goes to the judged address itself: a second
 answer of the name server (DNS rebinding) cannot lead it elsewhere. TLS still proves the name. No redirects are

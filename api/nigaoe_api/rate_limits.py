@@ -1,4 +1,4 @@
-"""How often one caller may ask: the `limits` library over the Redis of the jobs, so that all replicas count together.
+"""Rate limits of callers: the `limits` library over the Redis of the jobs, so that all replicas count together.
 
 While Redis is away the requests pass uncounted: the job store says 503 by itself then, and reading stays possible.
 """

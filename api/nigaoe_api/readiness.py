@@ -1,4 +1,4 @@
-"""Whether a photo sent now would be converted: the stores answer, the detector is loaded, some worker takes jobs."""
+"""The readiness check: would a photo sent now be converted? Stores answer, detector is loaded, some worker is ready."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Pictures that few ask for, made when they are first asked for and kept from then on.
+"""Rendering of results that few ask for: made when they are first asked for, and stored from then on.
 
 The record of a job names their keys from the beginning, so that links, deletion and retention need not know which of
 them exist. Making one twice (in two processes at once) gives the same picture twice and harms nobody.
@@ -26,7 +26,7 @@ OURS: Final = ImageLimits(min_side=1)
 
 
 class ResultRenderer:
-    """Makes the pictures that are made on request.
+    """Renders a job's WebP, comparison and animation from what its worker has stored.
 
     Args:
         services: Where jobs and their blobs are.

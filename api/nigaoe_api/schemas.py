@@ -1,37 +1,8 @@
-"""The public JSON that the API answers with; the stored record (`nigaoe_core.jobs.Job`) is never shown as it is.
+"""The public JSON that the API answers with; what it accepts is in `nigaoe_api.request_schemas`.
 
-What it accepts is in `nigaoe_api.request_schemas`. The routes:
-
-===============================  ===============================================================================
-``POST   /convert``              multipart ``photo`` (1..N) and options as fields, or JSON `ConvertByUrl`.
-                                 202 + ``Location`` + `JobView` (several photos: `BatchView`); 200 when
-                                 ``Prefer: wait=SECONDS`` (0..60) was enough; 422 ``no_face``;
-                                 409 ``multiple_faces`` (with ``faces``) for ``face=only``.
-``POST   /faces``                multipart ``photo``, or JSON `PhotoByUrl`. 200 `FacesView`; no face: an empty list.
-``GET    /jobs``                 ``?cursor=&limit=`` -> `JobPageView`, newest first.
-``GET    /jobs/{id}``            `JobView` + ``ETag``. ``?wait=SECONDS``: with ``If-None-Match`` returns at the next
-                                 change or 304 when the time is up; without, at the end of the job or when time is up.
-``GET    /jobs/{id}/events``     text/event-stream: ``state`` `StateEvent`, ``progress`` `ProgressView`, ``preview``
-                                 `PreviewEvent`; ids resume by ``Last-Event-ID``; ends after the last state.
-                                 204 when the job has ended and nothing is left to tell (stops an EventSource).
-``GET    /jobs/{id}/result``     307 to a short-lived link (S3 or ``/blobs/...``). PNG, or WebP where ``Accept``
-                                 prefers it. Also ``/result.png``, ``/result.webp``, ``/compare``, ``/animation``,
-                                 ``/pasted``, ``/latent``. ``?download=true``: saved as a file.
-                                 409 ``no_result`` unless succeeded; 404 ``no_such_result`` if not made.
-``POST   /jobs/{id}/restyle``    JSON `RestyleRequest` -> 202 (200 with ``Prefer: wait``) `JobView` of a new job.
-``POST   /jobs/{id}/share``      `ShareView`: an address that shows the drawing to others and lets them do nothing.
-``GET    /shared/{id}``          ``?signature=`` -> `SharedJobView`; also ``/result.png`` and ``/result.webp``.
-``DELETE /jobs/{id}``            204, always and idempotent: cancels, erases everything.
-``GET    /batches/{id}``         `BatchView`.
-``POST   /webhooks/test``        JSON `WebhookTestRequest` -> `WebhookTestView`.
-``GET    /styles``               `StylesView`; ``GET /styles/{name}/samples/{file}``: its pictures.
-``GET    /livez /readyz``        `LiveView`; `ReadyView` (503 with the same body while not ready).
-``GET    /metrics /version``     Prometheus text; `VersionView`.
-``GET    /blobs/{key}``          What a signed link of a folder store points to.
-===============================  ===============================================================================
-
-Every error is ``application/problem+json``: `Problem`. Times are RFC 3339 in UTC; boxes and points are pixels of the
-upright photo.
+Views of a job are made from the stored record (`nigaoe_core.jobs.Job`) by `nigaoe_api.job_views`; the record itself is
+never shown. Every error is ``application/problem+json``: `Problem`. Times are RFC 3339 in UTC; boxes and points are
+pixels of the upright photo.
 """
 
 from datetime import datetime

@@ -52,7 +52,7 @@ class Sample:
 
 
 class StyleCatalogue:
-    """Safe to share between threads; every method may read files.
+    """The installed styles. Safe to share between threads; every method may read files.
 
     Args:
         settings: Where the weights are.

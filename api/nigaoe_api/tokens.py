@@ -1,4 +1,4 @@
-"""Signed tokens: what the service recognises as its own later, without storing it for clients who may never come back.
+"""Signed tokens: text that the service recognises as its own later, without storing anything for it.
 
 Built on the same signed record are the tokens of `nigaoe_api.kept_photos` and the cookies of `nigaoe_api.visitors`.
 """

@@ -1,4 +1,4 @@
-"""How many bytes of bodies one process keeps in memory: a limit for each request is none for a thousand of them.
+"""A limit on the bytes of all request bodies together: one for each alone is none for a thousand of them.
 
 What counts is what has arrived, from then until the request no longer needs it: photos wait in memory for their turn at
 the face detector, and only then become small crops. Bodies without photos are too small to count, so status, deletion
@@ -17,7 +17,7 @@ RETRY_SECONDS: Final = 5.0
 
 
 class UploadsInFlight:
-    """Counts for one process.
+    """The bytes of all request bodies in the memory of one process.
 
     Args:
         max_bytes: Of all bodies together.
@@ -40,7 +40,7 @@ class UploadsInFlight:
 
 
 class UploadShare:
-    """What one request has of them.
+    """The part of `UploadsInFlight` that one request has.
 
     Args:
         uploads: Where it is counted.
