@@ -63,9 +63,9 @@ def main() -> int:
     console.print(f"ends: {dict(result.ends)}; deleted while open: {result.deleted}")
     console.print(
         f"lost {len(result.lost)}, ends told twice or never {len(result.twice)}, left over {len(result.leftovers)}, "
-        f"webhooks missing {len(result.untold)}, repeated under their id {result.repeated}"
+        f"webhooks missing {len(result.unreported)}, repeated under their id {result.repeated}"
     )
-    is_whole = not (result.lost or result.twice or result.leftovers or result.untold)
+    is_whole = not (result.lost or result.twice or result.leftovers or result.unreported)
     return 0 if is_whole and result.slowest <= LONGEST_RECOVERY else 1
 
 

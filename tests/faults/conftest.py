@@ -124,8 +124,8 @@ class Tree(Waiting):
     @contextlib.contextmanager
     def services(self) -> Iterator[tuple[Services, str]]:
         """The tree's stores, and the address of its Redis, which only its children know."""
-        told = Path(f"/proc/{self.pid_of('worker')}/environ").read_text().split("\0")
-        url = next(line.partition("=")[2] for line in told if line.startswith("NIGAOE_REDIS_URL="))
+        variables = Path(f"/proc/{self.pid_of('worker')}/environ").read_text().split("\0")
+        url = next(line.partition("=")[2] for line in variables if line.startswith("NIGAOE_REDIS_URL="))
         with open_services(self.settings.model_copy(update={"redis_url": SecretStr(url)})) as services:
             yield services, url
 

@@ -26,6 +26,6 @@ def test_whatever_happens_no_job_is_lost(storm: Storm) -> None:
     result = storm.run(COUNT)
     assert sum(result.faults.values()) == COUNT
     assert result.faults.keys() <= FAULTS.keys()
-    assert (result.lost, result.twice, result.untold, result.leftovers) == ([], [], [], set())
+    assert (result.lost, result.twice, result.unreported, result.leftovers) == ([], [], [], set())
     assert result.ends["succeeded"] >= COUNT / 2
     assert result.slowest <= storm.site.recovery()

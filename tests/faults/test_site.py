@@ -109,7 +109,7 @@ def test_the_disk_is_full(site: Any) -> None:
     """Longer than patience: the jobs fail by the right name and leave nothing; with space again, all is well."""
     with contextlib.ExitStack() as full:
         for worker in site.workers:
-            full.enter_context(site.no_room(worker.pid))
+            full.enter_context(site.full_disk(worker.pid))
         jobs = site.order(2)
         site.wait_for_end(jobs)
     assert site.states(jobs) == FAILED
@@ -119,7 +119,7 @@ def test_the_disk_is_full(site: Any) -> None:
     assert site.states(again) == SUCCEEDED
 
 
-def test_a_worker_is_told_to_end_under_load(site: Any) -> None:
+def test_a_worker_is_terminated_under_load(site: Any) -> None:
     """SIGTERM: not ready at once; what is not done in time is handed back, which is no loss; status 0."""
     site.wait_for_workers(2)
     jobs = site.order(5)

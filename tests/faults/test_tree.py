@@ -57,7 +57,7 @@ def test_watchers_vanish(tree: Any, sample_photo: Path) -> None:
 def test_the_disk_of_the_api_is_full(tree: Any, sample_photo: Path) -> None:
     """An order is refused by the right name and leaves nothing; with space again, it is taken."""
     tree.wait_until_ready()
-    with tree.no_room(tree.pid_of("api")):
+    with tree.full_disk(tree.pid_of("api")):
         refused = tree.send(sample_photo)
     assert (refused.status_code, refused.json()["code"]) == (507, "storage_full")
     tree.convert(sample_photo, preset="draft")
@@ -73,7 +73,7 @@ def test_the_api_is_killed_alone(tree: Any, sample_photo: Path) -> None:
     tree.check()
 
 
-def test_the_tree_is_told_to_end(tree: Any, sample_photo: Path) -> None:
+def test_the_tree_is_terminated(tree: Any, sample_photo: Path) -> None:
     """SIGTERM with jobs under way: it ends in order, with status 0; no process is left, and no job counts as lost."""
     tree.wait_until_ready()
     ids = tree.convert(sample_photo, 4, preset="best")

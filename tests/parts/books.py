@@ -18,16 +18,16 @@ PASSING = ("worker:", "limits:", "turn:")
 CLEAN_UP_SECONDS = 120.0
 
 
-def until(holds: Callable[[], object], seconds: float, what: Callable[[], object] = str) -> None:
-    """Wait until something holds."""
+def until(condition: Callable[[], object], seconds: float, what: Callable[[], object] = str) -> None:
+    """Poll until a condition is true."""
     give_up = time.monotonic() + seconds
-    while not holds():
+    while not condition():
         assert time.monotonic() < give_up, f"It did not come to pass within {seconds:.0f} s. {what()}"
         time.sleep(0.05)
 
 
 class Books:
-    """Compares what the stores hold with the jobs that were accepted.
+    """Compares what is in the stores with the jobs that were accepted.
 
     Args:
         services: The stores.
@@ -46,15 +46,15 @@ class Books:
         store, known = self._services.store, {*job_ids, *earlier}
         until(lambda: not self.leftovers(known), CLEAN_UP_SECONDS, lambda: f"Left over: {self.leftovers(known)}")
         for job_id in job_ids:
-            assert self.ends_told(job_id) == [store.get(job_id).state.value]
+            assert self.ends_reported(job_id) == [store.get(job_id).state.value]
         queue = store.queue()
         assert (queue.queued, queue.running) == (0, 0)
         until(lambda: all(worker.busy == 0 for worker in store.workers()), CLEAN_UP_SECONDS)
 
-    def ends_told(self, job_id: str) -> list[str]:
-        """The ends that those who watch the job were told of."""
-        told = [event.data["state"] for event in self._services.events.read(job_id) if event.kind is EventKind.STATE]
-        return [state for state in told if JobState(state).is_end]
+    def ends_reported(self, job_id: str) -> list[str]:
+        """The ends that the job's followers were sent."""
+        states = [event.data["state"] for event in self._services.events.read(job_id) if event.kind is EventKind.STATE]
+        return [state for state in states if JobState(state).is_end]
 
     def leftovers(self, job_ids: Collection[str]) -> set[str]:
         """What is stored and belongs to none of these jobs."""

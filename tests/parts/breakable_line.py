@@ -9,7 +9,7 @@ _BLOCK: Final = 65536
 
 
 class BreakableLine:
-    """Carries connections to a server, until it is told not to.
+    """Carries connections to a server, until it is broken.
 
     Args:
         port: Where the server listens on the loopback address.
@@ -32,7 +32,7 @@ class BreakableLine:
 
     def cut(self) -> None:
         """Break all connections and refuse new ones, as when the server's process dies."""
-        # A blocked accept holds a socket open, whoever closes it: shutting down wakes it up.
+        # A blocked accept keeps a socket open after it was closed: shutting down wakes it up.
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -43,7 +43,7 @@ class BreakableLine:
             _close(end)
 
     def mute(self) -> None:
-        """Carry nothing more in either direction and tell nobody, as when the server's machine is gone."""
+        """Carry nothing more in either direction and close nothing, as when the server's machine is gone."""
         self._carries.clear()
 
     def mend(self) -> None:

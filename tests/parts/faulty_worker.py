@@ -1,4 +1,4 @@
-"""A real worker whose device costs nothing, and that can be told to go wrong: ``python faulty_worker.py CONTROL``.
+"""A real worker whose device costs nothing, and that can be made to go wrong: ``python faulty_worker.py CONTROL``.
 
 Only the arithmetic of a search is replaced, by a short sleep; slots, batches, leases, stores, queue and threads are
 the worker's own. CONTROL is the path of a datagram socket: each datagram arms one fault, which goes off when its point

@@ -86,9 +86,9 @@ class Result:
     lost: list[str] = field(default_factory=list)
     """Jobs that never ended, or ended although nobody asked for it."""
     twice: list[str] = field(default_factory=list)
-    """Jobs of which more, or less, than one end was told."""
+    """Jobs of which more, or less, than one end was reported."""
     leftovers: set[str] = field(default_factory=set)
-    untold: list[str] = field(default_factory=list)
+    unreported: list[str] = field(default_factory=list)
     """Jobs whose webhook never came."""
     repeated: int = 0
     """Webhooks that came again under their id, as they may where an acknowledgement is lost."""
@@ -156,12 +156,12 @@ class Storm:
             return self.client.get("/livez").status_code == 200
         return False
 
-    def run(self, count: int, told: Callable[[int], None] = lambda _: None) -> Result:
+    def run(self, count: int, on_fault: Callable[[int], None] = lambda _: None) -> Result:
         """Let so many faults happen, wait for the end of all jobs, and look at what is left."""
         start = time.monotonic()
         kinds, weights = list(FAULTS), [weight for weight, _ in FAULTS.values()]
         for number in range(count):
-            self._wait_for_room()
+            self._wait_until_open(OPEN_JOBS - 1)
             if self.is_over:
                 break
             (kind,) = self.random.choices(kinds, weights)
@@ -169,8 +169,8 @@ class Storm:
             at = time.monotonic()
             FAULTS[kind][1](self)
             self._order(kind, at)
-            told(number + 1)
-        self._wait_for_room(0)
+            on_fault(number + 1)
+        self._wait_until_open(0)
         self._look_at_the_books()
         self.result.seconds = time.monotonic() - start
         return self.result
@@ -199,9 +199,9 @@ class Storm:
             time.sleep(LOOK_SECONDS)
         return None
 
-    def _wait_for_room(self, room: int = OPEN_JOBS - 1) -> None:
+    def _wait_until_open(self, most: int) -> None:
         give_up = time.monotonic() + PATIENCE
-        while len(self.open) > room:
+        while len(self.open) > most:
             before = len(self.open)
             self._look()
             if len(self.open) < before:
@@ -232,11 +232,11 @@ class Storm:
             if (job.error is not None and job.error.code in LOST)
             or (job.state is JobState.CANCELLED and job_id not in self.unwanted)
         ]
-        result.twice = [job_id for job_id, job in jobs.items() if site.books.ends_told(job_id) != [job.state.value]]
+        result.twice = [job_id for job_id, job in jobs.items() if site.books.ends_reported(job_id) != [job.state.value]]
         hooked = {job_id for job_id, job in jobs.items() if job.options.webhook_url}
         with contextlib.suppress(AssertionError):
             site.until(lambda: self._tend() or hooked <= self.receiver.received.keys(), PATIENCE)
-        result.untold = sorted(hooked - self.receiver.received.keys())
+        result.unreported = sorted(hooked - self.receiver.received.keys())
         result.repeated = sum(self.receiver.received.values()) - len(self.receiver.received)
         with contextlib.suppress(AssertionError):
             site.until(lambda: self._tend() or not site.books.leftovers(self.kept), PATIENCE)

@@ -22,7 +22,7 @@ class S3Server:
 
     Args:
         folder: For its data, its log and the credentials.
-        makes_buckets: Whether the first upload makes its bucket, as the server does unless it is told otherwise.
+        makes_buckets: Whether the first upload makes its bucket, as the server does unless configured otherwise.
     """
 
     def __init__(self, folder: Path, *, makes_buckets: bool = False) -> None:

@@ -75,8 +75,8 @@ class Waiting:
     """What stories wait with."""
 
     @staticmethod
-    def until(holds: Callable[[], object], seconds: float = PATIENCE) -> None:
-        until(holds, seconds)
+    def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
+        until(condition, seconds)
 
     @staticmethod
     def recovery() -> float:
@@ -89,7 +89,7 @@ class Waiting:
 
     @staticmethod
     @contextlib.contextmanager
-    def no_room(pid: int) -> Iterator[None]:
+    def full_disk(pid: int) -> Iterator[None]:
         """Let a process run into a full disk: it cannot write more than a few hundred bytes into any file."""
         before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (200, resource.RLIM_INFINITY))
         try:

@@ -239,7 +239,7 @@ def test_a_device_that_dies_in_a_task_is_dead_for_all(
     engine.start()
     blocker = Blocker(engine, loaded)
     assert blocker.is_in.wait(60)
-    is_free, told = threading.Event(), []
+    is_free, caught = threading.Event(), []
 
     def draw() -> None:
         assert is_free.wait(60)
@@ -249,7 +249,7 @@ def test_a_device_that_dies_in_a_task_is_dead_for_all(
         try:
             engine.do(work)
         except DeviceLost as lost:
-            told.append(lost.was_computing)
+            caught.append(lost.was_computing)
 
     in_thread(ask, draw)
     until(lambda: engine._running is not None and not engine._tasks)
@@ -257,8 +257,8 @@ def test_a_device_that_dies_in_a_task_is_dead_for_all(
     until(lambda: len(engine._tasks) == 1)
     is_free.set()
     assert computing(blocker.future.exception(60))
-    until(lambda: len(told) == 2)
-    assert sorted(told) == [False, True]
+    until(lambda: len(caught) == 2)
+    assert sorted(caught) == [False, True]
     assert isinstance(engine.failure, DeviceLost)
 
 

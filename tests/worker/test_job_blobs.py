@@ -27,7 +27,7 @@ class BrokenFolder(FolderBlobStore):
 
 @pytest.fixture
 def broken(services: Services) -> BrokenFolder:
-    """The services' folder, which can be told to refuse."""
+    """The services' folder, which can be made to refuse."""
     folder = BrokenFolder(services.blobs.root, services.signer)
     folder.refusals = []
     return folder

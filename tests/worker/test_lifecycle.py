@@ -66,7 +66,7 @@ def celery_worker(services: Services, repository: Path, pool: str = "threads", *
 def test_one_workers_life(
     services: Services, repository: Path, client: Any, until: Until, tmp_path: Path, installed: Callable[..., Path]
 ) -> None:
-    """Warm before ready, jobs done, a new style without a restart, drained on SIGTERM, off the board, status 0."""
+    """Warm before ready, jobs done, a new style without a restart, drained on SIGTERM, no longer reported, status 0."""
     weights = installed(tmp_path / "own-weights", "anime")
     port = 20_000 + os.getpid() % 10_000
     with celery_worker(services, repository, weights_dir=weights, worker_metrics_port=port) as process:

@@ -97,7 +97,7 @@ def test_the_portrait_goes_back_into_the_photo(runner: JobRunner, client: Any, c
     assert outcome.report.warnings == ()
 
 
-def test_a_photo_that_is_gone_is_told(runner: JobRunner, client: Any) -> None:
+def test_a_photo_that_is_gone_is_reported(runner: JobRunner, client: Any) -> None:
     """The portrait is there all the same."""
     outcome = done(runner, client, client.convert(paste_back=True))
     assert PASTED not in outcome.blobs
@@ -167,7 +167,7 @@ def test_a_search_stops_before_the_deadline_with_the_best_it_has(runner: JobRunn
     assert 0 < outcome.report.steps < 400
 
 
-def test_progress_tells_all_stages(runner: JobRunner, client: Any) -> None:
+def test_progress_reports_all_stages(runner: JobRunner, client: Any) -> None:
     """Those who watch see every stage begin, and pictures on the way."""
     claimed = client.claimed()
     stages, previews = [], []

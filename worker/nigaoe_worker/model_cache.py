@@ -67,7 +67,6 @@ class ModelCache:
         self._dtype = serving_dtype(settings.precision, torch.device(device))
         self._settings = settings
         self._collection: Collection | None = None
-        self._lock = threading.Lock()
         self._upscaler: Upscaler | None = None
 
     @property
@@ -119,8 +118,7 @@ class ModelCache:
                 _log.error("style.not_loaded", style=style, code=error.code, reason=error.message)
         if not pairs:
             raise CheckpointError("No style can be loaded: see the log, and `nigaoe weights list`.")
-        with self._lock:
-            self._collection = Collection(registry, fingerprint, pairs)
+        self._collection = Collection(registry, fingerprint, pairs)
         _log.info("styles.loaded", styles=list(pairs), device=self.device)
         return self._collection
 
