@@ -29,9 +29,8 @@ from nigaoe_faces.detect import FaceDetector, choose_face
 from nigaoe_faces.encoding import encode_png
 from nigaoe_model.device import prepare_device
 from nigaoe_model.inversion.engine import SlotEngine
-from nigaoe_model.inversion.presets import PRESETS
 from nigaoe_model.inversion.request import InversionResult
-from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.inversion.settings import PRESETS, InversionSettings
 from nigaoe_model.pixels import to_rgb
 from nigaoe_model.portrait.convert import ConversionOptions, conclude, inversion_engine, inversion_requests, target_of
 from nigaoe_model.portrait.drawing import DEFAULT_LOOK, enlarge

@@ -27,7 +27,7 @@ from nigaoe_core.bundled import BUNDLED_WEIGHTS
 from nigaoe_core.jobs import Preset
 from nigaoe_core.manifest import DEFAULT_UPSCALER
 from nigaoe_core.registry import Registry
-from nigaoe_model.inversion.presets import PRESETS
+from nigaoe_model.inversion.settings import PRESETS
 from nigaoe_model.portrait.drawing import DEFAULT_LOOK, Look, draw_portraits
 from nigaoe_model.portrait.pair import LoadedGenerator, Pair, load_generator, load_pair
 from nigaoe_model.portrait.upscale import WAYS, Upscaler

@@ -24,11 +24,10 @@ from benchmarks.parts.inversion_runs import add_subjects, held_out, run
 from benchmarks.parts.inversion_starts import print_starts
 from nigaoe_core.jobs import Preset
 from nigaoe_model.features import shared_features
+from nigaoe_model.inversion.algorithm import Objective
 from nigaoe_model.inversion.engine import SlotEngine
-from nigaoe_model.inversion.objective import Objective
-from nigaoe_model.inversion.presets import PRESETS
 from nigaoe_model.inversion.request import InversionRequest
-from nigaoe_model.inversion.settings import InversionSettings, Plateau
+from nigaoe_model.inversion.settings import PRESETS, InversionSettings, Plateau
 from nigaoe_model.portrait.pair import load_generator
 from nigaoe_model.stylegan2.architecture import Architecture, demo_architecture, published_architecture
 from nigaoe_model.stylegan2.generator import Generator

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from nigaoe_core.bundled import BUNDLED_WEIGHTS
 from nigaoe_core.registry import Registry
+from nigaoe_model.inversion.algorithm import Objective
 from nigaoe_model.inversion.engine import SlotEngine
-from nigaoe_model.inversion.objective import Objective
+from nigaoe_model.inversion.graphs import PlainRecorder, Recorder, Result, padded, recorder_for
 from nigaoe_model.inversion.request import InversionRequest
 from nigaoe_model.inversion.settings import InversionSettings
-from nigaoe_model.inversion.step_graphs import Answer, PlainRecorder, Recorder, padded, recorder_for
 from nigaoe_model.portrait.convert import search_objective
 from nigaoe_model.portrait.pair import LoadedGenerator, load_generator
 from nigaoe_model.stylegan2.latent_statistics import sample_w
@@ -60,7 +60,7 @@ class TimedRecorder:
         self.memory = 0
         self.replay: Callable[[], object] | None = None
 
-    def record(self, work: Callable[[], Answer]) -> Callable[[], Answer]:
+    def record(self, work: Callable[[], Result]) -> Callable[[], Result]:
         memory, started = held_memory(), time.perf_counter()
         replay = self.recorder.record(work)
         self.replay = self.replay or replay  # The first is that of the whole batch.
@@ -79,7 +79,7 @@ class TimedRecorder:
 class CompilingRecorder:
     """Compiles the work instead of recording it."""
 
-    def record(self, work: Callable[[], Answer]) -> Callable[[], Answer]:
+    def record(self, work: Callable[[], Result]) -> Callable[[], Result]:
         return torch.compile(work, dynamic=False)
 
     def forget(self) -> None:

@@ -21,7 +21,7 @@ from nigaoe_faces.detect import FaceDetector, choose_face
 from nigaoe_faces.images import read_photo
 from nigaoe_faces.sheet import resized
 from nigaoe_model.device import prepare_device
-from nigaoe_model.inversion.presets import PRESETS, THESIS
+from nigaoe_model.inversion.settings import PRESETS, THESIS
 from nigaoe_model.pixels import to_rgb
 from nigaoe_model.portrait.convert import Conversion, ConversionOptions, redraw
 from nigaoe_model.portrait.drawing import AS_FOUND, DEFAULT_LOOK, Look, Portrait, draw_portraits

@@ -18,7 +18,7 @@ from nigaoe_faces.encoding import encode_png, encode_webp
 from nigaoe_faces.images import read_photo
 from nigaoe_faces.sheet import grid, resized, side_by_side
 from nigaoe_model.device import prepare_device
-from nigaoe_model.inversion.presets import PRESETS
+from nigaoe_model.inversion.settings import PRESETS
 from nigaoe_model.pixels import to_rgb
 from nigaoe_model.portrait.convert import Conversion, ConversionOptions
 from nigaoe_model.portrait.drawing import AS_FOUND, DEFAULT_LOOK, Look, draw_portraits

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from nigaoe_model.inversion.adam import EPSILON
-from nigaoe_model.inversion.objective import Iterate, Objective, Target, weight_columns
-from nigaoe_model.inversion.prior import VARIANCE_FLOOR
-from nigaoe_model.inversion.schedule import learning_rate_at
+from nigaoe_model.inversion.algorithm import Objective, learning_rate_at, weight_columns
+from nigaoe_model.inversion.batch import Iterate, Target
+from nigaoe_model.inversion.regularisers import VARIANCE_FLOOR
 from nigaoe_model.inversion.settings import InversionSettings, LossWeights
 from nigaoe_model.stylegan2.inference.linear_maps import rows_times, sample_sum
 from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis

@@ -22,7 +22,7 @@ from torch import Tensor
 from benchmarks.parts.arithmetic import machine
 from nigaoe_core.bundled import BUNDLED_WEIGHTS
 from nigaoe_model.features import shared_features
-from nigaoe_model.inversion.objective import Objective
+from nigaoe_model.inversion.algorithm import Objective
 from nigaoe_model.inversion.request import InversionRequest, InversionResult
 from nigaoe_model.inversion.score import DOMAIN_WEIGHT, likeness_scores
 from nigaoe_model.inversion.settings import InversionSettings, LossWeights
@@ -140,12 +140,10 @@ def distances(pair: Pair, w_plus: Tensor, targets: Tensor, background: float = 1
     """Measure the redrawn faces, every row of the table alike. # [N]."""
     objective = Objective(pair.g_ori.statistics, shared_features())
     region = head_region(pair.g_ori, InversionSettings(background=background))
-    eye = objective.eyes["perceptual"]
     rows = []
     for w, target in zip(w_plus, targets, strict=True):
-        seen = objective.describe(target[None], None if region is None else region[None])
-        drawn = eye.features(pair.g_ori.generator.draw_image(w[None]).clamp(-1, 1))
-        rows.append(eye.distance(drawn, seen.features["perceptual"], seen.regions["perceptual"]))
+        described = objective.describe(target[None], None if region is None else region[None])
+        rows.append(objective.distance(pair.g_ori.generator.draw_image(w[None]).clamp(-1, 1), described))
     return torch.cat(rows)
 
 

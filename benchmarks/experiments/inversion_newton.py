@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.experiments.inversion_candidates import Axes, Problem, Seen, dot, rows
-from nigaoe_model.inversion.objective import PIXEL_SOFTNESS, REPORTED
+from nigaoe_model.inversion.algorithm import PIXEL_SOFTNESS, REPORTED
 from nigaoe_model.stylegan2.inference.linear_maps import sample_sum
 
 PROBE = 0.02
@@ -44,7 +44,7 @@ class _Linearised:
 
     def __init__(self, problem: Problem, w_plus: Tensor, axes: Axes, *, tied: bool) -> None:
         self._problem, self._axes, self._tied = problem, axes, tied
-        self._eye = problem.objective.eyes[REPORTED]
+        self._network = problem.objective.networks[REPORTED]
         self._w = w_plus.detach().requires_grad_()
         self._outputs = self._draw(self._w)
         target = problem.target
@@ -56,7 +56,7 @@ class _Linearised:
         pull = [f * (o.detach() - t) for f, o, t in zip(self._factors, self._outputs, seen, strict=True)]
         gradient = self._back(pull) + self._prior_slope(self._w.detach() - problem.objective.prior.mean)
         self.gradient = self._coordinates(gradient)
-        levels = self._eye.distance(features, target.features[REPORTED], target.regions[REPORTED])
+        levels = self._network.distance(features, target.features[REPORTED], target.regions[REPORTED])
         soft = ((picture - target.image).square() + PIXEL_SOFTNESS**2).sqrt() - PIXEL_SOFTNESS
         pixels = sample_sum(soft.mean(dim=1, keepdim=True) * target.region)
         prior = problem.objective.prior
@@ -85,7 +85,7 @@ class _Linearised:
 
     def _draw(self, w_plus: Tensor) -> list[Tensor]:
         image = self._problem.synthesis(w_plus)
-        return [image, *self._eye.features(image)]
+        return [image, *self._network.features(image)]
 
     def _colour_factor(self, picture: Tensor) -> Tensor:
         target = self._problem.target

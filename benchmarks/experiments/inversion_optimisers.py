@@ -23,7 +23,7 @@ from benchmarks.experiments.inversion_newton import levenberg_marquardt
 from benchmarks.parts.arithmetic import machine
 from benchmarks.parts.inversion_runs import WIDTH, add_subjects, held_out
 from nigaoe_model.features import LEAST_SIDE, shared_features
-from nigaoe_model.inversion.objective import Objective
+from nigaoe_model.inversion.algorithm import Objective
 from nigaoe_model.inversion.score import likeness_scores
 from nigaoe_model.inversion.settings import InversionSettings, LossWeights
 from nigaoe_model.portrait.convert import search_objective

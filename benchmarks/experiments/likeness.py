@@ -35,8 +35,7 @@ from benchmarks.parts.likeness_groups import (
 from nigaoe_core.bundled import BUNDLED_WEIGHTS
 from nigaoe_core.jobs import DEFAULT_TRUNCATION, Preset
 from nigaoe_core.registry import Registry
-from nigaoe_model.inversion.presets import PRESETS, THESIS
-from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.inversion.settings import PRESETS, THESIS, InversionSettings
 from nigaoe_model.portrait.convert import Conversion, ConversionOptions, redraw
 from nigaoe_model.portrait.drawing import AS_FOUND, DEFAULT_LOOK, Look
 from nigaoe_model.portrait.palette import background_mask

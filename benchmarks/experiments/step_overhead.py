@@ -19,8 +19,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from benchmarks.step_graphs import markdown
 from nigaoe_core.bundled import BUNDLED_WEIGHTS
 from nigaoe_core.registry import Registry
-from nigaoe_model.inversion.drawing import Drawn, StepInput, draw
-from nigaoe_model.inversion.objective import weight_columns
+from nigaoe_model.inversion.algorithm import evaluate, weight_columns
+from nigaoe_model.inversion.batch import Evaluation, StepInput
 from nigaoe_model.inversion.settings import InversionSettings
 from nigaoe_model.portrait.convert import search_objective
 from nigaoe_model.portrait.pair import load_generator
@@ -51,7 +51,7 @@ def main() -> None:
     entry = Registry.load(BUNDLED_WEIGHTS).generator("g_ori")
     loaded = load_generator(entry.path, encoder=entry.encoder)
     objective = search_objective(loaded)
-    step = partial(draw, FrozenSynthesis(loaded.generator.synthesis), objective)
+    step = partial(evaluate, FrozenSynthesis(loaded.generator.synthesis), objective)
     call = calling_seconds()
     print(f"calling an operator that does next to nothing: {call * 1e6:.2f} us\n")
     print(markdown(COLUMNS), markdown(["---"] * len(COLUMNS)), sep="\n", flush=True)
@@ -65,7 +65,7 @@ def main() -> None:
         print(markdown(row(step, given, arguments.rounds, call)), flush=True)
 
 
-def row(step: Callable[[StepInput], Drawn], given: StepInput, rounds: int, call: float) -> list[str]:
+def row(step: Callable[[StepInput], Evaluation], given: StepInput, rounds: int, call: float) -> list[str]:
     flat = flattened(step, given)
     if not all(map(torch.equal, step(given).columns, flat(*given.columns))):
         raise SystemExit("the flat list does not compute what the step computes")
@@ -80,7 +80,7 @@ def row(step: Callable[[StepInput], Drawn], given: StepInput, rounds: int, call:
     ]
 
 
-def flattened(step: Callable[[StepInput], Drawn], given: StepInput) -> fx.GraphModule:
+def flattened(step: Callable[[StepInput], Evaluation], given: StepInput) -> fx.GraphModule:
     """Trace a step, forth and back, to the operators that it calls."""
 
     def work(*columns: Tensor) -> Sequence[Tensor]:

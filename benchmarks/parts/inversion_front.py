@@ -17,10 +17,9 @@ from torch import Tensor
 
 from benchmarks.parts.arithmetic import machine
 from benchmarks.parts.inversion_runs import Run, held_out, run
-from nigaoe_model.inversion.presets import PRESETS
-from nigaoe_model.inversion.prior import LatentPrior
+from nigaoe_model.inversion.regularisers import LatentPrior
 from nigaoe_model.inversion.score import likeness_scores
-from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.inversion.settings import PRESETS, InversionSettings
 from nigaoe_model.portrait.drawing import DEFAULT_LOOK, draw_portraits
 from nigaoe_model.portrait.pair import LoadedGenerator, Pair, load_generator, load_pair
 

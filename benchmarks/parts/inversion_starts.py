@@ -15,8 +15,7 @@ from rich.table import Table
 from benchmarks.parts.arithmetic import machine
 from benchmarks.parts.inversion_runs import Run, held_out, run
 from nigaoe_core.jobs import Preset
-from nigaoe_model.inversion.presets import PRESETS, THESIS
-from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.inversion.settings import PRESETS, THESIS, InversionSettings
 from nigaoe_model.portrait.pair import load_generator
 
 STEP_MARKS = (1, 10, 20, 30, 60, 100, 200, 500, 1000)

@@ -24,8 +24,8 @@ from benchmarks.parts.service_ground import SLOTS, Ground, cpu_seconds, free_por
 from nigaoe_core.jobs import JobOptions, Preset, new_job
 from nigaoe_faces.encoding import encode_jpeg, encode_png
 from nigaoe_faces.images import read_photo
-from nigaoe_model.inversion.presets import PRESETS
 from nigaoe_model.inversion.request import InversionRequest, Progress
+from nigaoe_model.inversion.settings import PRESETS
 from nigaoe_model.pixels import to_rgb
 from nigaoe_model.portrait.convert import Conversion, conclude, inversion_engine, target_of
 from nigaoe_worker.pictures import FRAME_QUALITY

@@ -83,7 +83,7 @@ def convert(
     from nigaoe.photos import find_photos
     from nigaoe_core.registry import Registry
     from nigaoe_core.settings import load_settings
-    from nigaoe_model.inversion.presets import PRESETS
+    from nigaoe_model.inversion.settings import PRESETS
     from nigaoe_model.portrait.drawing import Look
 
     registry = Registry.from_settings(load_settings())

@@ -33,7 +33,7 @@ def latents(
     import torch
 
     from nigaoe_model.device import prepare_device
-    from nigaoe_model.inversion.presets import PRESETS
+    from nigaoe_model.inversion.settings import PRESETS
     from nigaoe_model.portrait.pair import load_generator
     from nigaoe_model.training.dataset import PackedDataset
     from nigaoe_model.training.encoder.faces import check_framing

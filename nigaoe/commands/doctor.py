@@ -146,7 +146,7 @@ def _precision(settings: Settings, name: str) -> Iterator[Finding]:
     """Which 16-bit types the device computes in, and whether the chosen one is among them."""
     import torch
 
-    from nigaoe_model.reduced_precision import NAMES, serving_dtype, supports
+    from nigaoe_model.precision import NAMES, serving_dtype, supports
 
     device = torch.device(name)
     reduced = [name for dtype, name in NAMES.items() if dtype != torch.float32 and supports(dtype, device)]

@@ -14,14 +14,14 @@ from nigaoe_model.checkpoints.exporting import ExportLayout, export_weights
 from nigaoe_model.checkpoints.reader_process import Request, answer
 from nigaoe_model.checkpoints.sandbox import raise_problem
 from nigaoe_model.features import shared_features
+from nigaoe_model.inversion.algorithm import Objective
 from nigaoe_model.inversion.encoder.architecture import encoder_architecture
 from nigaoe_model.inversion.encoder.checkpoint import EncoderCard, EncoderCheckpoint, save_encoder, start_encoder
 from nigaoe_model.inversion.encoder.network import Encoder
 from nigaoe_model.inversion.engine import SlotEngine
-from nigaoe_model.inversion.objective import Objective
+from nigaoe_model.inversion.graphs import PlainRecorder
 from nigaoe_model.inversion.request import InversionRequest
 from nigaoe_model.inversion.settings import InversionSettings
-from nigaoe_model.inversion.step_graphs import PlainRecorder
 from nigaoe_model.portrait.convert import Conversion, ConversionOptions
 from nigaoe_model.portrait.palette import measure_palette
 from nigaoe_model.portrait.pipeline import Pipeline, Subject

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nigaoe_model.reduced_precision import supports
+from nigaoe_model.precision import supports
 
 needs_bf16 = pytest.mark.skipif(
     not supports(torch.bfloat16, torch.device("cpu")),

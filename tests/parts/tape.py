@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from nigaoe_model.inversion.step_graphs import Answer
+from nigaoe_model.inversion.graphs import Result
 
 REFUSED = {"aten::_local_scalar_dense": "a wait for the device", "aten::lift_fresh": "a number of the host"}
 WARM_UPS = 1
@@ -61,8 +61,8 @@ class TapeRecorder:
     def __init__(self) -> None:
         self.tapes: list[Tape] = []
 
-    def record(self, work: Callable[[], Answer]) -> Callable[[], Answer]:
-        """Warm up and record; see :class:`nigaoe_model.inversion.step_graphs.Recorder`."""
+    def record(self, work: Callable[[], Result]) -> Callable[[], Result]:
+        """Warm up and record; see :class:`nigaoe_model.inversion.graphs.Recorder`."""
         for _ in range(WARM_UPS):
             work()
         with Tape() as tape:
@@ -70,7 +70,7 @@ class TapeRecorder:
         self.tapes.append(tape)
 
         @torch.no_grad()
-        def replay() -> Answer:
+        def replay() -> Result:
             for other in self.tapes:
                 other.spoil()
             tape.repeat()
@@ -98,7 +98,7 @@ class FailingRecorder(TapeRecorder):
         super().__init__()
         self.after = after
 
-    def record(self, work: Callable[[], Answer]) -> Callable[[], Answer]:
+    def record(self, work: Callable[[], Result]) -> Callable[[], Result]:
         """Fail, once enough succeeded."""
         if len(self.tapes) < self.after:
             return super().record(work)

@@ -32,4 +32,4 @@ def test_the_demo_installs_nothing_for_developers(repository: Path, tmp_path: Pa
 def test_the_checks_of_ci_include_a_processor_without_avx512(repository: Path, tmp_path: Path) -> None:
     """What a narrow processor computes otherwise, or not at all, is seen on any machine."""
     lines = plan(repository, tmp_path, "check")
-    assert any("ONEDNN_MAX_CPU_ISA=AVX2" in line and "tests/model/test_reduced_precision.py" in line for line in lines)
+    assert any("ONEDNN_MAX_CPU_ISA=AVX2" in line and "tests/model/test_precision.py" in line for line in lines)

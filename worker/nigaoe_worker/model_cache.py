@@ -20,7 +20,7 @@ from nigaoe_core.registry import Registry
 from nigaoe_core.settings import Settings
 from nigaoe_model.portrait.pair import LoadedGenerator, Pair, load_generator, load_pair
 from nigaoe_model.portrait.upscale import Upscaler
-from nigaoe_model.reduced_precision import serving_dtype
+from nigaoe_model.precision import serving_dtype
 from nigaoe_worker.device import Engine
 from nigaoe_worker.slot_batch import DeviceLost
 

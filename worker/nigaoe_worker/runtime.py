@@ -24,8 +24,7 @@ from nigaoe_core.settings import Settings
 from nigaoe_core.telemetry import configure_tracing
 from nigaoe_core.worker_report import WorkerReport, budget_name
 from nigaoe_model.device import prepare_device
-from nigaoe_model.inversion.presets import PRESETS
-from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.inversion.settings import PRESETS, InversionSettings
 from nigaoe_model.portrait.convert import ROLES, ConversionOptions, conclude, inversion_engine, inversion_requests
 from nigaoe_model.portrait.drawing import DEFAULT_LOOK
 from nigaoe_model.portrait.pair import LoadedGenerator

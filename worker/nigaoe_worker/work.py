@@ -11,7 +11,7 @@ from nigaoe_core.settings import Settings
 from nigaoe_core.store.blob_store import CROP, LATENT, PHOTO
 from nigaoe_faces.images import ImageLimits, read_photo
 from nigaoe_faces.result_encoder import ResultEncoder
-from nigaoe_model.inversion.presets import PRESETS
+from nigaoe_model.inversion.settings import PRESETS
 from nigaoe_model.portrait.convert import Conversion, ConversionOptions, conclude, redraw, target_of, with_seed
 from nigaoe_model.portrait.drawing import Look
 from nigaoe_model.portrait.pair import Pair

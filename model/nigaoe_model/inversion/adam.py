@@ -1,13 +1,16 @@
-"""Adam for a stack of independent problems: each row has its own clock, learning rate and memory.
+"""Adam for a stack of independent problems: each row has its own step count, learning rate and decays.
 
 Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1, row by row.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
+
+from nigaoe_model.inversion.tensors import Batched, per_sample
 
 EPSILON = 1e-8
 
@@ -29,21 +32,21 @@ class Pace:
     beta2: float = 0.999
 
 
-def pace_columns(paces: Sequence[Pace]) -> list[list[float]]:
-    """Return what a step must know of every row, in double precision, as four columns of one number a row.
+def coefficients(paces: Sequence[Pace]) -> list[list[float]]:
+    """Return what an update must know of every row, in double precision, as four columns of one number a row.
 
     1 - beta1, 1 - beta2, the learning rate over the first moment's bias, and the root of the second one's inverse.
     """
     return [
         [1 - p.beta1 for p in paces],
         [1 - p.beta2 for p in paces],
-        # Both bias corrections are powers of a row's own clock.
+        # Both bias corrections are powers of a row's own step count.
         [p.rate / (1 - p.beta1 ** (p.count + 1)) for p in paces],
         [(1 - p.beta2 ** (p.count + 1)) ** -0.5 for p in paces],
     ]
 
 
-def sent(columns: Sequence[Sequence[float]], like: Tensor) -> Tensor:
+def to_device(columns: Sequence[Sequence[float]], like: Tensor) -> Tensor:
     """Return columns of numbers in the type and on the device of ``like``: one copy, for which CUDA's host never waits.
 
     Args:
@@ -58,24 +61,24 @@ def sent(columns: Sequence[Sequence[float]], like: Tensor) -> Tensor:
     return torch.tensor(columns, dtype=like.dtype, pin_memory=True).to(like.device, non_blocking=True)
 
 
-class BatchedAdam:
-    """First and second moments of a stack of parameters.
+@dataclass(frozen=True, slots=True)
+class BatchedAdam(Batched):
+    """A stack of parameters with their moments, all changed in place.
 
-    Args:
-        parameters: Stack whose rows are optimised, changed in place. # [width, ...].
-        epsilon: Added to the root of the second moment.
+    Attributes:
+        parameters: The rows that are optimised. # [N, ...].
+        first_moment: m. # [N, ...].
+        second_moment: v. # [N, ...].
     """
 
-    def __init__(self, parameters: Tensor, *, epsilon: float = EPSILON) -> None:
-        self.parameters = parameters
-        self.first_moment = torch.zeros_like(parameters)
-        self.second_moment = torch.zeros_like(parameters)
-        self.epsilon = epsilon
+    parameters: Tensor
+    first_moment: Tensor
+    second_moment: Tensor
 
-    @property
-    def columns(self) -> list[Tensor]:
-        """Everything that belongs to a row, the parameters included."""
-        return [self.parameters, self.first_moment, self.second_moment]
+    @classmethod
+    def at(cls, parameters: Tensor) -> Self:
+        """Return a stack that has not moved yet."""
+        return cls(parameters, torch.zeros_like(parameters), torch.zeros_like(parameters))
 
     def restart(self, row: int, start: Tensor) -> None:
         """Put one row to ``start`` and forget its moments."""
@@ -90,19 +93,18 @@ class BatchedAdam:
             gradient: # [n, ...].
             paces: One a row.
         """
-        self.step_at(gradient, sent(pace_columns(paces), self.parameters))
+        self.update(gradient, to_device(coefficients(paces), self.parameters))
 
-    def step_at(self, gradient: Tensor, columns: Tensor) -> None:
-        """Move the first ``n`` rows at paces that lie on the device already.
+    def update(self, gradient: Tensor, columns: Tensor) -> None:
+        """Move the first ``n`` rows by coefficients that lie on the device already.
 
         Args:
             gradient: # [n, ...].
-            columns: What :func:`pace_columns` says of each row, in the parameters' type. # [4, n].
+            columns: :func:`coefficients` of each row, in the parameters' type. # [4, n].
         """
         rows = columns.shape[1]
-        per_row = columns.reshape(4, rows, *([1] * (self.parameters.ndim - 1)))
-        first_share, second_share, stride, shrink = per_row.unbind()
-        first, second = self.first_moment[:rows], self.second_moment[:rows]
-        first.lerp_(gradient, first_share)
-        second.lerp_(gradient.square(), second_share)
-        self.parameters[:rows] -= stride * first / (second.sqrt() * shrink + self.epsilon)
+        first_share, second_share, stride, shrink = (per_sample(column, gradient) for column in columns)
+        m, v = self.first_moment[:rows], self.second_moment[:rows]
+        m.lerp_(gradient, first_share)  # m = beta1 m + (1 - beta1) g
+        v.lerp_(gradient.square(), second_share)  # v = beta2 v + (1 - beta2) g^2
+        self.parameters[:rows] -= stride * m / (v.sqrt() * shrink + EPSILON)

@@ -1,27 +1,26 @@
-"""The engine of slots: admit, step, retire.
+"""The slot engine: admit, step, retire.
 
 Continuous batching for optimisation: every occupied slot is one inversion with its own latent, noise maps, Adam
-moments, clock, schedule, random generator, best iterate and stop rule. One step advances all of them as one batch;
+moments, step count, schedule, random generator, best iterate and stop rule. One step advances all of them as one batch;
 slots join and leave between steps. Batching never changes an answer: nothing in a step looks across samples.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 
 import torch
 from torch import Tensor
 
-from nigaoe_model.inversion.drawing import Drawn, draw, gathered
-from nigaoe_model.inversion.full_precision import full_precision
-from nigaoe_model.inversion.objective import Objective
+from nigaoe_model.inversion.algorithm import Objective, evaluate, step, weight_columns
+from nigaoe_model.inversion.batch import Evaluation, StepInput, StepSizes
+from nigaoe_model.inversion.graphs import Recorder, StepGraphs
 from nigaoe_model.inversion.request import Finished, InversionRequest, InversionResult, Ticket
-from nigaoe_model.inversion.slot import Slot
-from nigaoe_model.inversion.slot_table import SlotTable
+from nigaoe_model.inversion.slots import Slot, SlotBatch
 from nigaoe_model.inversion.start import Starter
-from nigaoe_model.inversion.step_graphs import Recorder, StepGraphs
+from nigaoe_model.precision import full_precision
 from nigaoe_model.stylegan2.generator import Generator
 from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis
 
@@ -38,8 +37,8 @@ class SlotEngine:
         conv_dtype: Type in which the generator's convolutions compute, such as bf16; None: float32. A reduced type is
             faster where the processor has units for it, and finds latents of the same quality, but not the same ones.
         clock: Monotonic seconds, the clock of deadlines.
-        recorder: Records the heavy half of a step, and the look at a photo that is admitted, so that both can be
-            replayed; None: nothing is recorded.
+        recorder: Records the evaluation of a step, and of a start, so that both can be replayed; None: nothing is
+            recorded.
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class SlotEngine:
         self._batch_limit: int | None = None
         self._graphs = None if recorder is None else StepGraphs(recorder, width)
         self._clock = clock
-        self._table = SlotTable(generator.synthesis, width)
+        self._batch = SlotBatch(generator.synthesis, width)
         self._slots: list[Slot] = []
         self._ended: list[Finished] = []  # Retired, and not yet handed out.
         self._admissions = 0
@@ -71,8 +70,8 @@ class SlotEngine:
     def batch_limit(self) -> int | None:
         """Largest batch that may pass through the networks at once; None: all slots.
 
-        It changes no answer, so a caller that runs out of memory may lower it and step again. Recordings of steps give
-        their memory back when it changes.
+        It changes no answer, so a caller that runs out of memory may lower it and step again. Recordings of steps are
+        released when it changes.
         """
         return self._batch_limit
 
@@ -83,7 +82,7 @@ class SlotEngine:
             self._graphs.restrict(self._largest_batch)
 
     def release_recordings(self) -> None:
-        """Give back the memory that recordings of steps hold; they are made again when they are needed."""
+        """Release recordings of steps and their memory; they are made again when they are needed."""
         if self._graphs is not None:
             self._graphs.release()
 
@@ -103,7 +102,7 @@ class SlotEngine:
         Raises:
             RuntimeError: No slot is free.
             ValueError: A tensor has the wrong shape, or the objective lacks a term that the settings ask for.
-            torch.OutOfMemoryError: There was no room for it. All slots are as they were, so it may be tried again.
+            torch.OutOfMemoryError: There was too little memory. All slots are as they were, so it may be tried again.
         """
         if not self.free:
             raise RuntimeError("all slots are occupied; look at `free` before admitting")
@@ -117,16 +116,16 @@ class SlotEngine:
     def step(self) -> list[Finished]:
         """Advance every occupied slot by one step, as one batch; return the slots that ended.
 
-        A step that raises (memory ran out while the batch was drawn) moved nobody: it may be repeated.
+        A step that raises (memory ran out while the batch was evaluated) moved no slot: it may be repeated.
         """
         for slot in self._slots:
             slot.ask_whether_cancelled()
         self._retire()
         if self._slots:
-            with full_precision(self._device):
-                drawn = self._draw()
-            self._record(drawn)
-            self._table.advance(drawn.gradients, [slot.move for slot in self._slots], self.objective.prior.unit)
+            measures = self._step()
+            for slot, (distance, loss, slope, improved) in zip(self._slots, measures.tolist(), strict=True):
+                finite = all(map(math.isfinite, (distance, loss, slope)))
+                slot.record(distance, finite=finite, improved=bool(improved))
             self._report()
             self._retire()
         finished, self._ended = self._ended, []
@@ -153,35 +152,44 @@ class SlotEngine:
             yield from self.step()
 
     @property
-    def _device(self) -> torch.device:
-        return self.objective.prior.mean.device
-
-    @property
     def _largest_batch(self) -> int:
         return min(self._batch_limit or self.width, self.width)
 
-    def _draw(self) -> Drawn:
-        draw_batch = partial(draw, self._synthesis, self.objective)
+    def _step(self) -> Tensor:
+        """Take the step of `nigaoe_model.inversion.algorithm` with all occupied slots. # [n, 4]."""
+        state, prior = self._batch.rows(self.occupied), self.objective.prior
+        sizes = StepSizes.of([slot.move for slot in self._slots], prior.unit, state.latent.parameters)
+        with full_precision(prior.mean.device):
+            return step(state, self._w_noise(), sizes, self._evaluate)
+
+    def _w_noise(self) -> Tensor | None:
+        """Return each slot's own noise on w, the same for all layers; None where no slot has any. # [n, 1, w_dim]."""
+        prior = self.objective.prior
+        w_dim = prior.mean.shape[1]
+        noises = [slot.w_noise(w_dim) for slot in self._slots]
+        if all(noise is None for noise in noises):
+            return None
+        none = torch.zeros(1, w_dim)
+        return torch.stack([none if noise is None else noise * prior.spread for noise in noises]).to(prior.mean.device)
+
+    def _evaluate(self, w_plus: Tensor, noise: Sequence[Tensor] | None) -> Evaluation:
+        """Evaluate all occupied slots, in parts within the batch limit, by replaying recordings where there are any."""
+        evaluate_part = partial(evaluate, self._synthesis, self.objective)
         limit = self._largest_batch
         parts = []
         for first in range(0, self.occupied, limit):
             rows = slice(first, min(first + limit, self.occupied))
-            given = gathered(self.objective, self._table, self._slots[rows], rows)
-            parts.append(draw_batch(given) if self._graphs is None else self._graphs.draw(draw_batch, given))
-        return Drawn.joined(parts)
-
-    def _record(self, drawn: Drawn) -> None:
-        improved = []
-        for row, (slot, verdict) in enumerate(zip(self._slots, drawn.verdicts.tolist(), strict=True)):
-            if slot.record(verdict[0], finite=all(map(math.isfinite, verdict))):
-                improved.append(row)
-        self._table.keep(improved, drawn.iterate)
+            weights = weight_columns(tuple(slot.weights for slot in self._slots[rows]), w_plus.device)
+            maps = None if noise is None else [each[rows] for each in noise]
+            given = StepInput(w_plus[rows], maps, self._batch.targets(rows), weights)
+            parts.append(evaluate_part(given) if self._graphs is None else self._graphs.evaluate(evaluate_part, given))
+        return Evaluation.joined(parts)
 
     def _report(self) -> None:
-        now = self._clock()
+        now, best = self._clock(), self._batch.state.best
         for row, slot in enumerate(self._slots):
             slot.advance(now)
-            slot.report(self._table.best.image[row], self._table.best.w_plus[row])
+            slot.report(best.image[row], best.w_plus[row])
 
     def _retire(self) -> None:
         """Take out the slots that ended; the last rows move into their places."""
@@ -191,21 +199,21 @@ class SlotEngine:
                 last = self._slots.pop()
                 if row < self.occupied:
                     self._slots[row] = last
-                    self._table.relocate(self.occupied, row)
+                    self._batch.relocate(self.occupied, row)
 
     def _finish(self, row: int) -> Finished:
         slot = self._slots[row]
         reason = slot.stop_reason
-        assert reason is not None  # noqa: S101 - only ended slots are finished
+        assert reason is not None  # noqa: S101 - only slots that ended are finished
         if slot.error is not None or not slot.history:
             return Finished(slot.ticket, reason, error=slot.error)
-        best = self._table.best.map(lambda column: column[row].detach().cpu().clone())
+        best = self._batch.state.best.map(lambda column: column[row].detach().cpu().clone())
         result = InversionResult(
             w_plus=best.w_plus,
             noise=tuple(best.noise) if best.noise is not None and slot.optimises_noise else None,
             reconstruction=best.image,
             distance_start=slot.history[0],
-            distance_end=slot.best_distance,
+            distance_end=slot.best[-1],
             steps=slot.steps,
             best_step=slot.best_step,
             seconds=self._clock() - slot.admitted_at,
@@ -226,10 +234,10 @@ class SlotEngine:
             raise ValueError("the settings start from an encoder's guess, but the objective was built without one")
 
     def _fill(self, row: int, slot: Slot) -> None:
-        with full_precision(self._device):
+        with full_precision(self.objective.prior.mean.device):
             target, start = self._starter.begin(slot.ticket.request)
         slot.start = start.origin
-        self._table.fill(row, start.w_plus, target, slot.random if slot.optimises_noise else None)
+        self._batch.fill(row, start.w_plus, target, slot.random if slot.optimises_noise else None)
 
 
 def _check_shape(name: str, tensor: Tensor | None, expected: tuple[int, ...]) -> None:

@@ -1,7 +1,7 @@
-"""A frozen network as an eye: how far two pictures are apart in its features, sample by sample.
+"""Distance of pictures in the features of a frozen network, sample by sample.
 
 Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018, equation 1: unit-length
-feature vectors, squared differences, weighted a channel, averaged over positions, levels joined.
+feature vectors, squared differences, averaged over positions and levels.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,44 +14,28 @@ from torch import Tensor, nn
 from nigaoe_model.features import unit_normalised
 from nigaoe_model.stylegan2.inference.linear_maps import sample_sum
 
-Taps = Callable[[Tensor], Sequence[Tensor]]
+Extract = Callable[[Tensor], Sequence[Tensor]]
 
 
-class FeatureEye(nn.Module):
-    """Features of pictures and distances between them.
+class FeatureNetwork(nn.Module):
+    """Unit-length features of pictures [phi], and distances between them.
 
     Args:
-        taps: Picture # [N, 3, S, S] in [-1, 1] to features, one # [N, C_l, H_l, W_l] a level.
-        size: Side S at which the network looks; pictures of another size are resampled. None: as they come.
-        channel_weights: LPIPS's linear weights, one # [C_l] a level; None: all 1.
-        average_levels: Divide by the number of levels (LPIPS sums).
+        extract: Picture # [N, 3, S, S] in [-1, 1] to features, one # [N, C_l, H_l, W_l] a level.
+        size: Side S to which pictures are resampled first; None: as they come.
     """
 
-    def __init__(
-        self,
-        taps: Taps,
-        *,
-        size: int | None = None,
-        channel_weights: Sequence[Tensor] | None = None,
-        average_levels: bool = True,
-    ) -> None:
+    def __init__(self, extract: Extract, *, size: int | None = None) -> None:
         super().__init__()
-        self.taps = taps
+        self.extract = extract
         self.size = size
-        self.average_levels = average_levels
-        self._scaled_levels = 0 if channel_weights is None else len(channel_weights)
-        for level, weights in enumerate(channel_weights or []):
-            self.register_buffer(f"channel_scale{level}", weights.clamp_min(0).sqrt(), persistent=False)
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """Return what is compared: unit-length feature vectors, scaled by the roots of the channel weights."""
-        levels = [unit_normalised(level) for level in self.taps(resampled(image, self.size))]
-        if not self._scaled_levels:
-            return levels
-        return [f * s.to(f)[:, None, None] for f, s in zip(levels, self._channel_scales, strict=True)]
+        """Return unit-length feature vectors, one # [N, C_l, H_l, W_l] a level."""
+        return [unit_normalised(level) for level in self.extract(resampled(image, self.size))]
 
     def distance(self, first: Sequence[Tensor], second: Sequence[Tensor], region: Sequence[Tensor]) -> Tensor:
-        """Return the distance of two lists of :meth:`features`.
+        """Return the distance of two lists of :meth:`features`: mean_l sum_p m_l(p) |a_l(p) - b_l(p)|^2.
 
         Args:
             first: One # [N, C_l, H_l, W_l] a level.
@@ -59,18 +43,13 @@ class FeatureEye(nn.Module):
             region: Weight of every position, summing to 1 a sample. # [N, 1, H_l, W_l].
 
         Returns:
-            # [N]; 0..4 without channel weights.
+            # [N], 0..4.
         """
         levels = [
             sample_sum((a - b).square().sum(dim=1, keepdim=True) * weight)
             for a, b, weight in zip(first, second, region, strict=True)
         ]
-        total = reduce(add, levels)
-        return total / len(levels) if self.average_levels else total
-
-    @property
-    def _channel_scales(self) -> list[Tensor]:
-        return [self.get_buffer(f"channel_scale{level}") for level in range(self._scaled_levels)]
+        return reduce(add, levels) / len(levels)
 
 
 def resampled(image: Tensor, size: int | None) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from nigaoe_model.features import feature_distance, shared_features
-from nigaoe_model.inversion.prior import LatentPrior
+from nigaoe_model.inversion.regularisers import LatentPrior
 from nigaoe_model.stylegan2.latent_statistics import LatentStatistics
 
 STRUCTURE_STRIDES = (8, 16, 32)
@@ -39,10 +39,10 @@ def likeness_scores(
     Returns:
         # [N], at most 0.
     """
-    eye = shared_features(STRUCTURE_STRIDES, device)
-    seen = eye(_grey(photo[None].to(device)))
-    drawn = eye(_grey(drawings.to(device)))
-    structure = feature_distance([level.expand(len(drawings), -1, -1, -1) for level in seen], drawn)
+    network = shared_features(STRUCTURE_STRIDES, device)
+    of_photo = network(_grey(photo[None].to(device)))
+    of_drawings = network(_grey(drawings.to(device)))
+    structure = feature_distance([level.expand(len(drawings), -1, -1, -1) for level in of_photo], of_drawings)
     outside = LatentPrior(statistics).to(device).mahalanobis(w_plus.to(device)) - 1
     return -structure - DOMAIN_WEIGHT * outside.clamp_min(0)
 

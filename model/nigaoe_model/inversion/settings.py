@@ -1,12 +1,15 @@
-"""Everything that one inversion may be told, as validated, frozen data.
+"""Settings of one inversion as validated, frozen data, and their presets.
 
 The vocabulary is the official projector's (Karras et al., "Analyzing and Improving the Image Quality of StyleGAN",
 2020, appendix D): a learning rate with warm-up and cosine ramp-down, noise on w that fades, a budget of steps.
 """
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from nigaoe_core.jobs import Preset
 
 Space = Literal["w", "w_plus"]
 NoiseMaps = Literal["fixed", "optimised"]
@@ -28,7 +31,6 @@ class LossWeights(_Frozen):
         perceptual: EfficientNet-Lite0 feature distance.
         pixel: Mean absolute difference of colours, smoothed at zero.
         discriminator: Discriminator feature distance; needs an objective with a discriminator.
-        lpips: LPIPS; needs an objective with an LPIPS backbone.
         layer_spread: Mean squared distance of w_plus from w, its mean over layers, in units of w's spread.
         mahalanobis: Mean squared Mahalanobis distance of w_plus from the mean face, per dimension.
         in_domain: Mean squared distance of w_plus from what the encoder guesses of its picture, in units of w's
@@ -39,16 +41,15 @@ class LossWeights(_Frozen):
     perceptual: _Weight = 1.0
     pixel: _Weight = 0.5
     discriminator: _Weight = 0.0
-    lpips: _Weight = 0.0
     layer_spread: _Weight = 0.02
     mahalanobis: _Weight = 0.05
     in_domain: _Weight = 0.0
     noise: _Weight = 1e5
 
     @model_validator(mode="after")
-    def _looks_at_the_picture(self) -> Self:
-        if not (self.perceptual or self.pixel or self.discriminator or self.lpips):
-            raise ValueError("at least one of perceptual, pixel, discriminator and lpips needs a weight")
+    def _compares_pictures(self) -> Self:
+        if not (self.perceptual or self.pixel or self.discriminator):
+            raise ValueError("at least one of perceptual, pixel and discriminator needs a weight")
         return self
 
 
@@ -67,7 +68,7 @@ class InversionSettings(_Frozen):
         noise_maps: ``fixed``: the generator's own; ``optimised``: drawn from the seed and optimised with the latent.
         start: ``mean``: the mean face; ``encoder``: the encoder's guess; ``auto``: whichever of both is nearer, and the
             mean face where there is no encoder.
-        steps: Budget. A step draws the iterate, measures it and moves it; step 0 measures the start.
+        steps: Budget. A step evaluates the iterate and moves it; step 0 evaluates the start.
         learning_rate: Peak of Adam's rate, in units of w's root mean square standard deviation.
         beta1: Decay of Adam's first moment.
         beta2: Decay of its second. A search of few steps is nearer with shorter memories than Adam's usual ones.
@@ -96,3 +97,15 @@ class InversionSettings(_Frozen):
     background: _Share = 1.0
     target_distance: _Weight | None = None
     plateau: Plateau | None = None
+
+
+PRESETS: Final[Mapping[Preset, InversionSettings]] = {
+    Preset.DRAFT: InversionSettings(steps=30, beta1=0.8, beta2=0.95),
+    Preset.STANDARD: InversionSettings(steps=100),
+    Preset.BEST: InversionSettings(steps=400),
+}
+
+THESIS: Final = InversionSettings(
+    start="mean", steps=1000, learning_rate=0.1, background=1.0, weights=LossWeights(layer_spread=0.0, mahalanobis=0.0)
+)
+"""Plain reverse generation as the thesis does it: the whole picture, no priors, 1,000 steps; comparisons begin here."""

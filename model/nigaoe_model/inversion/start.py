@@ -1,4 +1,4 @@
-"""Where a slot begins: at the mean face, at the encoder's guess, or where the request says.
+"""Where a search begins: at the mean face, at the encoder's guess, or where the request says.
 
 A guess is made, and compared with the mean face, for each request alone at its admission, so that neighbours in the
 batch never change an answer.
@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from nigaoe_model.device_errors import DeviceTrouble, device_trouble
+from nigaoe_model.inversion.algorithm import Objective
+from nigaoe_model.inversion.batch import Target
 from nigaoe_model.inversion.encoder.network import Encoder
-from nigaoe_model.inversion.objective import Objective, Target
+from nigaoe_model.inversion.graphs import Recorder
 from nigaoe_model.inversion.request import InversionRequest, StartOrigin
-from nigaoe_model.inversion.step_graphs import Recorder
+from nigaoe_model.inversion.tensors import Batched
 from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis
 
 _log = structlog.get_logger(__name__)
@@ -23,7 +25,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:
-    """Where one slot begins.
+    """Where one search begins.
 
     Attributes:
         w_plus: # [num_ws, w_dim].
@@ -35,11 +37,11 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sighting:
-    """What one photo looks like, and how near two starts are to it.
+class Candidates(Batched):
+    """One photo and its two possible starts.
 
     Attributes:
-        target: The photo, as the objective describes it.
+        target: The photo with its features.
         guess: The encoder's. # [1, num_ws, w_dim].
         distances: Reported distances of mean face and guess. # [2].
     """
@@ -48,21 +50,16 @@ class Sighting:
     guess: Tensor
     distances: Tensor
 
-    @property
-    def columns(self) -> list[Tensor]:
-        """All tensors in a fixed order."""
-        return [*self.target.columns, self.guess, self.distances]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Recording:
-    """A recorded look: the places that it reads, and what reads them."""
+    """A recorded evaluation of candidates: the buffers that it reads, and its replay."""
 
     image: Tensor
     region: Tensor
-    replay: Callable[[], Sighting]
+    replay: Callable[[], Candidates]
 
-    def look(self, image: Tensor, region: Tensor) -> Sighting:
+    def evaluate(self, image: Tensor, region: Tensor) -> Candidates:
         self.image.copy_(image)
         self.region.copy_(region)
         return self.replay()
@@ -72,15 +69,16 @@ class Starter:
     """Describes photos and chooses starts for one generator.
 
     Args:
-        synthesis: Draws a guess, to see how far it is.
-        objective: Says how far; knows the mean face, and the encoder if there is one.
-        recorder: Records the look at a photo, the same work for each, so that it can be replayed; None: it is not.
+        synthesis: Generates the picture of a guess.
+        objective: Measures it; gives the mean face, and the encoder if there is one.
+        recorder: Records the evaluation of a photo's candidates, the same work for each photo; None: it is not
+            recorded.
     """
 
     def __init__(self, synthesis: FrozenSynthesis, objective: Objective, recorder: Recorder | None = None) -> None:
         self._synthesis = synthesis
         self._objective = objective
-        self._recorder = recorder  # None from the first look on
+        self._recorder = recorder  # None from the first recording on
         self._recording: _Recording | None = None
         self._mean_image: Tensor | None = None
 
@@ -91,7 +89,7 @@ class Starter:
         `auto` takes whichever of mean face and guess has the smaller reported distance.
 
         Args:
-            request: Whose slot begins.
+            request: Whose search begins.
 
         Returns:
             One sample, and where it starts; the next call may write over both.
@@ -104,26 +102,26 @@ class Starter:
             return self._objective.describe(image, region), Start(request.start, "given")
         if choice == "mean" or encoder is None:
             return self._objective.describe(image, region), Start(mean, "mean")
-        seen = self._look(encoder, image, region)
-        mean_face, guessed = seen.distances.tolist()
+        candidates = self._candidates(encoder, image, region)
+        mean_face, guessed = candidates.distances.tolist()
         if choice == "encoder" or guessed < mean_face:  # A guess that is no number is not nearer.
-            return seen.target, Start(seen.guess[0], "encoder")
-        return seen.target, Start(mean, "mean")
+            return candidates.target, Start(candidates.guess[0], "encoder")
+        return candidates.target, Start(mean, "mean")
 
-    def _look(self, encoder: Encoder, image: Tensor, region: Tensor) -> Sighting:
+    def _candidates(self, encoder: Encoder, image: Tensor, region: Tensor) -> Candidates:
         if self._recorder is not None:
-            self._recording = self._recorded(self._recorder, encoder, image, region)
+            self._recording = self._record(self._recorder, encoder, image, region)
             self._recorder = None
         if self._recording is None:
-            return self._sight(encoder, image, region)
-        return self._recording.look(image, region)
+            return self._evaluate(encoder, image, region)
+        return self._recording.evaluate(image, region)
 
-    def _recorded(self, recorder: Recorder, encoder: Encoder, image: Tensor, region: Tensor) -> _Recording | None:
-        """Record the look at whatever lies in two places; where that fails, every look is made anew."""
+    def _record(self, recorder: Recorder, encoder: Encoder, image: Tensor, region: Tensor) -> _Recording | None:
+        """Record the evaluation of what two buffers contain; where that fails, every evaluation is eager."""
         image, region = image.clone(), region.clone()
-        self._drawn_mean()  # Once and for all, not at every replay.
+        self._mean_picture()  # Once and for all, not at every replay.
         try:
-            return _Recording(image, region, recorder.record(lambda: self._sight(encoder, image, region)))
+            return _Recording(image, region, recorder.record(lambda: self._evaluate(encoder, image, region)))
         except RuntimeError as error:
             recorder.forget()
             if device_trouble(error) is DeviceTrouble.LOST:
@@ -131,14 +129,14 @@ class Starter:
             _log.warning("start_graph.given_up", reason=str(error))
             return None
 
-    def _sight(self, encoder: Encoder, image: Tensor, region: Tensor) -> Sighting:
+    def _evaluate(self, encoder: Encoder, image: Tensor, region: Tensor) -> Candidates:
         target = self._objective.describe(image, region)
         guess = encoder(image)
-        both = torch.cat([self._drawn_mean(), self._synthesis(guess)])  # A pair is looked at as fast as one alone.
+        both = torch.cat([self._mean_picture(), self._synthesis(guess)])  # A pair is evaluated as fast as one alone.
         pair = target.map(lambda column: column.expand(2, *column.shape[1:]))
-        return Sighting(target, guess, self._objective.distance(both, pair))
+        return Candidates(target, guess, self._objective.distance(both, pair))
 
-    def _drawn_mean(self) -> Tensor:
+    def _mean_picture(self) -> Tensor:
         if self._mean_image is None:
             self._mean_image = self._synthesis(self._objective.prior.mean[None])
         return self._mean_image

@@ -63,7 +63,7 @@ def transfer_colours(
     fixed = _last_before(generator.architecture, styles.start)
     with torch.no_grad():
         begun = synthesis.up_to(fixed, ws, noise)
-    offsets = BatchedAdam(torch.zeros_like(ws[:, styles.start : styles.stop]))
+    offsets = BatchedAdam.at(torch.zeros_like(ws[:, styles.start : styles.stop]))
     back = axes.t().contiguous()
     weights = person_weights(generator.architecture.resolution, SIDE).to(ws) / palette.drawing_spread.square()
     for step in range(STEPS):

@@ -20,14 +20,14 @@ from torch import Tensor
 from nigaoe_core.errors import BrokenImage
 from nigaoe_core.jobs import Method
 from nigaoe_model.features import LEAST_SIDE, STRIDES, shared_features
+from nigaoe_model.inversion.algorithm import Objective
 from nigaoe_model.inversion.engine import SlotEngine
-from nigaoe_model.inversion.noise_maps import draw_noise_maps
-from nigaoe_model.inversion.objective import Objective
+from nigaoe_model.inversion.graphs import recorder_for
 from nigaoe_model.inversion.region import face_region
+from nigaoe_model.inversion.regularisers import draw_noise_maps
 from nigaoe_model.inversion.request import InversionRequest, InversionResult
 from nigaoe_model.inversion.score import in_betweens, likeness_scores
 from nigaoe_model.inversion.settings import InversionSettings
-from nigaoe_model.inversion.step_graphs import recorder_for
 from nigaoe_model.pixels import to_planes
 from nigaoe_model.portrait.drawing import Look, Portrait, draw_portraits
 from nigaoe_model.portrait.pair import LoadedGenerator, Pair

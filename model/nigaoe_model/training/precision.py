@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 import torch
 
-from nigaoe_model.reduced_precision import check_support, is_faster
+from nigaoe_model.precision import check_support, is_faster
 from nigaoe_model.stylegan2.inference.layout import preferred_layout
 
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from nigaoe_core.errors import TrainingError
-from nigaoe_model.inversion.step_graphs import Recorder, recorder_for
+from nigaoe_model.inversion.graphs import Recorder, recorder_for
 
 Kind = TypeVar("Kind", bound=Hashable)
 

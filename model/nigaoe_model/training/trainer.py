@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from nigaoe_core.errors import TrainingError
+from nigaoe_model.inversion.batch import Iterate
 from nigaoe_model.inversion.encoder.network import Encoder
-from nigaoe_model.inversion.objective import Iterate
-from nigaoe_model.inversion.step_graphs import Recorder
+from nigaoe_model.inversion.graphs import Recorder
 from nigaoe_model.stylegan2.generator import Generator, mix_at_random
 from nigaoe_model.training.augment import build_augmentation
 from nigaoe_model.training.augment.base import Augmentation

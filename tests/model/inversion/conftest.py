@@ -6,8 +6,8 @@ import pytest
 from torch import Tensor
 
 from nigaoe_model.features import shared_features
+from nigaoe_model.inversion.algorithm import Objective
 from nigaoe_model.inversion.engine import SlotEngine
-from nigaoe_model.inversion.objective import Objective
 from nigaoe_model.inversion.request import InversionRequest
 from nigaoe_model.inversion.settings import InversionSettings
 from nigaoe_model.stylegan2.generator import Generator

@@ -24,7 +24,7 @@ def test_rows_equal_torch_adam_at_their_own_clocks_rates_and_memories() -> None:
     gradients = torch.randn(12, 3, 4, 5, generator=random, dtype=torch.float64)
     rates, first_step = [0.1, 0.02, 0.5], [0, 4, 7]
     betas = [(0.9, 0.999), (0.8, 0.95), (0.0, 0.5)]
-    adam = BatchedAdam(starts.clone())
+    adam = BatchedAdam.at(starts.clone())
     for step in range(12):
         present = sum(first <= step for first in first_step)
         paces = [Pace(step - first_step[row], rates[row], *betas[row]) for row in range(present)]
@@ -38,7 +38,7 @@ def test_a_restarted_row_forgets() -> None:
     """A new tenant of a row inherits nothing from the old one, and the neighbour notices nothing."""
     random = torch.Generator().manual_seed(1)
     gradients = torch.randn(6, 2, 3, generator=random)
-    adam, fresh = BatchedAdam(torch.zeros(2, 3)), BatchedAdam(torch.zeros(2, 3))
+    adam, fresh = BatchedAdam.at(torch.zeros(2, 3)), BatchedAdam.at(torch.zeros(2, 3))
     for step in range(3):
         adam.step(gradients[step], [Pace(step, 0.1)] * 2)
     neighbour = adam.parameters[1].clone()

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nigaoe_model.features import shared_features
+from nigaoe_model.inversion.algorithm import Objective
 from nigaoe_model.inversion.engine import SlotEngine
-from nigaoe_model.inversion.objective import Objective
 from nigaoe_model.inversion.request import Finished, InversionRequest, InversionResult
 from nigaoe_model.inversion.settings import InversionSettings, LossWeights
 from nigaoe_model.stylegan2.architecture import Architecture

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from nigaoe_core.errors import InversionError, NumericalFailure
+from nigaoe_model.inversion.algorithm import Objective
 from nigaoe_model.inversion.engine import SlotEngine
-from nigaoe_model.inversion.objective import Objective
 from nigaoe_model.inversion.request import Finished, InversionRequest, Progress, StopReason
 from nigaoe_model.inversion.settings import InversionSettings, LossWeights, Plateau
 from nigaoe_model.stylegan2.generator import Generator

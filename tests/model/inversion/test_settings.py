@@ -3,8 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from nigaoe_model.inversion.presets import PRESETS
-from nigaoe_model.inversion.settings import InversionSettings, LossWeights
+from nigaoe_model.inversion.settings import PRESETS, InversionSettings, LossWeights
 
 
 @pytest.mark.parametrize(

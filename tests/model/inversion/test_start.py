@@ -7,12 +7,14 @@ import torch
 from torch import Tensor
 
 from nigaoe_model.features import shared_features
+from nigaoe_model.inversion.algorithm import Objective
+from nigaoe_model.inversion.batch import Iterate
 from nigaoe_model.inversion.encoder.network import Encoder
 from nigaoe_model.inversion.engine import SlotEngine
-from nigaoe_model.inversion.objective import Iterate, Objective, in_domain_distance
+from nigaoe_model.inversion.graphs import PlainRecorder, Recorder, Result
+from nigaoe_model.inversion.regularisers import in_domain_distance
 from nigaoe_model.inversion.request import InversionRequest, InversionResult
 from nigaoe_model.inversion.settings import InversionSettings, LossWeights
-from nigaoe_model.inversion.step_graphs import Answer, PlainRecorder, Recorder
 from nigaoe_model.stylegan2.generator import Generator
 from nigaoe_model.stylegan2.latent_statistics import LatentStatistics, sample_w
 
@@ -86,7 +88,7 @@ def test_settings_and_requests_may_insist(search: Search, tiny_encoder: Encoder,
 
 
 def test_a_guess_needs_an_encoder(search: Search) -> None:
-    """An engine without one refuses whoever insists, at admission."""
+    """An engine without one refuses a request that insists, at admission."""
     with pytest.raises(ValueError, match="encoder"):
         search(None, start="encoder")
     with pytest.raises(ValueError, match="in_domain"):
@@ -113,20 +115,20 @@ def test_neighbours_change_no_start_and_no_answer(
 class Refusing(PlainRecorder):
     """Cannot record anything, and notices late."""
 
-    def record(self, work: Callable[[], Answer]) -> Callable[[], Answer]:
+    def record(self, work: Callable[[], Result]) -> Callable[[], Result]:
         work()
         raise RuntimeError("operation not permitted when stream is capturing")
 
 
 class RecordingStepsAlone(PlainRecorder):
-    """Records steps, and no looks."""
+    """Records steps, and no starts."""
 
     def another(self) -> PlainRecorder:
         return Refusing()
 
 
 @pytest.mark.parametrize("recorder", [PlainRecorder(), RecordingStepsAlone()], ids=["recorded", "given up"])
-def test_a_look_that_is_replayed_finds_the_same_starts(
+def test_a_replayed_evaluation_finds_the_same_starts(
     engine_with: Callable[..., SlotEngine], tiny_encoder: Encoder, targets: Tensor, recorder: Recorder
 ) -> None:
     """Five faces; one weighs its head, one insists on the mean, one brings a start: nobody gets another's."""
@@ -138,12 +140,12 @@ def test_a_look_that_is_replayed_finds_the_same_starts(
         InversionRequest(targets[3], plain, start=torch.zeros(6, 8)),
         InversionRequest(targets[4], plain.model_copy(update={"start": "encoder"})),
     ]
-    replayed, anew = (
+    replayed, eager = (
         {f.ticket.number: f.unwrap() for f in engine_with(tiny_encoder, 3, chosen).run(requests)}
         for chosen in (recorder, None)
     )
-    assert {number: found.start for number, found in replayed.items()} == {n: found.start for n, found in anew.items()}
-    assert [replayed[number].history for number in range(5)] == [anew[number].history for number in range(5)]
+    assert {number: found.start for number, found in replayed.items()} == {n: found.start for n, found in eager.items()}
+    assert [replayed[number].history for number in range(5)] == [eager[number].history for number in range(5)]
 
 
 def test_the_in_domain_term_holds_a_latent_to_its_guess(

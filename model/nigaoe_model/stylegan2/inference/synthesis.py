@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nigaoe_model.reduced_precision import check_support
+from nigaoe_model.precision import check_support
 from nigaoe_model.stylegan2.architecture import Architecture
 from nigaoe_model.stylegan2.generator import StyledConv, Synthesis, SynthesisBlock, ToRGB
 from nigaoe_model.stylegan2.inference.layers import styled_layer

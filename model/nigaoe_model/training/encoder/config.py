@@ -9,8 +9,7 @@ from pydantic import Field
 
 from nigaoe_core.jobs import Preset
 from nigaoe_model.inversion.encoder.architecture import FEATURES, Width
-from nigaoe_model.inversion.presets import PRESETS
-from nigaoe_model.inversion.settings import LossWeights
+from nigaoe_model.inversion.settings import PRESETS, LossWeights
 from nigaoe_model.training.config import AverageSettings, Fraction, Images, Positive, Section, Weight
 
 SEARCH: Final = PRESETS[Preset.STANDARD]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nigaoe_model.inversion.algorithm import Objective
 from nigaoe_model.inversion.encoder.network import Encoder
-from nigaoe_model.inversion.objective import Objective
 from nigaoe_model.portrait.pair import LoadedGenerator
 from nigaoe_model.training.encoder.config import OwnFaceSettings
 from nigaoe_model.training.encoder.faces import KnownFaces, draw_known_faces

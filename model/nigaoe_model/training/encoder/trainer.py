@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 from nigaoe_core.errors import TrainingError
+from nigaoe_model.inversion.algorithm import weight_columns
+from nigaoe_model.inversion.batch import Iterate
 from nigaoe_model.inversion.encoder.network import Encoder
-from nigaoe_model.inversion.objective import Iterate, weight_columns
+from nigaoe_model.inversion.graphs import Recorder
 from nigaoe_model.inversion.region import face_region
-from nigaoe_model.inversion.step_graphs import Recorder
 from nigaoe_model.portrait.convert import search_objective
 from nigaoe_model.portrait.pair import LoadedGenerator
 from nigaoe_model.stylegan2.inference.layout import preferred_layout

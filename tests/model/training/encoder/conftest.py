@@ -6,7 +6,7 @@ import pytest
 
 from nigaoe_model.inversion.encoder.architecture import encoder_architecture
 from nigaoe_model.inversion.encoder.network import Encoder
-from nigaoe_model.inversion.step_graphs import Recorder
+from nigaoe_model.inversion.graphs import Recorder
 from nigaoe_model.portrait.pair import LoadedGenerator
 from nigaoe_model.training.dataset import PackedDataset
 from nigaoe_model.training.encoder.config import EncoderConfig

@@ -1,33 +1,25 @@
-"""Steps that are replayed answer as steps that are drawn anew, whoever joins, leaves, or runs out of memory."""
+"""Replayed evaluations find what eager ones find, whichever searches join, leave, or run out of memory."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
 from structlog.testing import capture_logs
+from tape import TapeRecorder
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from nigaoe_model.features import STRIDES, shared_features
-from nigaoe_model.inversion.drawing import Drawn, StepInput, draw
-from nigaoe_model.inversion.encoder.network import Encoder
+from nigaoe_model.inversion.algorithm import Objective
+from nigaoe_model.inversion.batch import Evaluation
 from nigaoe_model.inversion.engine import SlotEngine
-from nigaoe_model.inversion.feature_distance import FeatureEye
-from nigaoe_model.inversion.objective import Iterate, Objective, weight_columns
+from nigaoe_model.inversion.graphs import BUCKETS, PlainRecorder, Recorder, padded, recorder_for
 from nigaoe_model.inversion.request import Finished, InversionRequest, InversionResult, StopReason
 from nigaoe_model.inversion.settings import InversionSettings, LossWeights
-from nigaoe_model.inversion.slot_table import SlotTable
-from nigaoe_model.inversion.step_graphs import LADDER, PlainRecorder, Recorder, padded, recorder_for
-from nigaoe_model.stylegan2.architecture import Architecture
-from nigaoe_model.stylegan2.discriminator import Discriminator
 from nigaoe_model.stylegan2.generator import Generator
-from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis
 from nigaoe_model.stylegan2.latent_statistics import LatentStatistics
 
-Work = Callable[[], Drawn]
+Work = Callable[[], Evaluation]
 RecordedEngineOf = Callable[[int, Recorder | None], SlotEngine]
 RequestsFor = Callable[[Tensor], list[InversionRequest]]
 
@@ -35,25 +27,25 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA grap
 
 
 class SharingRecorder(PlainRecorder):
-    """As unkind as graphs that share their memory: whenever one replays, what the others answered is gone."""
+    """As graphs that share their memory may be: whenever one replays, the results of the others are lost."""
 
     def __init__(self) -> None:
-        self.recordings: list[Drawn] = []
+        self.recordings: list[Evaluation] = []
 
     @property
     def sizes(self) -> list[int]:
-        return [len(drawn.verdicts) for drawn in self.recordings]
+        return [len(seen.measures) for seen in self.recordings]
 
     def record(self, work: Work) -> Work:
         replay = super().record(work)
         mine = replay()
         self.recordings.append(mine)
 
-        def spoiling() -> Drawn:
+        def spoiling() -> Evaluation:
             for other in self.recordings:
                 if other is not mine:
-                    for answer in (other.iterate.image, other.verdicts, *other.gradients):
-                        answer.fill_(torch.nan)
+                    for column in (other.iterate.image, other.measures, *other.gradients):
+                        column.fill_(torch.nan)
             return replay()
 
         return spoiling
@@ -71,7 +63,7 @@ class FailingRecorder(PlainRecorder):
         self.failures = 0
 
     def record(self, work: Work) -> Work:
-        if len(work().verdicts) <= self.above:
+        if len(work().measures) <= self.above:
             return super().record(work)
         self.failures += 1
         raise self.error
@@ -123,14 +115,26 @@ def agree(first: list[Finished], second: list[Finished]) -> None:
 
 @pytest.mark.parametrize("noise", ["fixed", "optimised"])
 @pytest.mark.parametrize("count", [1, 3, 5])
-def test_a_replayed_search_finds_what_a_drawn_one_finds(
+def test_a_replayed_search_finds_what_an_eager_one_finds(
     recorded_engine_of: RecordedEngineOf, requests_for: RequestsFor, targets: Tensor, count: int, noise: str
 ) -> None:
-    """One, three and five faces, of which the latter two leave rows of their batch to spare."""
+    """One, three and five faces, whose batches are padded to seven."""
     requests = requests_for(targets[:count])
     if noise == "optimised":
         requests = [with_noise(request) for request in requests]
     agree(run_all(recorded_engine_of(7, SharingRecorder()), requests), run_all(recorded_engine_of(7, None), requests))
+
+
+@pytest.mark.parametrize("noise", ["fixed", "optimised"])
+def test_an_evaluation_is_recorded_once_and_replayed_below_python(
+    recorded_engine_of: RecordedEngineOf, mixed: list[InversionRequest], noise: str
+) -> None:
+    """On tape as in a CUDA graph: no wait for the device, no number of the host, and the results of eager steps."""
+    requests = [with_noise(request) for request in mixed] if noise == "optimised" else mixed
+    with capture_logs() as logs:
+        replayed = run_all(recorded_engine_of(3, TapeRecorder()), requests)
+    assert logs == []
+    agree(replayed, run_all(recorded_engine_of(3, None), requests))
 
 
 def test_faces_join_and_leave(recorded_engine_of: RecordedEngineOf, mixed: list[InversionRequest]) -> None:
@@ -140,10 +144,10 @@ def test_faces_join_and_leave(recorded_engine_of: RecordedEngineOf, mixed: list[
     assert set(recorder.sizes) == {3}
 
 
-def test_a_large_batch_shrinks_by_rungs(
+def test_a_large_batch_shrinks_by_bucket_sizes(
     recorded_engine_of: RecordedEngineOf, requests_for: RequestsFor, targets: Tensor
 ) -> None:
-    """Eighteen faces are drawn as twenty, the sixteen that are left when two end early as sixteen."""
+    """Eighteen faces are evaluated as twenty, the sixteen that are left when two end early as sixteen."""
     recorder, faces = SharingRecorder(), targets.repeat(3, 1, 1, 1)
     requests = [*requests_for(faces[:16]), *(shortened(request) for request in requests_for(faces[16:18]))]
     engine = recorded_engine_of(20, recorder)
@@ -173,7 +177,7 @@ def test_a_batch_in_parts_keeps_the_answers_of_every_part(
 def test_a_poisonous_neighbour_leaves_nothing_behind(
     recorded_engine_of: RecordedEngineOf, requests_for: RequestsFor, targets: Tensor
 ) -> None:
-    """A search without numbers fails and goes; the spare row in which it lay harms nobody."""
+    """A search without numbers fails and goes; the padding that it leaves harms nobody."""
     healthy = requests_for(targets[:3])
     broken = replace(requests_for(targets[3:4])[0], target=torch.full_like(targets[3], torch.nan))
     *rest, failed = run_all(recorded_engine_of(4, SharingRecorder()), [*healthy, broken])
@@ -184,7 +188,7 @@ def test_a_poisonous_neighbour_leaves_nothing_behind(
 def test_a_lower_limit_gives_memory_back(
     recorded_engine_of: RecordedEngineOf, requests_for: RequestsFor, targets: Tensor
 ) -> None:
-    """Whoever runs short of memory halves the batch: the larger recordings are gone at once, smaller ones follow."""
+    """A caller that runs short of memory halves the batch: larger recordings are gone at once, smaller ones follow."""
     recorder = SharingRecorder()
     engine = recorded_engine_of(4, recorder)
     for request in requests_for(targets[:4]):
@@ -200,8 +204,8 @@ def test_a_lower_limit_gives_memory_back(
     assert recorder.sizes == [4]
 
 
-def test_what_cannot_be_recorded_is_drawn(recorded_engine_of: RecordedEngineOf, mixed: list[InversionRequest]) -> None:
-    """The first recording fails: a warning says so, no other is tried, and the answers are those of plain steps."""
+def test_what_cannot_be_recorded_is_eager(recorded_engine_of: RecordedEngineOf, mixed: list[InversionRequest]) -> None:
+    """The first recording fails: a warning says so, no other is tried, and the answers are those of eager steps."""
     recorder = FailingRecorder(RuntimeError("operation not permitted when stream is capturing"))
     with capture_logs() as logs:
         finished = run_all(recorded_engine_of(3, recorder), mixed)
@@ -239,85 +243,22 @@ def test_too_little_memory_to_record_is_the_callers_to_mend(
 
 
 @pytest.mark.parametrize("limit", [1, 3, 8, 20, 64, 200])
-def test_a_padded_batch_has_room_and_stays_within_the_limit(limit: int) -> None:
+def test_a_padded_batch_is_large_enough_and_within_the_limit(limit: int) -> None:
     """Every batch finds a size, never above the limit, and there are few of them."""
     sizes = [padded(rows, limit) for rows in range(1, limit + 1)]
     assert all(rows <= size <= limit for rows, size in enumerate(sizes, start=1))
-    assert len(set(sizes)) <= len(LADDER) + 1
+    assert len(set(sizes)) <= len(BUCKETS) + 1
 
 
 def test_only_nvidia_gpus_record_of_their_own_accord(
     tiny_generator: Generator, objective: Objective, requests_for: RequestsFor, targets: Tensor
 ) -> None:
-    """A processor's engine draws every step anew unless it is told otherwise."""
+    """On a processor every step is eager unless a recorder is given."""
     assert recorder_for(torch.device("cpu")) is None
     assert recorder_for(torch.device("mps")) is None
     with capture_logs() as logs:
         run_all(SlotEngine(tiny_generator, objective, 2), requests_for(targets[:2]))
     assert logs == []
-
-
-@pytest.mark.parametrize("rows", [[], [1], [0, 2], [0, 1, 2]])
-def test_best_iterates_are_kept_one_by_one_or_at_once(tiny_generator: Generator, rows: list[int]) -> None:
-    """Where launches are dear, all improved rows are kept together; the table then holds the same."""
-    random = torch.Generator().manual_seed(0)
-    one_by_one, at_once = (SlotTable(tiny_generator.synthesis, 4) for _ in range(2))
-    iterate = Iterate(torch.randn(3, 6, 8, generator=random), torch.randn(3, 3, 16, 16, generator=random))
-    one_by_one.keep(rows, iterate)
-    at_once._keep_at_once(rows, iterate)
-    assert all(map(torch.equal, one_by_one.best.columns, at_once.best.columns))
-
-
-def test_an_eye_has_its_weights_where_it_looks() -> None:
-    """Channel weights move with the eye: a replayed step fetches nothing from elsewhere."""
-    eye = FeatureEye(lambda image: [image], channel_weights=[torch.tensor([1.0, 4.0, 9.0])]).to(torch.float64)
-    assert [buffer.dtype for buffer in eye.buffers()] == [torch.float64]
-    (features,) = eye.features(torch.ones(1, 3, 2, 2, dtype=torch.float64))
-    torch.testing.assert_close(features[0, :, 0, 0] * 3**0.5, torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
-
-
-class Copies(TorchDispatchMode):
-    """Notes every tensor that goes from one device to another."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        given = {t.device.type for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
-        made = {t.device.type for t in tree_leaves(result) if isinstance(t, Tensor)}
-        if len(given | made) > 1:
-            self.seen.append(str(func))
-        return result
-
-
-def test_the_recorded_half_asks_the_host_for_nothing(
-    tiny: Architecture, tiny_generator: Generator, statistics: LatentStatistics, tiny_encoder: Encoder, targets: Tensor
-) -> None:
-    """On a device that has shapes but no numbers all terms are drawn and differentiated: nobody looks at a number."""
-    eye = FeatureEye(lambda image: [image], size=8, channel_weights=[torch.ones(3)], average_levels=False)
-    objective = Objective(
-        statistics,
-        shared_features(STRIDES, "meta"),
-        perceptual_size=32,
-        discriminator=Discriminator(tiny).requires_grad_(requires_grad=False).to("meta"),
-        lpips=eye,
-        encoder=tiny_encoder,
-    ).to("meta")
-    synthesis = FrozenSynthesis(tiny_generator.to("meta").synthesis)
-    weights = LossWeights(discriminator=1, lpips=1, in_domain=1)
-    given = StepInput(
-        torch.zeros(3, 6, 8, device="meta"),
-        [torch.zeros(3, 1, side, side, device="meta") for side in (4, 8, 8, 16, 16)],
-        objective.describe(targets[:3].to("meta")),
-        weight_columns((weights,) * 3, torch.device("meta")),
-    )
-    with Copies() as copies:
-        drawn = draw(synthesis, objective, given)
-    assert set(given.weights) == set(LossWeights.model_fields)
-    assert [gradient.shape for gradient in drawn.gradients] == [t.shape for t in (given.w_plus, *(given.noise or []))]
-    assert copies.seen == []
 
 
 @pytest.fixture
@@ -368,15 +309,15 @@ def test_graphs_follow_the_batch_limit(cuda_engine_of: RecordedEngineOf, mixed: 
 def test_a_capture_that_fails_leaves_the_gpu_in_order(
     cuda_engine_of: RecordedEngineOf, mixed: list[InversionRequest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A term asks the device for a number in the middle of a capture: the search goes on, drawn anew at every step."""
+    """A term asks the device for a number in the middle of a capture: the search goes on, every step eager."""
     expected = run_all(cuda_engine_of(3, None), mixed)
     engine = cuda_engine_of(3, recorder_for(torch.device("cuda")))
     spread = engine.objective.prior.layer_spread
 
     def asking(w_plus: Tensor) -> Tensor:
-        said = spread(w_plus)
-        said.sum().item()
-        return said
+        distance = spread(w_plus)
+        distance.sum().item()
+        return distance
 
     monkeypatch.setattr(engine.objective.prior, "layer_spread", asking)
     with capture_logs() as logs:

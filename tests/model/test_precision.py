@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nigaoe_core.errors import InvalidSettings
-from nigaoe_model.reduced_precision import check_support, is_faster, supports
+from nigaoe_model.precision import check_support, is_faster, supports
 from nigaoe_model.stylegan2.generator import Generator
 from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis
 
@@ -20,7 +20,7 @@ import torch
 
 from nigaoe_core.errors import InvalidSettings
 from nigaoe_core.settings import Settings
-from nigaoe_model.reduced_precision import is_faster, serving_dtype, supports
+from nigaoe_model.precision import is_faster, serving_dtype, supports
 from nigaoe_model.training.precision import resolve_precision
 from nigaoe_worker.model_cache import ModelCache
 

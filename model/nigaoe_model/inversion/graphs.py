@@ -1,11 +1,11 @@
-"""The heavy half of a step, recorded once for each size of batch and replayed from then on.
+"""Evaluations recorded once for each size of batch and replayed from then on.
 
-A step is some hundreds of small kernels; an NVIDIA GPU runs them faster than Python can ask for them. A CUDA graph asks
-for all of them at once, but it is fixed to the places in memory and to the batch that it was recorded with. So a batch
-is copied to places that stay, among as many rows as the next size of a short ladder has, and what the spare rows say
-is thrown away: samples share nothing, so a spare row changes nobody's numbers. Below the first rung there is only one
-size, which also keeps answers from changing with the company: cuDNN chooses its kernels by the size of a batch, and
-each rounds in its own way.
+An evaluation is some hundreds of small kernels; an NVIDIA GPU runs them faster than Python can launch them. A CUDA
+graph launches all of them at once, but it is fixed to the memory and to the batch that it was recorded with. So a batch
+is copied to buffers that stay, padded to the next of a few bucket sizes, and results of padding are thrown away:
+samples share nothing, so padding changes nobody's numbers. Up to the smallest bucket there is only one size, which also
+keeps answers from changing with the neighbours: cuDNN chooses its kernels by the size of a batch, and each rounds in
+its own way.
 
 Recorded in the way of PyTorch's notes on CUDA semantics, "CUDA Graphs": warmed up and captured on a stream of its own.
 """
@@ -19,23 +19,22 @@ import torch
 from torch import Tensor
 
 from nigaoe_model.device_errors import DeviceTrouble, device_trouble
-from nigaoe_model.inversion.drawing import Drawn, StepInput
-from nigaoe_model.inversion.objective import Iterate
+from nigaoe_model.inversion.batch import Evaluation, Iterate, StepInput
 
-LADDER: Final = (16, 32, 64, 128)
+BUCKETS: Final = (16, 32, 64, 128)
 """Sizes of batches that are recorded: on an H100 a step of 16 at 64 px takes a fifth longer than one of a lone face."""
 
 WARM_UPS: Final = 3
 """Runs before a capture, in which libraries make their handles and choose their kernels."""
 
-Drawing = Callable[[StepInput], Drawn]
-Answer = TypeVar("Answer", bound="Answered")
+EvaluatePart = Callable[[StepInput], Evaluation]
+Result = TypeVar("Result", bound="HasColumns")
 
 _log = structlog.get_logger(__name__)
 
 
-class Answered(Protocol):
-    """What work answers with: tensors in some structure."""
+class HasColumns(Protocol):
+    """Result of recorded work: tensors in some structure."""
 
     @property
     def columns(self) -> list[Tensor]:
@@ -43,16 +42,16 @@ class Answered(Protocol):
 
 
 class Recorder(Protocol):
-    """Turns work into something that does the same work again."""
+    """Makes recordings: functions that repeat work on whatever its input buffers then contain."""
 
-    def record(self, work: Callable[[], Answer]) -> Callable[[], Answer]:
-        """Return what does ``work`` again with whatever then lies in the places from which it reads.
+    def record(self, work: Callable[[], Result]) -> Callable[[], Result]:
+        """Return a function that repeats ``work`` on the present contents of the buffers that it reads.
 
         Args:
             work: Reads and writes the device's memory alone.
 
         Returns:
-            What hands out the same tensors at each call, with new numbers in them.
+            A function that returns the same tensors at each call, with new numbers in them.
 
         Raises:
             RuntimeError: It cannot be recorded.
@@ -60,28 +59,28 @@ class Recorder(Protocol):
         """
 
     def forget(self) -> None:
-        """Let go of the memory that recordings share; they are not called any more."""
+        """Release the memory that recordings share; they are not called any more."""
 
     def another(self) -> "Recorder":
         """Return one like it whose recordings share no memory with these."""
 
 
 class PlainRecorder:
-    """Does the work itself again, on any device: what a graph would answer, without the gain."""
+    """Repeats the work eagerly, on any device: the results of a graph, without the gain."""
 
-    def record(self, work: Callable[[], Answer]) -> Callable[[], Answer]:
-        """Return what writes the answers of ``work`` over those of its first run, as a graph does."""
-        answer = work()
+    def record(self, work: Callable[[], Result]) -> Callable[[], Result]:
+        """Return a function that writes the results of ``work`` over those of its first run, as a graph does."""
+        result = work()
 
-        def again() -> Answer:
-            for place, column in zip(answer.columns, work().columns, strict=True):
-                place.copy_(column)
-            return answer
+        def again() -> Result:
+            for buffer, column in zip(result.columns, work().columns, strict=True):
+                buffer.copy_(column)
+            return result
 
         return again
 
     def forget(self) -> None:
-        """Do nothing: nothing is held."""
+        """Do nothing: recordings share no memory."""
 
     def another(self) -> "PlainRecorder":
         """Return another."""
@@ -100,23 +99,23 @@ class CudaRecorder:
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch annotates it not
         self._pool = torch.cuda.graph_pool_handle()
 
-    def record(self, work: Callable[[], Answer]) -> Callable[[], Answer]:
+    def record(self, work: Callable[[], Result]) -> Callable[[], Result]:
         """Capture ``work``; see :class:`Recorder`."""
         present = torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(present)
         graph = torch.cuda.CUDAGraph()
-        # The outer context gives the caller its stream back even where a failed capture does not.
+        # The outer context restores the caller's stream even where a failed capture does not.
         with torch.cuda.stream(self._stream):
             for _ in range(WARM_UPS):
                 work()
             # Other threads of a service may use the device meanwhile; their calls are none of this capture.
             with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
-                answer = work()
+                result = work()
         present.wait_stream(self._stream)
 
-        def replay() -> Answer:
+        def replay() -> Result:
             graph.replay()
-            return answer
+            return result
 
         return replay
 
@@ -130,114 +129,114 @@ class CudaRecorder:
 
 
 def recorder_for(device: torch.device) -> Recorder | None:
-    """Return what records on ``device``; None where replaying gains nothing or is not known to work."""
+    """Return a recorder for ``device``; None where replaying gains nothing or is not known to work."""
     if device.type != "cuda" or torch.version.cuda is None:
         return None
     return CudaRecorder(device)
 
 
 def padded(rows: int, limit: int) -> int:
-    """Return the size at which a batch is drawn: the next one of the ladder, but never above ``limit``.
+    """Return the size to which a batch is padded: the next bucket size, but never above ``limit``.
 
     Args:
         rows: Samples, 1..``limit``.
-        limit: Most samples that may be drawn at once.
+        limit: Most samples that may be evaluated at once.
     """
-    return min(next((size for size in LADDER if size >= rows), limit), limit)
+    return min(next((size for size in BUCKETS if size >= rows), limit), limit)
 
 
 @dataclass(frozen=True, slots=True)
 class _Recording:
-    """A recorded size: the places that it reads, and what reads them."""
+    """A recorded size: the buffers that it reads, and its replay."""
 
-    places: StepInput
-    replay: Callable[[], Drawn]
+    buffers: StepInput
+    replay: Callable[[], Evaluation]
 
-    def draw(self, given: StepInput) -> Drawn:
-        _fill(self.places, given)
+    def evaluate(self, given: StepInput) -> Evaluation:
+        _fill(self.buffers, given)
         seen = self.replay()
         rows = given.rows
 
-        # The next replay, also of another size, writes where these numbers lie.
+        # The next replay, also of another size, overwrites these numbers.
         def kept(column: Tensor) -> Tensor:
             return column[:rows].clone()
 
         iterate = Iterate(given.w_plus, kept(seen.iterate.image), given.noise)
-        return Drawn(iterate, kept(seen.verdicts), [kept(gradient) for gradient in seen.gradients])
+        return Evaluation(iterate, kept(seen.measures), [kept(gradient) for gradient in seen.gradients])
 
 
 class StepGraphs:
-    """Draws batches by replaying recordings, and makes a recording for each kind of batch that it meets.
+    """Evaluates batches by replaying recordings, and makes a recording for each kind of batch that it meets.
 
     Batches are of one kind when they have the same padded size, the same terms and the same use of noise maps. When
-    recording fails, everything is drawn without recordings from then on.
+    recording fails, everything is evaluated eagerly from then on.
 
     Args:
         recorder: Makes the recordings.
-        limit: Most samples that are drawn at once.
+        limit: Most samples that are evaluated at once.
     """
 
     def __init__(self, recorder: Recorder, limit: int) -> None:
         self._recorder = recorder
         self._limit = limit
         self._has_given_up = False
-        self._places: dict[_Terms, StepInput] = {}
+        self._buffers: dict[_Terms, StepInput] = {}
         self._recordings: dict[tuple[int, _Terms], _Recording] = {}
 
     def restrict(self, limit: int) -> None:
-        """Draw at most ``limit`` samples at once from now on.
+        """Evaluate at most ``limit`` samples at once from now on.
 
-        Every recording goes when the limit changes: they share memory that only the last of them gives back, and who
-        lowers the limit needs it.
+        Every recording is dropped when the limit changes: they share memory that only the last of them frees, and a
+        caller that lowers the limit needs it.
         """
         if limit != self._limit:
             self._limit = limit
             self.release()
 
     def release(self) -> None:
-        """Forget all recordings and the memory that they hold; they are made again when they are needed."""
+        """Drop all recordings and release their memory; they are made again when they are needed."""
         self._recordings.clear()
-        self._places.clear()
+        self._buffers.clear()
         self._recorder.forget()
 
-    def draw(self, drawing: Drawing, given: StepInput) -> Drawn:
-        """Draw a batch.
+    def evaluate(self, evaluate_part: EvaluatePart, given: StepInput) -> Evaluation:
+        """Evaluate a batch.
 
         Args:
-            drawing: Draws, measures and differentiates a batch; the same at every call, as recordings of it stay.
+            evaluate_part: Evaluates a batch; the same at every call, as recordings of it stay.
             given: At most the limit's samples; read, and not changed.
 
         Returns:
             Tensors that no later call changes, as long as ``given`` stays as it is.
 
         Raises:
-            torch.OutOfMemoryError: There is too little memory; all recordings were let go, so that less may do.
+            torch.OutOfMemoryError: There is too little memory; all recordings were released, so that less may do.
             RuntimeError: The device is lost, see `nigaoe_model.device_errors`.
         """
-        recording = None if self._has_given_up else self._recording(drawing, given)
-        return drawing(given) if recording is None else recording.draw(given)
+        recording = None if self._has_given_up else self._recording(evaluate_part, given)
+        return evaluate_part(given) if recording is None else recording.evaluate(given)
 
-    def _recording(self, drawing: Drawing, given: StepInput) -> _Recording | None:
+    def _recording(self, evaluate_part: EvaluatePart, given: StepInput) -> _Recording | None:
         key = padded(given.rows, self._limit), _terms(given)
         if key not in self._recordings:
             try:
-                self._recordings[key] = self._record(*key, drawing, given)
+                self._recordings[key] = self._record(*key, evaluate_part, given)
             except RuntimeError as error:
-                self._take_back(error)
+                self._give_up(error)
         return self._recordings.get(key)
 
-    def _record(self, size: int, terms: "_Terms", drawing: Drawing, given: StepInput) -> _Recording:
-        if terms not in self._places:
-            self._places[terms] = given.map(self._place)
-        places = self._places[terms].map(lambda column: column[:size])
-        _fill(places, given)
-        return _Recording(places, self._recorder.record(lambda: drawing(places)))
+    def _record(self, size: int, terms: "_Terms", evaluate_part: EvaluatePart, given: StepInput) -> _Recording:
+        if terms not in self._buffers:
+            self._buffers[terms] = given.map(self._buffer)
+        buffers = self._buffers[terms].map(lambda column: column[:size])
+        _fill(buffers, given)
+        return _Recording(buffers, self._recorder.record(lambda: evaluate_part(buffers)))
 
-    def _place(self, column: Tensor) -> Tensor:
-        """Return a place for as many rows as may come, spare ones holding valid numbers from the beginning."""
+    def _buffer(self, column: Tensor) -> Tensor:
+        """Return a buffer for as many rows as may come, padded with valid numbers from the beginning."""
         return column[:1].expand(self._limit, *column.shape[1:]).clone(memory_format=torch.contiguous_format)
 
-    def _take_back(self, error: RuntimeError) -> None:
+    def _give_up(self, error: RuntimeError) -> None:
         self.release()
         trouble = device_trouble(error)
         if trouble is DeviceTrouble.LOST:
@@ -260,8 +259,8 @@ def _terms(given: StepInput) -> _Terms:
     return _Terms(tuple(given.weights), noise=given.noise is not None)
 
 
-def _fill(places: StepInput, given: StepInput) -> None:
-    """Copy a batch to the first rows of its places; spare rows keep what some earlier batch left there."""
+def _fill(buffers: StepInput, given: StepInput) -> None:
+    """Copy a batch to the first rows of its buffers; padding keeps what some earlier batch left there."""
     rows = given.rows
-    targets = [place[:rows] for place in places.columns]
+    targets = [buffer[:rows] for buffer in buffers.columns]
     torch._foreach_copy_(targets, given.columns)  # All in one launch, as torch.optim copies.
