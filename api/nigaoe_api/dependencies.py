@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header, Path, Request
+from starlette.concurrency import run_in_threadpool
 
 from nigaoe_api.api_keys import KeyRing
 from nigaoe_api.callers import Caller, caller_of
@@ -26,6 +27,7 @@ from nigaoe_api.uploads_in_flight import UploadsInFlight
 from nigaoe_api.visitors import VisitorCookies
 from nigaoe_api.webhooks import WebhookSender
 from nigaoe_core.errors import UnknownJob
+from nigaoe_core.jobs import Job
 from nigaoe_core.services import Services
 from nigaoe_core.settings import Settings
 from nigaoe_core.signing_secret import load_signing_secret
@@ -102,14 +104,6 @@ Tools = Annotated[Facilities, Depends(_facilities)]
 """Everything that the application has."""
 
 
-def _services(tools: Tools) -> Services:
-    return tools.services
-
-
-def _settings(tools: Tools) -> Settings:
-    return tools.settings
-
-
 def _caller(request: Request) -> Caller:
     return caller_of(request.scope)
 
@@ -127,8 +121,6 @@ def _job_id(
         raise UnknownJob("There is no such job.") from None
 
 
-ServicesDep = Annotated[Services, Depends(_services)]
-SettingsDep = Annotated[Settings, Depends(_settings)]
 CallerDep = Annotated[Caller, Depends(_caller)]
 Base = Annotated[str, Depends(_base)]
 """The address that links begin with."""
@@ -136,8 +128,16 @@ JobId = Annotated[str, Depends(_job_id)]
 """A job's id from the path, in its usual form; what is no UUID is an unknown job."""
 
 
-def _views(services: ServicesDep, base: Base) -> JobViews:
-    return JobViews(services.store, base)
+async def _own_job(job_id: JobId, caller: CallerDep, tools: Tools) -> Job:
+    return await run_in_threadpool(tools.services.store.get, job_id, tenant=caller.tenant)
+
+
+OwnJob = Annotated[Job, Depends(_own_job)]
+"""The caller's job of the path; another tenant's is an unknown one."""
+
+
+def _views(tools: Tools, base: Base) -> JobViews:
+    return JobViews(tools.services.store, base)
 
 
 Views = Annotated[JobViews, Depends(_views)]

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response, status
 from starlette.concurrency import run_in_threadpool
 
-from nigaoe_api.dependencies import CallerDep, IdempotencyKey, JobId, PreferredWait, ServicesDep, Tools, Views
+from nigaoe_api.dependencies import CallerDep, IdempotencyKey, JobId, PreferredWait, Tools, Views
 from nigaoe_api.errors import problems
 from nigaoe_api.headers import job_tag
 from nigaoe_api.job_submission import idempotency_of
@@ -68,7 +68,6 @@ async def convert(
     response: Response,
     caller: CallerDep,
     tools: Tools,
-    services: ServicesDep,
     views: Views,
     wait: PreferredWait,
     idempotency_key: IdempotencyKey = None,
@@ -90,7 +89,7 @@ async def convert(
     if received.kept is not None:
         await run_in_threadpool(tools.kept.erase, received.kept)
     share.release()  # The photos are no longer needed; the caller may wait a minute for the job.
-    return await _answer(submission, services, views, response, wait)
+    return await _answer(submission, tools.services, views, response, wait)
 
 
 @router.post(
@@ -123,7 +122,6 @@ async def restyle(
     response: Response,
     caller: CallerDep,
     tools: Tools,
-    services: ServicesDep,
     views: Views,
     wait: PreferredWait,
     idempotency_key: IdempotencyKey = None,
@@ -135,7 +133,7 @@ async def restyle(
     fields = changes.model_dump(mode="json", exclude_none=True)
     idempotency = idempotency_of(idempotency_key, f"restyle {job_id}", fields)
     submission = await tools.restyles.submit(caller, job_id, changes, idempotency)
-    return await _answer(submission, services, views, response, wait)
+    return await _answer(submission, tools.services, views, response, wait)
 
 
 async def _answer(

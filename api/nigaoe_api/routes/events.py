@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
-from nigaoe_api.dependencies import CallerDep, JobId, ServicesDep, Tools
+from nigaoe_api.dependencies import OwnJob, Tools
 from nigaoe_api.errors import problems
 from nigaoe_core import errors
 from nigaoe_core.errors import NigaoeError, UnknownJob, UsageError
@@ -57,20 +57,17 @@ _EVENT_SCHEMA: Final = {
         **problems(errors.UnknownJob, guarded=True),
     },
 )
-async def follow_job(
-    job_id: JobId, caller: CallerDep, services: ServicesDep, tools: Tools, last_event_id: LastEventId = None
-) -> Any:
+async def follow_job(job: OwnJob, tools: Tools, last_event_id: LastEventId = None) -> Any:
     """Events as they come, from the beginning or behind `Last-Event-ID`.
 
     The log of a job is short and lives for an hour after its last event; a client that comes later gets the state.
     """
-    job = await run_in_threadpool(services.store.get, job_id, tenant=caller.tenant)
-    after, missed = await run_in_threadpool(_missed, services.events, job_id, last_event_id)
+    after, missed = await run_in_threadpool(_missed, tools.services.events, job.id, last_event_id)
     if job.state.is_end and not missed:
         if after != BEGINNING:
             return Response(status_code=204)  # Stops an EventSource from coming back.
         return _respond(_once(job))
-    return _respond(_counted(_followed(services, job_id, after), tools))
+    return _respond(_counted(_followed(tools.services, job.id, after), tools))
 
 
 def _respond(events: AsyncIterator[ServerSentEvent]) -> EventSourceResponse:

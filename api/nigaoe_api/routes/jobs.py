@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Path, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from nigaoe_api.conversions import job_ids
-from nigaoe_api.dependencies import Base, CallerDep, JobId, ServicesDep, Views
+from nigaoe_api.dependencies import Base, CallerDep, JobId, Tools, Views
 from nigaoe_api.errors import problems
 from nigaoe_api.headers import job_tag, known_version, matches
 from nigaoe_api.request_schemas import MAX_WAIT_SECONDS
@@ -40,12 +40,12 @@ _ETAG: dict[str, Any] = {"ETag": {"description": "For `If-None-Match`.", "schema
     "/jobs", summary="List your jobs", responses=problems(errors.UsageError, errors.InvalidRequest, guarded=True)
 )
 async def list_jobs(
-    caller: CallerDep, services: ServicesDep, views: Views, base: Base, cursor: Cursor = None, limit: Limit = 20
+    caller: CallerDep, tools: Tools, views: Views, base: Base, cursor: Cursor = None, limit: Limit = 20
 ) -> JobPageView:
     """Your own jobs, newest first. Jobs that are made meanwhile do not shift the following pages."""
 
     def read() -> JobPageView:
-        page = services.store.list_jobs(caller.tenant, cursor=cursor, limit=limit)
+        page = tools.services.store.list_jobs(caller.tenant, cursor=cursor, limit=limit)
         following = f"{base}/jobs?cursor={page.next_cursor}&limit={limit}" if page.next_cursor else None
         here = f"{base}/jobs?limit={limit}" + (f"&cursor={cursor}" if cursor else "")
         links = PageLinks(self=here, next=following)
@@ -67,7 +67,7 @@ async def list_jobs(
 async def show_job(
     job_id: JobId,
     caller: CallerDep,
-    services: ServicesDep,
+    tools: Tools,
     views: Views,
     response: Response,
     wait: Wait = None,
@@ -79,7 +79,7 @@ async def show_job(
     as soon as the job has ended.
     """
     known = known_version(if_none_match)
-    job = await _read(services, job_id, caller.tenant, wait or 0.0, known)
+    job = await _read(tools.services, job_id, caller.tenant, wait or 0.0, known)
     view = await run_in_threadpool(views.one, job)
     tag = job_tag(view)
     if matches(if_none_match, tag):
@@ -94,26 +94,26 @@ async def show_job(
     summary="Delete a job",
     responses=problems(errors.UnknownJob, errors.BlobStoreUnavailable, guarded=True),
 )
-async def delete_job(job_id: JobId, caller: CallerDep, services: ServicesDep) -> None:
+async def delete_job(job_id: JobId, caller: CallerDep, tools: Tools) -> None:
     """Stop the job, and erase everything about it: photo, crop, previews, latent, pictures and record.
 
     The restyles that were made of it go with it: nothing of the face is left. Deleting a restyle erases that look
     only. Deleting again is a success, too.
     """
-    await run_in_threadpool(services.retention.erase, job_id, tenant=caller.tenant)
+    await run_in_threadpool(tools.services.retention.erase, job_id, tenant=caller.tenant)
 
 
 @router.get("/batches/{batch_id}", summary="Show a batch", responses=problems(errors.UnknownJob, guarded=True))
 async def show_batch(
     batch_id: BatchId,
     caller: CallerDep,
-    services: ServicesDep,
+    tools: Tools,
     views: Views,
 ) -> BatchView:
     """The jobs of a batch in the order of the photos. Each job can be followed and deleted by itself, too."""
 
     def read() -> BatchView:
-        jobs = services.store.get_many(job_ids(batch_id), tenant=caller.tenant)
+        jobs = tools.services.store.get_many(job_ids(batch_id), tenant=caller.tenant)
         if not jobs:
             raise UnknownJob("There is no such batch.")
         return views.batch(batch_id, jobs)
@@ -127,7 +127,7 @@ async def show_batch(
     summary="Delete a batch",
     responses=problems(errors.UnknownJob, errors.BlobStoreUnavailable, guarded=True),
 )
-async def delete_batch(batch_id: BatchId, caller: CallerDep, services: ServicesDep) -> None:
+async def delete_batch(batch_id: BatchId, caller: CallerDep, tools: Tools) -> None:
     """Stop the batch's jobs, and erase everything about them, as `DELETE /jobs/{id}` does for each.
 
     Deleting again is a success, too.
@@ -135,7 +135,7 @@ async def delete_batch(batch_id: BatchId, caller: CallerDep, services: ServicesD
 
     def erase() -> None:
         for job_id in job_ids(batch_id):
-            services.retention.erase(job_id, tenant=caller.tenant)
+            tools.services.retention.erase(job_id, tenant=caller.tenant)
 
     await run_in_threadpool(erase)
 

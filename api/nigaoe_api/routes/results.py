@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
-from nigaoe_api.dependencies import Base, CallerDep, JobId, ServicesDep, SettingsDep, Tools
+from nigaoe_api.dependencies import Base, OwnJob, Tools
 from nigaoe_api.errors import problems
 from nigaoe_core import errors
 from nigaoe_core.errors import NoResult, NoSuchResult, UnknownBlob
@@ -59,15 +59,14 @@ class Links:
     """Makes links to the pictures of jobs that the request may see.
 
     Args:
-        tools: Where they are, and what makes those that are missing yet.
-        settings: How long a link lives.
+        tools: Where they are, what makes those that are missing yet, and how long a link lives.
         base: Put before links to this API.
     """
 
-    def __init__(self, tools: Tools, settings: SettingsDep, base: Base) -> None:
+    def __init__(self, tools: Tools, base: Base) -> None:
         self._services = tools.services
         self._renderer = tools.renderer
-        self._seconds = settings.link_seconds
+        self._seconds = tools.settings.link_seconds
         self._base = base
 
     async def to(self, job: Job, *blobs: str, download: bool) -> RedirectResponse:
@@ -104,14 +103,6 @@ class Links:
 
 
 LinksDep = Annotated[Links, Depends(Links)]
-
-
-async def _own(job_id: JobId, caller: CallerDep, services: ServicesDep) -> Job:
-    return await run_in_threadpool(services.store.get, job_id, tenant=caller.tenant)
-
-
-OwnJob = Annotated[Job, Depends(_own)]
-"""The caller's job of the path."""
 
 
 @router.get(
@@ -172,17 +163,17 @@ for _path, (_blob, _summary) in PICTURES.items():
     },
 )
 async def show_blob(
-    services: ServicesDep,
+    tools: Tools,
     key: Annotated[str, Path(description="From a link; do not build it yourself.")],
     expires: Annotated[int, Query(ge=0, le=2**53)],
     signature: Annotated[str, Query(max_length=128)],
     download: Annotated[str | None, Query(max_length=128)] = None,
 ) -> Response:
     """A picture, for anyone who has the link, until it expires."""
-    services.signer.verify(key, expires=expires, signature=signature, download_name=download)
+    tools.services.signer.verify(key, expires=expires, signature=signature, download_name=download)
     if checked_key(key).rpartition("/")[2] == PHOTO:
         raise UnknownBlob("Photos are never given out.")
-    content = await run_in_threadpool(services.blobs.get, key)
+    content = await run_in_threadpool(tools.services.blobs.get, key)
     disposition = "inline" if download is None else f'attachment; filename="{_plain(download)}"'
     return Response(
         content,

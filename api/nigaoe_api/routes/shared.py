@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
-from nigaoe_api.dependencies import Base, CallerDep, JobId, ServicesDep, Tools
+from nigaoe_api.dependencies import Base, JobId, OwnJob, Tools
 from nigaoe_api.errors import problems
 from nigaoe_api.routes.results import Download, LinksDep
 from nigaoe_api.schemas import SharedJobView, SharedLinks, SharedLook, ShareView
@@ -32,12 +32,11 @@ _REFUSALS: Final = (
     summary="Share a drawing",
     responses=problems(errors.UnknownJob, errors.NoResult, guarded=True),
 )
-async def share_job(job_id: JobId, caller: CallerDep, tools: Tools, services: ServicesDep, base: Base) -> ShareView:
+async def share_job(job: OwnJob, tools: Tools, base: Base) -> ShareView:
     """An address of the page that shows this drawing to everyone who has it, and lets nobody restyle or delete it.
 
     It is the same each time, and ends with the job. It shows the portrait alone: neither the photo nor the latent.
     """
-    job = await run_in_threadpool(services.store.get, job_id, tenant=caller.tenant)
     _check_success(job)
     return ShareView(url=f"{base}/#{job.id}.{tools.shares.sign(job.id)}", expires_at=_expiry(job))
 
@@ -45,11 +44,10 @@ async def share_job(job_id: JobId, caller: CallerDep, tools: Tools, services: Se
 async def _shared(
     job_id: JobId,
     tools: Tools,
-    services: ServicesDep,
     signature: Annotated[str, Query(min_length=1, max_length=128, description="From the shared address.")],
 ) -> Job:
     tools.shares.verify(job_id, signature)
-    job = await run_in_threadpool(services.store.get, job_id)
+    job = await run_in_threadpool(tools.services.store.get, job_id)
     _check_success(job)
     return job
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse
 
-from nigaoe_api.dependencies import Base, ServicesDep, Tools
+from nigaoe_api.dependencies import Base, Tools
 from nigaoe_api.errors import problems
 from nigaoe_api.schemas import StyleSample, StylesView, StyleView
 from nigaoe_api.style_catalogue import StyleCatalogue
@@ -20,11 +20,11 @@ router = APIRouter(prefix="/styles", tags=["styles"])
 
 
 @router.get("", summary="List styles", responses=problems())
-async def list_styles(tools: Tools, services: ServicesDep, base: Base) -> StylesView:
+async def list_styles(tools: Tools, base: Base) -> StylesView:
     """The installed styles, and which of them a running worker serves now."""
 
     def read() -> StylesView:
-        served = _served(services.store)
+        served = _served(tools.services.store)
         styles = [_view(style, tools.styles, base, served) for style in tools.styles.styles()]
         styles = [style.model_copy(update={"default": style is styles[0]}) for style in styles]
         return StylesView(default=styles[0].name if styles else None, styles=styles)
