@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import structlog
 from limits import RateLimitItem, RateLimitItemPerSecond, parse
-from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 from redis.asyncio import ConnectionPool
@@ -29,7 +29,7 @@ class RateLimits:
     """Counts requests and photos by caller, in a sliding window.
 
     Args:
-        settings: The default limits, and where Redis is (nowhere: counted in this process).
+        settings: The default limits, and where Redis is.
 
     Raises:
         InvalidSettings: A limit is not in the notation of the `limits` library.
@@ -40,13 +40,13 @@ class RateLimits:
         self._photos = parse_limit(settings.convert_rate_limit)
         self._kept = RateLimitItemPerSecond(settings.keep_photo_count, max(1, math.ceil(settings.keep_photo_seconds)))
         self._keeps_photos = settings.keep_photo_seconds > 0
-        self._pool = _pool(settings)
+        assert settings.redis_url is not None  # noqa: S101 - the services have refused settings without it.
+        self._pool = _pool(settings.redis_url.get_secret_value())
         self._limiter = SlidingWindowCounterRateLimiter(_storage(self._pool))
 
     async def close(self) -> None:
         """Give connections back."""
-        if self._pool is not None:
-            await self._pool.aclose()
+        await self._pool.aclose()
 
     async def count_request(self, caller: Caller) -> None:
         """Count one request.
@@ -99,20 +99,16 @@ def parse_limit(text: str) -> RateLimitItem:
         raise InvalidSettings(f"`{text}` is no rate limit; write for example 120/minute.") from error
 
 
-def _storage(pool: ConnectionPool | None) -> MemoryStorage | RedisStorage:
-    if pool is None:
-        return MemoryStorage()
+def _storage(pool: ConnectionPool) -> RedisStorage:
     options: dict[str, Any] = {"connection_pool": pool}
     return RedisStorage(
         "async+redis://", wrap_exceptions=True, implementation="redispy", key_prefix="{nigaoe}:limits", **options
     )
 
 
-def _pool(settings: Settings) -> ConnectionPool | None:
-    if settings.redis_url is None:
-        return None
+def _pool(url: str) -> ConnectionPool:
     return ConnectionPool.from_url(
-        settings.redis_url.get_secret_value(),
+        url,
         socket_timeout=_ANSWER_SECONDS,
         socket_connect_timeout=_ANSWER_SECONDS,
         retry=Retry(NoBackoff(), 1),  # One more try for connections that died in the pool.
