@@ -1,5 +1,5 @@
 """The command line, and a whole system composed in one process tree."""
 
-from nigaoe_core.openmp import wait_asleep
+from nigaoe_core.cpu_runtime import wait_asleep
 
 wait_asleep()

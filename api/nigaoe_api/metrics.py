@@ -11,9 +11,8 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from nigaoe_api.uploads_in_flight import UploadsInFlight
-from nigaoe_core.error_collector import ErrorCollector
+from nigaoe_core.collectors import ErrorCollector, QueueCollector
 from nigaoe_core.guarded_loop import UnexpectedErrors
-from nigaoe_core.queue_collector import QueueCollector
 from nigaoe_core.store.job_store import JobStore
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"

@@ -1,4 +1,4 @@
-"""Atomic file writes: whoever reads sees the old file or the whole new one, also after a crash or a power cut."""
+"""Atomic file writes: readers see the old file or the whole new one, also after a crash or a power cut."""
 
 import os
 import secrets

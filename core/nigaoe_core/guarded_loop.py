@@ -1,7 +1,7 @@
-"""The rule for everything that lives as long as its process: an unexpected exception in it costs nobody else anything.
+"""Threads and tasks that live as long as their process: an unexpected exception in one harms no other.
 
 Whatever a loop raises is logged whole and counted, and the loop begins again after a pause that grows while it goes on
-failing. A loop that the process cannot do without gives up after a few failures in a row, and says so to whoever can
+failing. A loop that the process cannot do without gives up after a few failures in a row, and tells its owner, who can
 end the process. Threads pass through `GuardedThread`, tasks of an event loop through `guarded_task`, single pieces of
 work (one job of many, one delivery) through `UnexpectedErrors.contained`; `tests/project/test_guarded_loops.py` finds
 whatever is started in another way.
@@ -33,7 +33,7 @@ class UnexpectedErrors:
     """Logs and counts what nobody expected, by where it happened. Safe to share between threads.
 
     One for each process: `nigaoe_core.services.Services.errors`. Prometheus reads it through
-    `nigaoe_core.error_collector`.
+    `nigaoe_core.collectors`.
     """
 
     def __init__(self) -> None:

@@ -2,7 +2,8 @@
 
 ``manifest.toml`` lies beside the files it names. The one in the distribution lists the bundled demo pair, the one in
 the data folder (the user registry) what people imported. Styles are shown in the order of their entries, everywhere:
-the best comes first. Format 1, every key but ``file`` and ``parent`` optional::
+the best comes first. `edit_manifest` changes a manifest while others read it. Format 1, every key but ``file`` and
+``parent`` optional::
 
     format_version = 1
 
@@ -31,16 +32,21 @@ the best comes first. Format 1, every key but ``file`` and ``parent`` optional::
 """
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
+import tomli_w
+from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from nigaoe_core.errors import InvalidManifest
+from nigaoe_core.atomic_write import atomic_write
+from nigaoe_core.errors import InvalidManifest, StorageError
 from nigaoe_core.jobs import DEFAULT_TRUNCATION, UnitInterval
 
 MANIFEST_NAME = "manifest.toml"
 FORMAT_VERSION: Literal[1] = 1
+HEADER: Final = "# Imported weights. Written by `nigaoe weights`; see docs/weights.md before editing it by hand.\n"
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -147,3 +153,31 @@ def parse_manifest(document: dict[str, Any], path: Path) -> Manifest:
             for fault in error.errors(include_input=False, include_url=False)
         )
         raise InvalidManifest(f"Correct `{path}`: {faults}.") from None
+
+
+def edit_manifest(folder: Path, change: Callable[[Manifest], Manifest]) -> Manifest:
+    """Read, change and atomically replace the manifest of ``folder``, which is created when it is missing.
+
+    Args:
+        folder: Where ``manifest.toml`` lies.
+        change: Gets what is there now and returns what shall be; when it raises, nothing is written.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InvalidManifest: The present manifest cannot be read.
+        StorageError: The folder cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f".{MANIFEST_NAME}.lock"):
+            manifest = change(read_manifest(folder))
+            atomic_write(folder / MANIFEST_NAME, HEADER + _toml(manifest))
+    except OSError as error:
+        raise StorageError(f"The registry `{folder}` cannot be written: {error}. Check its owner and space.") from error
+    return manifest
+
+
+def _toml(manifest: Manifest) -> str:
+    return tomli_w.dumps(manifest.model_dump(exclude_none=True, exclude_defaults=True) | {"format_version": 1})

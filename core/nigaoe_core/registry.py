@@ -1,7 +1,7 @@
 """The registry: every generator and style that this installation knows, bundled and imported, by name.
 
 It reads manifests and the headers of the files, never a tensor, so that the API can show styles without torch.
-Whoever serves for long compares :meth:`Registry.fingerprint` now and then and loads again when it changed.
+A long-lived process compares :meth:`Registry.fingerprint` now and then and loads again when it changed.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Opening the stores that the settings name. Whoever opens closes.
+"""The stores and the queue that the settings name, opened and closed together.
 
 Redis, boto3 and Celery are imported here only when the settings ask for them, so that the records and rules in `core`
 can be used with none of them installed.

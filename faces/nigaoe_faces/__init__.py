@@ -1,5 +1,5 @@
 """From untrusted bytes to an aligned face, and from a drawn face back into the photo."""
 
-from nigaoe_core.openmp import wait_asleep
+from nigaoe_core.cpu_runtime import wait_asleep
 
 wait_asleep()

@@ -1,5 +1,5 @@
 """Everything that learns or generates: StyleGAN2, reverse generation, training."""
 
-from nigaoe_core.openmp import wait_asleep
+from nigaoe_core.cpu_runtime import wait_asleep
 
 wait_asleep()

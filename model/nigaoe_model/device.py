@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from nigaoe_core.allocator import keep_freed_memory
+from nigaoe_core.cpu_runtime import keep_freed_memory
 from nigaoe_core.errors import UsageError
 
 

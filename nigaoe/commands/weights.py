@@ -14,8 +14,7 @@ from nigaoe.commands.weights_fetch import fetch
 from nigaoe.commands.weights_import import import_file, inspect
 from nigaoe.exit_codes import exit_code
 from nigaoe_core.errors import NigaoeError, UsageError
-from nigaoe_core.manifest import Manifest
-from nigaoe_core.manifest_editor import edit_manifest
+from nigaoe_core.manifest import Manifest, edit_manifest
 from nigaoe_core.registry import GeneratorEntry, Registry, Style, WeightEntry
 from nigaoe_core.settings import load_settings
 

@@ -35,11 +35,11 @@ class Speed(Section):
         return self
 
 
-class House(Section):
-    name: Annotated[str, Field(pattern="^[a-z]+$")] = "house"
+class Farm(Section):
+    name: Annotated[str, Field(pattern="^[a-z]+$")] = "farm"
     speed: Speed = Speed()
     pets: dict[str, Annotated[Cat | Dog, Field(discriminator="kind")]] = Field(default_factory=dict)
-    rooms: list[Speed] = Field(default_factory=list)
+    barns: list[Speed] = Field(default_factory=list)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ class House(Section):
         ({"speed": {"bacth": 3}}, "There is no setting `speed.bacth`; did you mean `speed.batch`?"),
         ({"sped": {"batch": 3}}, "There is no setting `sped`; did you mean `speed`?"),
         ({"batch": 3}, "There is no setting `batch`; did you mean `speed.batch`?"),
-        ({"zzz": 3}, "There is no setting `zzz`; here are name, speed, pets, rooms."),
+        ({"zzz": 3}, "There is no setting `zzz`; here are name, speed, pets, barns."),
         ({"speed": {"batch": 0}}, "`speed.batch` must be at least 1, not `0`."),
         ({"speed": {"batch": 65}}, "`speed.batch` must be at most 64, not `65`."),
         ({"speed": {"batch": "many"}}, "`speed.batch` must be a whole number, not `many`."),
@@ -63,24 +63,24 @@ class House(Section):
          "There is no setting `pets.tom.live`; did you mean `pets.tom.lives`?"),
         ({"pets": {"tom": {"kind": "cta"}}}, "`pets.tom` must have a 'kind' out of 'cat', 'dog'."),
         ({"pets": {"tom": {}}}, "`pets.tom` needs a 'kind'."),
-        ({"rooms": [{"batch": 0}]}, "`rooms.0.batch` must be at least 1, not `0`."),
+        ({"barns": [{"batch": 0}]}, "`barns.0.batch` must be at least 1, not `0`."),
     ],
 )  # fmt: skip
 def test_each_mistake_has_its_sentence(document: dict[str, object], sentence: str) -> None:
     """The setting, what it was, what it may be; the right name for a wrong one."""
     with pytest.raises(ValidationError) as caught:
-        House.model_validate(document)
-    assert explain(caught.value, House) == sentence
+        Farm.model_validate(document)
+    assert explain(caught.value, Farm) == sentence
 
 
 def test_two_mistakes_are_two_sentences() -> None:
     """Nothing is found out one by one."""
     with pytest.raises(ValidationError) as caught:
-        House.model_validate({"speed": {"batch": 0, "precisio": "fp32"}})
-    assert explain(caught.value, House).count(".") >= 3
-    assert "did you mean `speed.precision`?" in explain(caught.value, House)
+        Farm.model_validate({"speed": {"batch": 0, "precisio": "fp32"}})
+    assert explain(caught.value, Farm).count(".") >= 3
+    assert "did you mean `speed.precision`?" in explain(caught.value, Farm)
 
 
 def test_all_names_are_known() -> None:
     """Tables and what is in them."""
-    assert set(setting_names(House)) >= {"name", "speed", "speed.batch", "pets", "rooms"}
+    assert set(setting_names(Farm)) >= {"name", "speed", "speed.batch", "pets", "barns"}

@@ -8,7 +8,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
-from nigaoe_core.error_collector import ErrorCollector
+from nigaoe_core.collectors import ErrorCollector
 from nigaoe_core.guarded_loop import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
@@ -35,7 +35,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Failing:
-    """A loop that raises the given errors, one a call, then says that it runs and returns when it is told to."""
+    """A loop that raises the given errors, one a call, then says that it runs and returns when it is asked to."""
 
     def __init__(self, *faults: BaseException) -> None:
         self.faults = list(faults)
@@ -67,7 +67,7 @@ def test_a_thread_begins_its_loop_again(errors: UnexpectedErrors) -> None:
 
 
 def test_an_indispensable_loop_gives_up_and_says_so(errors: UnexpectedErrors) -> None:
-    """The third failure in a row is the last, and whoever can end the process hears of it."""
+    """The third failure in a row is the last, and its owner, who can end the process, hears of it."""
     heard: list[BaseException] = []
     faults = [ValueError(str(number)) for number in range(5)]
     thread = GuardedThread("story", Failing(*faults), errors, give_up_after=3, on_given_up=heard.append)
@@ -90,7 +90,7 @@ def test_what_cannot_be_tried_again_is_not(errors: UnexpectedErrors, fault: Base
 
 
 def test_a_listener_that_raises_harms_nobody(errors: UnexpectedErrors) -> None:
-    """Whoever is told of the end may be at fault himself."""
+    """What is called at the end may be at fault itself."""
 
     def raise_again(error: BaseException) -> None:
         raise error
@@ -124,7 +124,7 @@ def test_failures_long_apart_are_not_in_a_row(errors: UnexpectedErrors) -> None:
 
 
 def test_closing_does_not_wait_for_a_pause(errors: UnexpectedErrors, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A loop that fails while it is told to end does not begin again."""
+    """A loop that fails while it is asked to end does not begin again."""
     monkeypatch.setattr("nigaoe_core.guarded_loop.LONGEST_PAUSE", 3600.0)
     monkeypatch.setattr("nigaoe_core.guarded_loop.FIRST_PAUSE", 3600.0)
     calls: list[None] = []

@@ -35,7 +35,7 @@ def test_of_two_writers_one_wins(world: "World") -> None:
 
 
 def test_a_row_that_changed_is_not_erased(world: "World") -> None:
-    """Whoever erases must have seen the row as it is; one that is gone is erased already."""
+    """An eraser must have seen the row as it is; one that is gone is erased already."""
     old = stored(world)
     swapped(world, old, claimed(old.job, "one", old.now, POLICY))
     assert not world.store().erase_row(old.job.id, old.revision, {})

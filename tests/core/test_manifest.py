@@ -1,11 +1,12 @@
-"""The manifest's format and what is wrong with a wrong one."""
+"""The manifest: its format, what is wrong with a wrong one, and changing it, one writer at a time."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from nigaoe_core.errors import InvalidManifest
-from nigaoe_core.manifest import Manifest, read_manifest
+from nigaoe_core.errors import InvalidManifest, StorageError
+from nigaoe_core.manifest import GeneratorRow, Manifest, StyleRow, edit_manifest, read_manifest
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,44 @@ def test_a_wrong_manifest_is_told_where_it_is_wrong(tmp_path: Path, text: str, c
 def test_no_manifest_is_an_empty_manifest(tmp_path: Path) -> None:
     """A new data folder needs no preparation."""
     assert read_manifest(tmp_path) == Manifest()
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    """Names with dots and texts with quotes, umlauts and line ends survive."""
+    row = GeneratorRow(file="a.safetensors", title='"Ärger"\n\\', sha256="0" * 64, licence="CC BY-NC 4.0")
+    style = StyleRow(file="b.safetensors", parent="ffhq-256.v2", description="似顔絵\x7f")
+    manifest = Manifest(generators={"ffhq-256.v2": row}, styles={"b": style})
+    edit_manifest(tmp_path / "new", lambda _: manifest)
+    assert read_manifest(tmp_path / "new") == manifest
+
+
+def test_a_change_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    """Neither the manifest nor a temporary file is touched."""
+    edit_manifest(tmp_path, lambda _: Manifest(generators={"a": GeneratorRow(file="a")}))
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+
+    def fail(manifest: Manifest) -> Manifest:
+        raise KeyError(manifest)
+
+    with pytest.raises(KeyError):
+        edit_manifest(tmp_path, fail)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_simultaneous_writers_lose_nothing(tmp_path: Path) -> None:
+    """Twenty imports at once end in twenty entries."""
+
+    def add(number: int) -> None:
+        row = {f"g{number}": GeneratorRow(file=f"{number}.safetensors")}
+        edit_manifest(tmp_path, lambda m: m.model_copy(update={"generators": m.generators | row}))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(20)))
+    assert len(read_manifest(tmp_path).generators) == 20
+
+
+def test_an_unwritable_registry_is_said_to_be_one(tmp_path: Path) -> None:
+    """A file where the folder should be ends in an error of the tree."""
+    (tmp_path / "weights").write_text("")
+    with pytest.raises(StorageError, match="cannot be written"):
+        edit_manifest(tmp_path / "weights", lambda m: m)

@@ -106,7 +106,7 @@ def test_a_broken_record_is_in_no_list_and_no_count(world: "World") -> None:
 
 @pytest.mark.parametrize("state", ["queued", "running", "ended"])
 def test_whoever_meets_it_puts_it_away(world: "World", state: str) -> None:
-    """Reading, claiming or cancelling it says what is wrong, whatever it was doing; to strangers it does not exist."""
+    """Reading, claiming or cancelling it says what is wrong, in any state; to other tenants it does not exist."""
     store = world.store()
     job = submitted(store)
     if state != "queued":
@@ -231,7 +231,7 @@ def test_a_webhook_is_not_owed_twice(world: "World", *, is_settled: bool) -> Non
 
 
 def test_a_strange_report_hides_no_other_worker(world: "World") -> None:
-    """Waiting times and readiness are told from the reports that can be read."""
+    """Waiting times and readiness follow from the reports that can be read."""
     store, link = world.store(), world.link
     for name in ("old", "new"):
         store.report_worker(WorkerReport(worker=name, ready=True, slots=2), seconds=60)

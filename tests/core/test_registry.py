@@ -9,8 +9,7 @@ import pytest
 
 from nigaoe_core.bundled import BUNDLED_WEIGHTS
 from nigaoe_core.errors import BrokenCheckpoint, InvalidManifest, UnknownGenerator, UnknownStyle
-from nigaoe_core.manifest import GeneratorRow, Manifest, StyleRow
-from nigaoe_core.manifest_editor import edit_manifest
+from nigaoe_core.manifest import GeneratorRow, Manifest, StyleRow, edit_manifest
 from nigaoe_core.registry import Registry
 
 
@@ -47,7 +46,7 @@ def test_an_imported_style_stands_beside_the_bundled_one(user: Path) -> None:
 
 
 def test_styles_stand_in_the_order_of_their_entries(user: Path) -> None:
-    """Whoever writes a manifest decides what is shown first; the bundled ones come before."""
+    """The writer of a manifest decides what is shown first; the bundled ones come before."""
     rows = {name: StyleRow(file="mine.safetensors", parent="g_ori") for name in ("zebra", "ant", "middle")}
     _register(user, Manifest(styles=rows))
     names = [style.name for style in Registry.load(user=user).styles()]

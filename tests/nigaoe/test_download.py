@@ -15,8 +15,7 @@ from typer.testing import CliRunner
 from nigaoe.cli import app
 from nigaoe.download import CHUNK, fetch_file
 from nigaoe_core.errors import BrokenCheckpoint, DownloadFailed, UsageError
-from nigaoe_core.manifest import DownloadRow, Manifest
-from nigaoe_core.manifest_editor import edit_manifest
+from nigaoe_core.manifest import DownloadRow, Manifest, edit_manifest
 from nigaoe_core.registry import Registry
 
 CONTENT = bytes(range(256)) * 4000

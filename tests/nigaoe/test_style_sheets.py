@@ -15,8 +15,7 @@ from nigaoe.style_sheets import orders_of
 from nigaoe_core.bundled import BUNDLED_WEIGHTS
 from nigaoe_core.errors import BrokenCheckpoint, ParentMismatch, UnknownStyle, UsageError
 from nigaoe_core.jobs import Method
-from nigaoe_core.manifest import GeneratorRow, Manifest, StyleRow
-from nigaoe_core.manifest_editor import edit_manifest
+from nigaoe_core.manifest import GeneratorRow, Manifest, StyleRow, edit_manifest
 from nigaoe_core.registry import Registry
 from nigaoe_faces.sheet import GAP, TITLE_HEIGHT
 from nigaoe_model.inversion.settings import InversionSettings

@@ -1,5 +1,5 @@
 """The Celery door: claims jobs and drives the slot engine on the device."""
 
-from nigaoe_core.openmp import wait_asleep
+from nigaoe_core.cpu_runtime import wait_asleep
 
 wait_asleep()

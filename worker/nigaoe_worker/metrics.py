@@ -8,10 +8,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from nigaoe_core.error_collector import ErrorCollector
+from nigaoe_core.collectors import ErrorCollector, QueueCollector
 from nigaoe_core.guarded_loop import UnexpectedErrors
 from nigaoe_core.jobs import Job, JobKind, JobState, Seconds
-from nigaoe_core.queue_collector import QueueCollector
 from nigaoe_core.store.job_store import JobStore
 
 STEP_BUCKETS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)

@@ -1,4 +1,4 @@
-"""Where pictures and latents are kept: the contract that the folder and the S3 store fulfil, and how keys look.
+"""Where pictures and latents are kept: the interface of the folder and the S3 store, and how keys look.
 
 A key is ``tenant/yyyymmdd/job id/name``, made by the server alone. Everything of one job lies below its folder, so that
 erasing a job is erasing one prefix, and a sweep can tell from a key alone which job it belongs to.

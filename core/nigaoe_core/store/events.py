@@ -131,7 +131,7 @@ def events_of(old: Job | None, new: Job) -> Sequence[tuple[EventKind, dict[str, 
     if old is not None and new.progress is not None and new.progress != old.progress:
         events.append((EventKind.PROGRESS, new.progress.model_dump(mode="json", exclude_none=True)))
     if old is None or old.state is not new.state or old.cancel_requested is not new.cancel_requested:
-        events.append((EventKind.STATE, state_data(new)))  # Last, because an end is the last that is told.
+        events.append((EventKind.STATE, state_data(new)))  # Last, because a stream ends with the job's end.
     return events
 
 

@@ -11,10 +11,10 @@ Rules that it keeps (`tests/core/test_job_store.py`):
 - A running job is written to only with the claim that holds it. Claims carry a fencing token that grows with every
   claim of the job; anyone else gets `LeaseLost` and must drop the work and its blobs.
 - Every operation may be repeated after `StoreUnavailable`, whether or not it had taken effect.
-- A record that cannot be read (damaged, or of a newer Nigaoe) hurts no other job. Whoever meets it puts it into
-  quarantine: out of the queue and of every index and list, counted in `QueueReport.quarantined`. There it is deleted
-  with its blobs after the retention time, may be deleted at any time (deleting never reads a record), and is taken up
-  again where it stood by the first process that can read it (`JobStore.readmit`).
+- A record that cannot be read (damaged, or of a newer Nigaoe) hurts no other job. The first call that reads it puts it
+  into quarantine: out of the queue and of every index and list, counted in `QueueReport.quarantined`. There it is
+  deleted with its blobs after the retention time, may be deleted at any time (deleting never reads a record), and is
+  taken up again where it stood by the first process that can read it (`JobStore.readmit`).
 
 All methods block for a network round trip or two and are safe to call from any thread; the API calls them in threads
 (``await anyio.to_thread.run_sync``). Waiting for a change is asynchronous and lives in `nigaoe_core.store.changes`.

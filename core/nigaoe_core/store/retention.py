@@ -1,4 +1,4 @@
-"""Forgetting: jobs that their owners delete, jobs whose time is over, photos of ended jobs, blobs without a job."""
+"""Deletion: jobs that their owners delete, jobs whose time is over, photos of ended jobs, blobs without a job."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nigaoe_core.errors import CheckpointMismatch, ParentMismatch, StorageError, UsageError
-from nigaoe_core.manifest import DEFAULT_UPSCALER, GeneratorRow, Manifest, StyleRow, UpscalerName
-from nigaoe_core.manifest_editor import edit_manifest
+from nigaoe_core.manifest import DEFAULT_UPSCALER, GeneratorRow, Manifest, StyleRow, UpscalerName, edit_manifest
 from nigaoe_core.registry import Registry
 from nigaoe_faces.encoding import encode_png, encode_webp
 from nigaoe_model.checkpoints.conversion import Description, converted_checkpoint, native_checkpoint

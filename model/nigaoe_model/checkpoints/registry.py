@@ -5,8 +5,7 @@ import shutil
 from pathlib import Path
 
 from nigaoe_core.errors import BrokenCheckpoint, StorageError, UsageError
-from nigaoe_core.manifest import Manifest
-from nigaoe_core.manifest_editor import edit_manifest
+from nigaoe_core.manifest import Manifest, edit_manifest
 from nigaoe_core.registry import GeneratorEntry, Registry, WeightEntry
 from nigaoe_model.portrait.pair import load_generator, load_pair
 from nigaoe_model.portrait.upscale import Upscaler

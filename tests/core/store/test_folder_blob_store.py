@@ -107,7 +107,7 @@ def test_neighbours_do_not_disturb_each_other(blobs: FolderBlobStore) -> None:
 
 
 def test_two_erasers_of_one_job_both_succeed(blobs: FolderBlobStore) -> None:
-    """Whoever is later finds nothing left to do."""
+    """The later one finds nothing left to do."""
     for _ in range(20):
         folder = new_folder("public")
         for number in range(5):

@@ -99,7 +99,7 @@ def test_what_cannot_be_erased_keeps_no_other(
 
 
 def test_a_worker_that_stores_after_the_deletion_is_swept_up(world: "World", blobs: FolderBlobStore) -> None:
-    """Its result appears after the folder was erased; the agenda still holds the folder."""
+    """Its result appears after the folder was erased; the folder is still due to be erased."""
     store = world.store(lease_seconds=0)
     retention = Retention(store, blobs, orphan_seconds=3600)
     job = uploaded(store, blobs)

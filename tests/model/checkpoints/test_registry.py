@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from nigaoe_core.errors import BrokenCheckpoint, CheckpointMismatch, ParentMismatch, UsageError
-from nigaoe_core.manifest import GeneratorRow, Manifest, StyleRow
-from nigaoe_core.manifest_editor import edit_manifest
+from nigaoe_core.manifest import GeneratorRow, Manifest, StyleRow, edit_manifest
 from nigaoe_core.registry import Registry
 from nigaoe_faces.align import FFHQ
 from nigaoe_model.checkpoints.registry import attach_encoder, file_sha256, verify_entry

@@ -1,18 +1,21 @@
-"""The shared queue and the workers as Prometheus sees them: the same from every process that is asked."""
+"""Prometheus collectors that the API and the worker share: the queue and its workers, and unexpected errors."""
 
 from collections.abc import Iterator
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from nigaoe_core.errors import StorageError
+from nigaoe_core.guarded_loop import UnexpectedErrors
 from nigaoe_core.jobs import JobState
 from nigaoe_core.store.job_store import JobStore
 
 
 class QueueCollector(Collector):
-    """Asks the job store at every scrape; its figures are absent while it does not answer.
+    """The queue and the workers, read from the job store at every scrape: the same from every process.
+
+    Its figures are absent while the store does not answer.
 
     Its registry must not describe by itself (``auto_describe=False``), or registering would ask a store that may not
     be up yet.
@@ -60,3 +63,23 @@ class QueueCollector(Collector):
         yield GaugeMetricFamily("nigaoe_workers_ready", "Workers that take jobs.", len(ready))
         yield GaugeMetricFamily("nigaoe_slots", "Jobs that all workers can run at once.", sum(w.slots for w in ready))
         yield GaugeMetricFamily("nigaoe_slots_busy", "Slots in use.", sum(w.busy for w in workers))
+
+
+class ErrorCollector(Collector):
+    """``nigaoe_unexpected_errors_total{where=...}`` of one process.
+
+    Args:
+        errors: What is shown.
+    """
+
+    def __init__(self, errors: UnexpectedErrors) -> None:
+        self._errors = errors
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        family = CounterMetricFamily(
+            "nigaoe_unexpected_errors", "Exceptions that nobody expected, by where they happened.", labels=["where"]
+        )
+        for where, count in sorted(self._errors.counts.items()):
+            family.add_metric([where], count)
+        yield family
