@@ -28,9 +28,8 @@ from nigaoe_model.inversion.request import InversionRequest, Progress
 from nigaoe_model.inversion.settings import PRESETS
 from nigaoe_model.pixels import to_rgb
 from nigaoe_model.portrait.convert import Conversion, conclude, inversion_engine, target_of
-from nigaoe_worker.pictures import FRAME_QUALITY
+from nigaoe_worker.convert import FRAME_QUALITY, options_of
 from nigaoe_worker.search import FRAMES, shrunk
-from nigaoe_worker.work import options_of
 
 Row = tuple[str, str]
 

@@ -75,7 +75,7 @@ def is_poison_claim(claim: Any, **_: Any) -> bool:
 
 
 def is_poison_work(claimed: Any, _blobs: Any) -> bool:
-    return bool(claimed.claim.job.options.seed == POISON)
+    return bool(claimed.job.options.seed == POISON)
 
 
 LOOPS: dict[str, Inject] = {

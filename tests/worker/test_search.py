@@ -15,11 +15,11 @@ from nigaoe_model.inversion.encoder.checkpoint import EncoderCard, LoadedEncoder
 from nigaoe_model.inversion.encoder.network import Encoder
 from nigaoe_model.portrait.pair import LoadedGenerator, Pair
 from nigaoe_model.stylegan2.latent_statistics import sample_w
+from nigaoe_worker.convert import options_of
 from nigaoe_worker.device import Engine
 from nigaoe_worker.leases import ClaimedJob, Preview
 from nigaoe_worker.model_cache import ModelCache
 from nigaoe_worker.search import Search
-from nigaoe_worker.work import options_of
 
 
 class JobClient(Protocol):
@@ -42,7 +42,7 @@ def knowing(g_ori: LoadedGenerator, w_plus: torch.Tensor) -> LoadedEncoder:
 
 def searching(claimed: ClaimedJob, pair: Pair, face: torch.Tensor, *, with_previews: bool) -> Search:
     """The search of a held job."""
-    return Search(claimed, pair, options_of(claimed.claim.job), face, with_previews=with_previews)
+    return Search(claimed, pair, options_of(claimed.job), face, with_previews=with_previews)
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from nigaoe_core.settings import Settings
 from nigaoe_core.store.blob_store import CROP, ON_REQUEST, PHOTO, RESULT_PNG
 from nigaoe_core.store.job_store import JobStore
 from nigaoe_worker.admission import Admission
+from nigaoe_worker.convert import JobRunner
 from nigaoe_worker.device import Engine
 from nigaoe_worker.job_blobs import JobBlobs
 from nigaoe_worker.leases import ClaimedJob, LeaseKeeper, StopCause
@@ -19,7 +20,6 @@ from nigaoe_worker.metrics import Metrics
 from nigaoe_worker.model_cache import ModelCache
 from nigaoe_worker.slot_batch import DeviceLost
 from nigaoe_worker.tasks import JobTasks
-from nigaoe_worker.work import JobRunner
 
 Until = Callable[[Callable[[], object]], None]
 Script = Callable[[ClaimedJob, JobBlobs], Outcome]
@@ -94,7 +94,7 @@ def test_the_same_message_ten_times_is_one_run(
     runs: list[str] = []
 
     def script(claimed: ClaimedJob, blobs: JobBlobs) -> Outcome:
-        runs.append(claimed.job_id)
+        runs.append(claimed.job.id)
         return stored(blobs)
 
     work.script = script
@@ -253,8 +253,8 @@ def test_a_zombie_writes_nothing(tasks: JobTasks, work: Scripted, client: Any, s
 
     def script(claimed: ClaimedJob, blobs: JobBlobs) -> Outcome:
         outcome = stored(blobs)
-        second = services.store.claim(claimed.job_id, services.store.hand_back(claimed.claim).attempt, "w2")
-        key = f"{claimed.claim.job.folder}/2-{RESULT_PNG}"
+        second = services.store.claim(claimed.job.id, services.store.hand_back(claimed.claim).attempt, "w2")
+        key = f"{claimed.job.folder}/2-{RESULT_PNG}"
         services.blobs.put(key, b"the other's")
         services.store.succeed(second, Outcome(blobs={RESULT_PNG: key}))
         results.update(zombie=outcome.blobs[RESULT_PNG], other=key)
@@ -321,7 +321,7 @@ def test_a_restyle_waits_for_no_conversion(
     is_over = threading.Event()
 
     def script(claimed: ClaimedJob, _blobs: JobBlobs) -> Outcome:
-        if claimed.claim.job.parent_id is None:
+        if claimed.job.parent_id is None:
             assert is_over.wait(60)
         return Outcome(blobs={})
 

@@ -11,10 +11,10 @@ import pytest
 
 from nigaoe_core.guarded_loop import UnexpectedErrors
 from nigaoe_core.settings import Settings
+from nigaoe_worker.convert import JobRunner
 from nigaoe_worker.device import Engine
 from nigaoe_worker.job_blobs import JobBlobs
 from nigaoe_worker.model_cache import ModelCache, WeightsWatcher
-from nigaoe_worker.work import JobRunner
 
 Until = Callable[[Callable[[], object]], None]
 

@@ -101,7 +101,7 @@ class JobBlobs:
         self._stored.clear()
 
     def _key(self, name: str, token: int) -> str:
-        return f"{self._claimed.claim.job.folder}/{token}-{name}"
+        return f"{self._claimed.job.folder}/{token}-{name}"
 
     def _erase(self, key: str) -> None:
         try:

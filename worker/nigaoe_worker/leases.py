@@ -17,7 +17,7 @@ import structlog
 
 from nigaoe_core.errors import LeaseLost, StorageError, UsageError
 from nigaoe_core.guarded_loop import GIVE_UP_AFTER, GuardedThread, UnexpectedErrors, pause_after
-from nigaoe_core.jobs import Progress, Seconds
+from nigaoe_core.jobs import Job, Progress, Seconds
 from nigaoe_core.settings import Settings
 from nigaoe_core.store.events import EventLog
 from nigaoe_core.store.job_records import Claim
@@ -98,9 +98,9 @@ class ClaimedJob:
         self._preview: Preview | None = None
 
     @property
-    def job_id(self) -> str:
-        """The job's id."""
-        return self.claim.job_id
+    def job(self) -> Job:
+        """The job, as it was claimed."""
+        return self.claim.job
 
     @property
     def stop_cause(self) -> StopCause | None:
@@ -318,7 +318,7 @@ class LeaseKeeper:
             lease.renewed_at = self._clock()
             lease.claimed.stop(StopCause.LEASE_LOST)
         except StorageError as error:
-            _log.warning("lease.store_trouble", job_id=lease.claimed.job_id, reason=error.message)
+            _log.warning("lease.store_trouble", job_id=lease.claimed.job.id, reason=error.message)
             self._pause_until = self._clock() + RETRY_SECONDS
             return False
         except Exception as error:  # noqa: BLE001 - recorded whole; one job's trouble must not cost the others their leases.
@@ -343,7 +343,7 @@ class LeaseKeeper:
         self._check_followers(lease)
 
     def _check_followers(self, lease: _Lease) -> None:
-        lease.is_followed = lease.claimed.is_followed = self._events.is_watched(lease.claimed.job_id)
+        lease.is_followed = lease.claimed.is_followed = self._events.is_watched(lease.claimed.job.id)
 
     def _send_preview(self, lease: _Lease) -> None:
         self._check_followers(lease)
@@ -357,4 +357,4 @@ class LeaseKeeper:
             drawing = preview.encode_drawing() if preview.encode_drawing is not None else None
             self._events.preview(lease.claimed.claim, preview.encode(), step=preview.step, drawing=drawing)
         except UsageError as error:
-            _log.warning("preview.refused", job_id=lease.claimed.job_id, reason=error.message)
+            _log.warning("preview.refused", job_id=lease.claimed.job.id, reason=error.message)

@@ -30,6 +30,7 @@ from nigaoe_model.portrait.drawing import DEFAULT_LOOK
 from nigaoe_model.portrait.pair import LoadedGenerator
 from nigaoe_worker.admission import Admission
 from nigaoe_worker.broker import RestyleConsumer
+from nigaoe_worker.convert import JobRunner
 from nigaoe_worker.device import Engine
 from nigaoe_worker.health import DeviceWatchdog, HealthChecks, HealthServer, Heartbeat, QueueWatchdog
 from nigaoe_worker.leases import LeaseKeeper, StopCause
@@ -38,7 +39,6 @@ from nigaoe_worker.model_cache import ModelCache, WeightsWatcher
 from nigaoe_worker.reaper import Reaper
 from nigaoe_worker.slot_batch import SlotRequest
 from nigaoe_worker.tasks import JobTasks
-from nigaoe_worker.work import JobRunner
 
 WARM_UP_STEPS: Final = 2
 HAND_BACK_SECONDS: Final[Seconds] = 15.0

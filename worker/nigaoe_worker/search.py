@@ -72,7 +72,7 @@ class Search:
             InversionError: The search failed.
             DeviceLost: The device is gone.
         """
-        seed = self._claimed.claim.job.options.seed
+        seed = self._claimed.job.options.seed
         requests = inversion_requests(self._pair, self._options, self._target, seed=seed)
         futures = {role: engine.invert(self._request(role, request)) for role, request in requests.items()}
         try:
@@ -81,7 +81,7 @@ class Search:
             self._given_up.set()  # Where one of two has failed, the other's slot is wanted by another job.
 
     def _request(self, role: Role, request: InversionRequest) -> SlotRequest:
-        job = self._claimed.claim.job
+        job = self._claimed.job
         left = self._claimed.deadline - time.monotonic()
         request = replace(
             request,

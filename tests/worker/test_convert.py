@@ -23,11 +23,11 @@ from nigaoe_core.store.blob_store import (
 )
 from nigaoe_core.store.events import EventKind
 from nigaoe_model.portrait.stored_latent import StoredLatent
+from nigaoe_worker.convert import JobRunner
 from nigaoe_worker.device import Engine
 from nigaoe_worker.job_blobs import JobBlobs
 from nigaoe_worker.leases import JobStopped, StopCause
 from nigaoe_worker.model_cache import ModelCache
-from nigaoe_worker.work import JobRunner
 
 
 @pytest.fixture
@@ -184,4 +184,4 @@ def test_progress_reports_all_stages(runner: JobRunner, client: Any) -> None:
     runner.run(claimed, JobBlobs(client.services.blobs, claimed, 0))
     assert list(dict.fromkeys(stages)) == ["inverting", "decoding", "storing"]
     assert client.services.events.preview(claimed.claim, previews[-1].encode(), step=previews[-1].step)
-    assert client.services.events.read(claimed.job_id)[-1].kind is EventKind.PREVIEW
+    assert client.services.events.read(claimed.job.id)[-1].kind is EventKind.PREVIEW

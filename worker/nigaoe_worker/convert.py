@@ -1,0 +1,208 @@
+"""What is done for a job between its claim and its end: a conversion from a crop, or a restyle from a latent.
+
+The result's blobs: the portrait, the person and the latent, and that from which the API makes other pictures on request
+(`nigaoe_core.store.blob_store.ON_REQUEST`), such as the frames of a film.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nigaoe_core.errors import UnknownBlob
+from nigaoe_core.jobs import Job, JobKind, JobReport, Outcome, Progress, Seconds
+from nigaoe_core.settings import Settings
+from nigaoe_core.store.blob_store import (
+    ANIMATION,
+    COMPARE,
+    CROP,
+    FRAMES,
+    LATENT,
+    PASTED,
+    PERSON,
+    PHOTO,
+    RESULT_PNG,
+    RESULT_WEBP,
+)
+from nigaoe_core.telemetry import span
+from nigaoe_faces.align import align_face, paste_back
+from nigaoe_faces.encoding import encode_jpeg
+from nigaoe_faces.images import ImageLimits, read_photo
+from nigaoe_faces.result_encoder import COMPOSITE, ResultEncoder
+from nigaoe_model.inversion.settings import PRESETS
+from nigaoe_model.pixels import to_rgb
+from nigaoe_model.portrait.convert import ConversionOptions, conclude, redraw, target_of, with_seed
+from nigaoe_model.portrait.drawing import Look, Portrait
+from nigaoe_model.portrait.pair import Pair
+from nigaoe_model.portrait.stored_latent import StoredLatent
+from nigaoe_worker.device import Engine
+from nigaoe_worker.job_blobs import JobBlobs
+from nigaoe_worker.leases import ClaimedJob
+from nigaoe_worker.model_cache import ModelCache, load_what_changed
+from nigaoe_worker.search import Search
+
+FRAME_QUALITY: Final = 95
+"""The film is compressed further, so nobody sees this; without loss it would take fifteen times as long."""
+REPORTED: Final = ("distance_start", "distance_end", "steps", "stop_reason", "start", "models")
+"""What of a conversion's report is kept with its job."""
+
+
+class JobRunner:
+    """Runs claimed jobs; the device's share of the work runs in the engine's thread.
+
+    Args:
+        engine: The device.
+        models: The generators.
+        settings: Limits of pictures, whether previews are sent, and the certificate that signs results.
+
+    Raises:
+        InvalidSettings: The certificate cannot sign.
+    """
+
+    def __init__(self, engine: Engine, models: ModelCache, settings: Settings) -> None:
+        self._engine = engine
+        self._models = models
+        self._with_previews = settings.preview_seconds > 0
+        self._results = ResultEncoder.from_settings(settings)
+        self._limits = ImageLimits(
+            max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels, max_side=settings.max_side
+        )
+
+    def run(self, claimed: ClaimedJob, blobs: JobBlobs) -> Outcome:
+        """Do all that a job asks for; its blobs are stored when this returns.
+
+        Raises:
+            JobStopped: The job must stop.
+            NigaoeError: The job has failed.
+            DeviceLost: The device is gone; the job should go to another worker.
+        """
+        run = self._restyle if claimed.job.kind is JobKind.RESTYLE else self._convert
+        return run(claimed, blobs)
+
+    def _convert(self, claimed: ClaimedJob, blobs: JobBlobs) -> Outcome:
+        job, timer = claimed.job, StageTimer(claimed)
+        with timer.stage("preparing"):
+            pair = self._pair(job)
+            crop = read_photo(blobs.read(_key_of(job, CROP)), self._limits)
+            target = target_of(crop, pair.g_ori.card.architecture.resolution)
+        options = options_of(job)
+        search = Search(claimed, pair, options, target, with_previews=self._with_previews)
+        with timer.stage("inverting", Progress()):
+            results = search.run(self._engine)
+        with timer.stage("decoding", search.progress):
+            conversion = self._engine.do(
+                lambda: conclude(pair, options, results, target, self._models.upscaler, seed=job.options.seed)
+            )
+        with timer.stage("storing", search.progress):
+            self._store(blobs, conversion.portrait)
+            blobs.put(LATENT, conversion.latent.to_bytes())
+            store_frames(blobs, search.frames)
+            warnings = self._paste_back(job, blobs, pair, conversion.portrait)
+        report = JobReport(**{name: conversion.report[name] for name in REPORTED}, warnings=warnings)
+        return Outcome(blobs=blobs.stored, report=report, timings=timer.timings)
+
+    def _restyle(self, claimed: ClaimedJob, blobs: JobBlobs) -> Outcome:
+        job, timer = claimed.job, StageTimer(claimed)
+        with timer.stage("preparing"):
+            pair = self._pair(job)
+            latent = StoredLatent.from_bytes(blobs.read(_key_of(job, LATENT)))
+        with timer.stage("decoding", Progress()):
+            latent = with_seed(latent, job.options.seed, pair)
+            look = options_of(job).look
+            portrait = self._engine.do(lambda: redraw(pair, latent, look, self._models.upscaler), urgent=True)
+        with timer.stage("storing", Progress()):
+            self._store(blobs, portrait)
+        report = JobReport(
+            distance_end=latent.card.distance, stop_reason="restyled", models={**pair.model_ids, "style": pair.style}
+        )
+        return Outcome(blobs=blobs.stored, report=report, timings=timer.timings)
+
+    def _pair(self, job: Job) -> Pair:
+        # A style may have been installed a moment ago, seen by the API and not yet by this worker.
+        if job.options.style not in self._models.styles and self._models.is_outdated():
+            load_what_changed(self._models, self._engine)
+        return self._models.pair(job.options.style)
+
+    def _store(self, blobs: JobBlobs, portrait: Portrait) -> None:
+        blobs.put(RESULT_PNG, self._results.png(to_rgb(portrait.picture)))
+        blobs.put(PERSON, self._results.png(to_rgb(portrait.person)))
+        blobs.reserve(RESULT_WEBP)
+        blobs.reserve(COMPARE)
+
+    def _paste_back(self, job: Job, blobs: JobBlobs, pair: Pair, portrait: Portrait) -> tuple[str, ...]:
+        """Store the photo with the portrait in the place of the face, if the job asks for it; return warnings."""
+        if not job.options.paste_back:
+            return ()
+        if PHOTO not in job.blobs or not job.faces:
+            return ("The photo is gone, so the portrait could not be pasted back into it.",)
+        face = job.faces[job.options.face if isinstance(job.options.face, int) else 0]
+        photo = read_photo(blobs.read(job.blobs[PHOTO]), self._limits)
+        picture = to_rgb(portrait.picture)
+        _, alignment = align_face(photo, np.asarray(face.landmarks), pair.g_ori.card.alignment, picture.shape[0])
+        blobs.put(PASTED, self._results.png(paste_back(photo, picture, alignment), COMPOSITE))
+        return ()
+
+
+class StageTimer:
+    """Times the stages of one job (preparing, inverting, decoding, storing), and reports each as it begins.
+
+    Args:
+        claimed: The job.
+
+    Attributes:
+        timings: Seconds by stage.
+    """
+
+    def __init__(self, claimed: ClaimedJob) -> None:
+        self.timings: dict[str, Seconds] = {}
+        self._claimed = claimed
+
+    @contextmanager
+    def stage(self, name: str, progress: Progress | None = None) -> Iterator[None]:
+        """Time a block; the job may be stopped before it begins.
+
+        Args:
+            name: Of the stage.
+            progress: What is reported, under the stage's name; None: nothing.
+
+        Raises:
+            JobStopped: The job must stop.
+        """
+        self._claimed.check()
+        if progress is not None:
+            self._claimed.update(progress=progress.model_copy(update={"stage": name}))
+        start = time.perf_counter()
+        with span(f"job.{name}"):
+            try:
+                yield
+            finally:
+                self.timings[name] = round(time.perf_counter() - start, 4)
+
+
+def store_frames(blobs: JobBlobs, frames: Sequence[Tensor]) -> None:
+    """Store pictures of the search as one JPEG, one above the other, for a film.
+
+    Args:
+        blobs: Where to.
+        frames: Oldest first, in [-1, 1]; none: there will be no film. # [3, S, S].
+    """
+    if frames:
+        blobs.put(FRAMES, encode_jpeg(to_rgb(torch.cat(list(frames), dim=1)), FRAME_QUALITY))
+        blobs.reserve(ANIMATION)
+
+
+def options_of(job: Job) -> ConversionOptions:
+    """Return how a job's face is found and drawn."""
+    chosen = job.options
+    look = Look(degree=chosen.degree, truncation_psi=chosen.truncation, colours=chosen.colours)
+    return ConversionOptions(chosen.method, PRESETS[chosen.preset], look)
+
+
+def _key_of(job: Job, name: str) -> str:
+    if name not in job.blobs:
+        raise UnknownBlob("What this job needs is gone; send the photo again.")
+    return job.blobs[name]
