@@ -1,4 +1,4 @@
-"""Which device computes, and with how many threads."""
+"""Which device computes, with how many threads, and in which memory layout."""
 
 import os
 
@@ -44,3 +44,13 @@ def best_device() -> str:
 def usable_cores() -> int:
     """Return how many cores the operating system lets this process use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def preferred_layout(device: torch.device) -> torch.memory_format:
+    """Return the faster layout for activations on ``device``.
+
+    Channels last spares oneDNN and cuDNN a reordering before and after every convolution (a third of a step, measured
+    on AVX-512); oneDNN's AVX2 kernels were measured slower with it.
+    """
+    wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return torch.channels_last if device.type != "cpu" or wide else torch.contiguous_format

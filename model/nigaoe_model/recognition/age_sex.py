@@ -4,20 +4,17 @@ Chollet, "Xception: Deep Learning with Depthwise Separable Convolutions", 2017, 
 picture looks to a network, never what a person is; no conversion depends on it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nigaoe_core.bundled import AGE_GENDER
-from nigaoe_core.errors import BrokenCheckpoint
-from nigaoe_model.recognition.face_recognition import MEAN_RGB, SCALE
+from nigaoe_model.recognition.face_network import FaceNetwork
 
 SIDE: Final = 112
 MAIN_BLOCKS: Final = 2
@@ -36,7 +33,7 @@ class Appearance:
     male: Tensor
 
 
-class AgeSex(nn.Module):
+class AgeSex(FaceNetwork):
     """Face chips to age and sex; frozen.
 
     Args:
@@ -46,11 +43,8 @@ class AgeSex(nn.Module):
         BrokenCheckpoint: The weight file is missing, damaged or of another network.
     """
 
-    mean: Tensor
-
     def __init__(self, path: Path = AGE_GENDER) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(MEAN_RGB).reshape(3, 1, 1), persistent=False)
         self.entry_flow = nn.ModuleDict(
             {
                 "conv_in": nn.Conv2d(3, 32, 3, stride=2),
@@ -63,13 +57,11 @@ class AgeSex(nn.Module):
             {"reduction_block": _Reduction(128, 256), "separable_conv": _Separable(256, 512)}
         )
         self.fc = nn.ModuleDict({"age": nn.Linear(512, 1), "gender": nn.Linear(512, 2)})
-        self._load(path)
-        self.eval().requires_grad_(requires_grad=False)
+        self.load(path, "age and sex", _renamed)
 
     def forward(self, chips: Tensor) -> Appearance:
-        """Judge faces. Chips: RGB in [-1, 1], framed by `nigaoe_model.recognition.face_chip`. # [N, 3, 112, 112]."""
-        x = ((chips + 1) * 127.5 - self.mean) / SCALE
-        x = F.relu(self.entry_flow["conv_in"](F.pad(x, (0, 1, 0, 1))))
+        """Judge faces. Chips: RGB in [-1, 1], framed by :func:`face_chips`. # [N, 3, 112, 112]."""
+        x = F.relu(self.entry_flow["conv_in"](F.pad(self.normalised(chips), (0, 1, 0, 1))))
         for block in (self.entry_flow["reduction_block_0"], self.entry_flow["reduction_block_1"]):
             x = block(x)
         for block in self.middle_flow.values():
@@ -77,12 +69,6 @@ class AgeSex(nn.Module):
         x = F.relu(self.exit_flow["separable_conv"](self.exit_flow["reduction_block"](x)))
         x = F.avg_pool2d(x, 7).flatten(1)  # [N, 512]
         return Appearance(self.fc["age"](x)[:, 0], self.fc["gender"](x).softmax(dim=1)[:, 0])
-
-    def _load(self, path: Path) -> None:
-        try:
-            self.load_state_dict(_renamed({name: tensor.float() for name, tensor in load_file(path).items()}))
-        except (OSError, SafetensorError, RuntimeError) as error:
-            raise BrokenCheckpoint(f"The age and sex network `{path}` cannot be read; reinstall Nigaoe.") from error
 
 
 class _Separable(nn.Module):
@@ -133,7 +119,7 @@ class _Main(nn.Module):
         return x + y
 
 
-def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return face-api.js's tensors by PyTorch's names."""
     state = {}
     for name, tensor in tensors.items():

@@ -4,33 +4,27 @@ King, "High Quality Face Recognition with Deep Metric Learning", 2017: a ResNet 
 face-api.js ships. Descriptors of one person are nearer to each other than about 0.6, those of two are further apart.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nigaoe_core.bundled import FACE_RECOGNITION
-from nigaoe_core.errors import BrokenCheckpoint
+from nigaoe_model.recognition.face_network import FaceNetwork
 
 SIDE: Final = 150
 DESCRIPTOR: Final = 128
 SAME_PERSON: Final = 0.6
 """Euclidean distance below which two descriptors are taken for one person's."""
 
-MEAN_RGB: Final = (122.782, 117.001, 104.298)
-SCALE: Final = 256
-"""Of values 0..255, for this network and for `nigaoe_model.recognition.age_sex`."""
-
 _STAGES: Final = ((32, 3), (64, 3), (128, 2), (256, 2))
 """Channels and plain residual blocks of each stage; all but the first begin with a block that halves the picture."""
 
 
-class FaceRecognition(nn.Module):
+class FaceRecognition(FaceNetwork):
     """Face chips to descriptors; frozen.
 
     Args:
@@ -40,11 +34,8 @@ class FaceRecognition(nn.Module):
         BrokenCheckpoint: The weight file is missing, damaged or of another network.
     """
 
-    mean: Tensor
-
     def __init__(self, path: Path = FACE_RECOGNITION) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(MEAN_RGB).reshape(3, 1, 1), persistent=False)
         self.conv32_down = nn.Conv2d(3, 32, 7, stride=2)
         self.names: list[str] = []
         before = 32
@@ -56,20 +47,18 @@ class FaceRecognition(nn.Module):
             before = channels
         self._add("conv256_down_out", _Block(256, 256, halves=True))
         self.fc = nn.Linear(256, DESCRIPTOR, bias=False)
-        self._load(path)
-        self.eval().requires_grad_(requires_grad=False)
+        self.load(path, "face recognition", _folded)
 
     def forward(self, chips: Tensor) -> Tensor:
         """Describe faces.
 
         Args:
-            chips: RGB in [-1, 1], framed by `nigaoe_model.recognition.face_chip`. # [N, 3, 150, 150].
+            chips: RGB in [-1, 1], framed by :func:`face_chips`. # [N, 3, 150, 150].
 
         Returns:
             # [N, 128].
         """
-        x = ((chips + 1) * 127.5 - self.mean) / SCALE
-        x = F.max_pool2d(F.relu(self.conv32_down(x)), 3, stride=2)
+        x = F.max_pool2d(F.relu(self.conv32_down(self.normalised(chips))), 3, stride=2)
         for name in self.names:
             x = self.get_submodule(name)(x)
         descriptors: Tensor = self.fc(x.mean(dim=(2, 3)))
@@ -78,14 +67,6 @@ class FaceRecognition(nn.Module):
     def _add(self, name: str, block: nn.Module) -> None:
         self.add_module(name, block)
         self.names.append(name)
-
-    def _load(self, path: Path) -> None:
-        try:
-            self.load_state_dict(_folded({name: tensor.float() for name, tensor in load_file(path).items()}))
-        except (OSError, SafetensorError, RuntimeError, KeyError) as error:
-            raise BrokenCheckpoint(
-                f"The face recognition network `{path}` cannot be read; reinstall Nigaoe."
-            ) from error
 
 
 class _Block(nn.Module):
@@ -110,7 +91,7 @@ def _zero_padded(x: Tensor, shape: list[int]) -> Tensor:
     return F.pad(x, (0, width, 0, height, 0, channels))
 
 
-def _folded(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _folded(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Fold each convolution's scale into it: ``scale.weights * (conv(x) + bias) + scale.biases``."""
     state = {"fc.weight": tensors["fc"].T}
     for name, kernel in tensors.items():

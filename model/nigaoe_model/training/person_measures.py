@@ -13,7 +13,7 @@ from torch import Tensor
 from nigaoe_faces.align import AlignmentTemplate
 from nigaoe_model.recognition import age_sex, face_recognition
 from nigaoe_model.recognition.age_sex import Appearance, shared_age_sex
-from nigaoe_model.recognition.face_chip import face_chips
+from nigaoe_model.recognition.face_network import face_chips
 from nigaoe_model.recognition.face_recognition import SAME_PERSON, shared_face_recognition
 from nigaoe_model.training.dataset import to_unit_range
 from nigaoe_model.training.face_regions import Pictures, Vectors

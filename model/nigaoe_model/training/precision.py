@@ -10,8 +10,8 @@ from typing import Literal, Protocol
 
 import torch
 
+from nigaoe_model.device import preferred_layout
 from nigaoe_model.precision import check_support, is_faster
-from nigaoe_model.stylegan2.inference.layout import preferred_layout
 
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

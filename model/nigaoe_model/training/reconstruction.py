@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from nigaoe_core.errors import CheckpointMismatch, TrainingError
+from nigaoe_model.device import preferred_layout
 from nigaoe_model.features import LEAST_SIDE, STRIDES, shared_features
 from nigaoe_model.inversion.algorithm import Objective, weight_columns
 from nigaoe_model.inversion.batch import Iterate
 from nigaoe_model.inversion.encoder.network import Encoder
 from nigaoe_model.stylegan2.generator import Generator
-from nigaoe_model.stylegan2.inference.layout import preferred_layout
 from nigaoe_model.stylegan2.latent_statistics import DEFAULT_SAMPLES, LatentStatistics, moments_of, sample_z
 from nigaoe_model.training.config import ReconstructionSettings
 from nigaoe_model.training.distributed import Team

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nigaoe_model.stylegan2.inference.layout import preferred_layout
+from nigaoe_model.device import preferred_layout
 from nigaoe_model.training.precision import Precision, resolve_memory_format
 
 CPU = torch.device("cpu")

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nigaoe_core.errors import BrokenCheckpoint, CheckpointMismatch, ForeignCheckpoint, ParentMismatch
 from nigaoe_faces.align import AlignmentTemplate
+from nigaoe_model.device import preferred_layout
 from nigaoe_model.inversion.encoder.architecture import EncoderArchitecture
 from nigaoe_model.inversion.encoder.network import Encoder
 from nigaoe_model.stylegan2.checkpoint import (
@@ -24,7 +25,6 @@ from nigaoe_model.stylegan2.checkpoint import (
     TrainingRecord,
     tensor_digest,
 )
-from nigaoe_model.stylegan2.inference.layout import preferred_layout
 from nigaoe_model.stylegan2.latent_statistics import LatentStatistics
 from nigaoe_model.tensor_file import load_strictly, opened, stored, write_tensors
 

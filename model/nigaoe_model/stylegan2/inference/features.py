@@ -4,14 +4,56 @@ import copy
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nigaoe_model.device import preferred_layout
 from nigaoe_model.features import EfficientNetFeatures
-from nigaoe_model.stylegan2.inference.layers import FoldedConv
-from nigaoe_model.stylegan2.inference.layout import preferred_layout
 from nigaoe_model.stylegan2.inference.linear_maps import Convolution, LinearMap, Pointwise, StridedConvolution
+
+
+class FoldedConv(nn.Module):
+    """A convolution with its batch normalisation folded in, and ReLU6 where it had one.
+
+    Args:
+        linear: The convolution, scaled by the normalisation.
+        bias: What the normalisation adds. # [O].
+        clip: Apply ReLU6.
+    """
+
+    bias: Tensor
+
+    def __init__(self, linear: LinearMap, bias: Tensor, *, clip: bool) -> None:
+        super().__init__()
+        self.linear = linear
+        self.register_buffer("bias", bias[:, None, None])
+        self.clip = clip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map # [N, I, H, W] to # [N, O, H', W']."""
+        out: Tensor = _FoldedConv.apply(x, self.linear, self.bias, self.clip)
+        return out
+
+
+class _FoldedConv(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, linear: LinearMap, bias: Tensor, clip: bool) -> Tensor:  # noqa: FBT001 - by position
+        out = linear(x).add_(bias)
+        if clip:
+            F.hardtanh_(out, 0.0, 6.0)
+            ctx.save_for_backward(out)
+        ctx.linear, ctx.clip = linear, clip
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        gradient = gradients[0]
+        if ctx.clip:
+            gradient = torch.ops.aten.hardtanh_backward(gradient, ctx.saved_tensors[0], 0.0, 6.0)
+        return ctx.linear.adjoint(gradient), None, None, None
 
 
 class FrozenFeatures:

@@ -3,19 +3,19 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nigaoe_model.device import preferred_layout
 from nigaoe_model.precision import check_support
 from nigaoe_model.stylegan2.architecture import Architecture
 from nigaoe_model.stylegan2.generator import StyledConv, Synthesis, SynthesisBlock, ToRGB
-from nigaoe_model.stylegan2.inference.layers import styled_layer
-from nigaoe_model.stylegan2.inference.layout import preferred_layout
 from nigaoe_model.stylegan2.inference.linear_maps import Convolution, LinearMap, UpConvolution, rows_times
 from nigaoe_model.stylegan2.layers import ModulatedConv2d
-from nigaoe_model.stylegan2.ops.activation import LEAKY_GAIN
+from nigaoe_model.stylegan2.ops.activation import LEAKY_GAIN, LEAKY_SLOPE
 from nigaoe_model.stylegan2.ops.modulation import DEMODULATION_EPSILON
 
 
@@ -211,3 +211,43 @@ class FrozenSynthesis:
 
     def _doubled(self, image: Tensor) -> Tensor:
         return F.conv_transpose2d(image, self._up_taps, stride=2, padding=1, groups=3)
+
+
+def styled_layer(x: Tensor, style: Tensor, demodulation: Tensor, shift: Tensor, linear: LinearMap) -> Tensor:
+    """Modulate, convolve, demodulate, add noise and bias, rectify (Karras et al. 2020, figure 2 d).
+
+    The rectifier's gain is already part of ``demodulation`` and ``shift``: a leaky rectifier passes positive factors.
+
+    Args:
+        x: # [N, I, H, W].
+        style: # [N, I].
+        demodulation: # [N, O].
+        shift: Noise and bias. # [N or 1, O, H', W'].
+        linear: The convolution.
+
+    Returns:
+        # [N, O, H', W'].
+    """
+    out: Tensor = _StyledLayer.apply(x, style, demodulation, shift, linear)
+    return out
+
+
+class _StyledLayer(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, style: Tensor, demodulation: Tensor, shift: Tensor, linear: LinearMap) -> Tensor:
+        style, demodulation = style[:, :, None, None], demodulation[:, :, None, None]
+        convolved = linear(x * style)
+        out = F.leaky_relu_(torch.addcmul(shift, convolved, demodulation), LEAKY_SLOPE)
+        ctx.save_for_backward(x, style, demodulation, convolved, out)
+        ctx.linear = linear
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Tensor | None, None]:
+        x, style, demodulation, convolved, out = ctx.saved_tensors
+        shifted = torch.ops.aten.leaky_relu_backward(gradients[0], out, LEAKY_SLOPE, True)  # noqa: FBT003 - by position
+        for_demodulation = (shifted * convolved).sum(dim=(2, 3))
+        modulated = ctx.linear.adjoint(shifted * demodulation)
+        for_style = (modulated * x).sum(dim=(2, 3))
+        for_x = modulated.mul_(style) if ctx.needs_input_grad[0] else None
+        return for_x, for_style, for_demodulation, shifted if ctx.needs_input_grad[3] else None, None

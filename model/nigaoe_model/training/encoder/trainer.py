@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from nigaoe_core.errors import TrainingError
+from nigaoe_model.device import preferred_layout
 from nigaoe_model.inversion.algorithm import weight_columns
 from nigaoe_model.inversion.batch import Iterate
 from nigaoe_model.inversion.encoder.network import Encoder
@@ -25,7 +26,6 @@ from nigaoe_model.inversion.graphs import Recorder
 from nigaoe_model.inversion.region import face_region
 from nigaoe_model.portrait.convert import search_objective
 from nigaoe_model.portrait.pair import LoadedGenerator
-from nigaoe_model.stylegan2.inference.layout import preferred_layout
 from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis
 from nigaoe_model.training.encoder.config import EncoderConfig, OptimiserSettings
 from nigaoe_model.training.encoder.faces import KnownFaces, Photos, draw_known_faces

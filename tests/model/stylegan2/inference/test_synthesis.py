@@ -5,9 +5,9 @@ import torch
 from processors import needs_bf16
 from torch import Tensor
 
+from nigaoe_model.device import preferred_layout
 from nigaoe_model.stylegan2.architecture import Architecture
 from nigaoe_model.stylegan2.generator import Generator
-from nigaoe_model.stylegan2.inference.layout import preferred_layout
 from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis
 
 

@@ -1,12 +1,22 @@
-"""The part of an aligned picture that face networks look at: eyes, nose and mouth with little around them."""
+"""What face networks share: the chip that they are given, its normalisation, and weight files of face-api.js."""
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 import numpy as np
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
+from nigaoe_core.errors import BrokenCheckpoint
 from nigaoe_faces.align import AlignmentTemplate
+
+MEAN_RGB: Final = (122.782, 117.001, 104.298)
+SCALE: Final = 256
+"""Of values 0..255, in all networks of face-api.js."""
 
 EYES_TO_MOUTH: Final = 0.45
 """Distance of eyes and mouth in a chip's side; with the centre's place below dlib's framing, as face-api.js cuts it."""
@@ -45,3 +55,34 @@ def chip_box(template: AlignmentTemplate) -> tuple[float, float, float]:
     width = float(distance) / EYES_TO_MOUTH
     centre = (left_eye + right_eye + mouth) / 3
     return float(centre[0]) - CENTRE[0] * width, float(centre[1]) - CENTRE[1] * width, width
+
+
+class FaceNetwork(nn.Module):
+    """Base of frozen networks that read face chips."""
+
+    mean: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(MEAN_RGB).reshape(3, 1, 1), persistent=False)
+
+    def normalised(self, chips: Tensor) -> Tensor:
+        """Return the network's input. # [N, 3, side, side] in [-1, 1]."""
+        return ((chips + 1) * 127.5 - self.mean) / SCALE
+
+    def load(self, path: Path, what: str, renamed: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]) -> None:
+        """Fill and freeze the network.
+
+        Args:
+            path: safetensors file in face-api.js's names, convolutions as [O, I, k, k].
+            what: What the network is called in an error.
+            renamed: From a file's tensors to the state dict.
+
+        Raises:
+            BrokenCheckpoint: The file is missing, damaged or of another network.
+        """
+        try:
+            self.load_state_dict(renamed({name: tensor.float() for name, tensor in load_file(path).items()}))
+        except (OSError, SafetensorError, RuntimeError, KeyError) as error:
+            raise BrokenCheckpoint(f"The {what} network `{path}` cannot be read; reinstall Nigaoe.") from error
+        self.eval().requires_grad_(requires_grad=False)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nigaoe_faces.align import DEMO, FFHQ, AlignmentTemplate
-from nigaoe_model.recognition.face_chip import CENTRE, EYES_TO_MOUTH, chip_box, face_chips
+from nigaoe_model.recognition.face_network import CENTRE, EYES_TO_MOUTH, chip_box, face_chips
 
 
 @pytest.mark.parametrize("template", [DEMO, FFHQ])
