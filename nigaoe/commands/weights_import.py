@@ -15,8 +15,8 @@ from nigaoe_core.settings import load_settings
 
 if TYPE_CHECKING:
     from nigaoe_faces.align import AlignmentTemplate
+    from nigaoe_model.checkpoints.examination import Reading
     from nigaoe_model.checkpoints.importing import Imported, ImportRequest
-    from nigaoe_model.checkpoints.reading import Reading
 
 _File = Annotated[Path, typer.Argument(help="A weight file; what it is called does not matter.")]
 

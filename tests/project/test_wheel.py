@@ -36,8 +36,8 @@ def test_the_wheel_holds_only_packages_of_ours(names: set[str]) -> None:
 
 def test_the_wheel_holds_every_file_of_the_packages(names: set[str], repository: Path, hatch: dict[str, Any]) -> None:
     """Also what is no Python: the page, Lua, configurations, `py.typed`; and the bundled weights."""
-    folders = {Path(package): Path(package).name for package in hatch["targets"]["wheel"]["packages"]}
-    folders |= {Path(source): target for source, target in hatch["targets"]["wheel"]["force-include"].items()}
+    target = {"weights": "nigaoe_core/weights"}
+    folders = {folder: target.get(folder, Path(folder).name) for folder in hatch["targets"]["wheel"]["only-include"]}
     expected = {
         f"{target}/{file.relative_to(repository / folder).as_posix()}"
         for folder, target in folders.items()
@@ -79,10 +79,11 @@ def test_the_installed_wheel_imports_nothing_of_the_checkout(wheel_python: Path,
 
 
 def test_an_editable_install_finds_every_package(repository: Path, tmp_path: Path) -> None:
-    """`pip install -e .` puts one folder a package on the path."""
+    """`pip install -e .` puts one folder a package on the path, and copies no weights."""
     editable = zipfile.ZipFile(hatchling(repository, "wheel:editable", tmp_path))
     (path_file,) = [name for name in editable.namelist() if name.endswith(".pth")]
     folders = [Path(line) for line in editable.read(path_file).decode().splitlines()]
+    assert not any(name.endswith(".safetensors") for name in editable.namelist())
     for package in PACKAGES:
         assert sum((folder / package / "__init__.py").is_file() for folder in folders) == 1
 
@@ -90,8 +91,7 @@ def test_an_editable_install_finds_every_package(repository: Path, tmp_path: Pat
 def test_the_builder_of_images_gets_what_the_wheel_is_made_of(repository: Path, hatch: dict[str, Any]) -> None:
     """`.dockerignore` lets through every folder and file that `pyproject.toml` names."""
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
-    wheel = hatch["targets"]["wheel"]
-    sources = [*wheel["packages"], *wheel["force-include"], project["readme"], *project["license-files"]]
+    sources = [*hatch["targets"]["wheel"]["only-include"], project["readme"], *project["license-files"]]
     ignore = (repository / ".dockerignore").read_text().splitlines()
     let_through = {line.removeprefix("!") for line in ignore if line.startswith("!")}
     assert {source.partition("/")[0] for source in sources} | {"pyproject.toml"} <= let_through

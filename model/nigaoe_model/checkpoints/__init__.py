@@ -1,7 +1,7 @@
-"""Weights of other programs come in here: read without executing, recognised by content, checked by numbers.
+"""Import and export of other programs' weights: read without executing, recognised by content, checked by numbers.
 
-The way of a file: a child process with limits (`sandbox`) reads its container (`containers`) with a machine that
-executes nothing (`pickle_machine`, `rebuilding`), recognises what it is (`families`) and writes plain tensors; this
-process puts them into our layout (`conversion`), compares them with a parent (`parentage`), draws with them
-(`self_test`) and registers them (`importing`).
+A file's steps: a child process with limits (`sandbox`, `reader_process`) opens its format (`formats`) with a machine
+that executes nothing (`pickle_machine`, `rebuilding`), recognises what it is (`families`) and writes plain tensors.
+This process converts them to our layout (`layouts`, `conversion`), compares them with a parent (`parentage`), draws
+with them (`self_test`) and registers them (`importing`, `registry`). Start reading at `importing`.
 """

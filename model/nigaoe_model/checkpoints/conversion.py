@@ -11,10 +11,11 @@ from torch import Tensor
 
 from nigaoe_core.errors import BrokenCheckpoint, CheckpointMismatch
 from nigaoe_faces.align import FFHQ, AlignmentTemplate
-from nigaoe_model.checkpoints.layouts import LAYOUTS
-from nigaoe_model.checkpoints.layouts.table import discriminator_rows, generator_rows, to_native
+from nigaoe_model.checkpoints.examination import Reading
+from nigaoe_model.checkpoints.families import LAYOUTS
+from nigaoe_model.checkpoints.families.recognised import LayoutName
+from nigaoe_model.checkpoints.layouts import discriminator_rows, generator_rows, to_native
 from nigaoe_model.checkpoints.reader_process import DISCRIMINATOR, GENERATOR, LATENT_AVG
-from nigaoe_model.checkpoints.reading import Layout, Reading
 from nigaoe_model.stylegan2.architecture import Architecture
 from nigaoe_model.stylegan2.checkpoint import Checkpoint, CheckpointCard, TrainingRecord, load_checkpoint
 from nigaoe_model.stylegan2.generator import Mapping as MappingNetwork
@@ -78,7 +79,7 @@ def converted_checkpoint(path: Path, reading: Reading, tensors: Path, descriptio
     return checkpoint if "mapping.w_avg" in generator else _with_mean_style(checkpoint)
 
 
-def _generator(layout: Layout, architecture: Architecture, tensors: Mapping[str, Tensor]) -> State:
+def _generator(layout: LayoutName, architecture: Architecture, tensors: Mapping[str, Tensor]) -> State:
     rows = generator_rows(LAYOUTS[layout].generator, architecture)
     if layout != "rosinality" or "noises.noise_0" in tensors:
         return to_native(rows, tensors)
@@ -86,7 +87,7 @@ def _generator(layout: Layout, architecture: Architecture, tensors: Mapping[str,
     return to_native(without_maps, tensors) | _noise_maps(architecture)
 
 
-def _discriminator(layout: Layout, architecture: Architecture, tensors: Mapping[str, Tensor]) -> State:
+def _discriminator(layout: LayoutName, architecture: Architecture, tensors: Mapping[str, Tensor]) -> State:
     return to_native(discriminator_rows(LAYOUTS[layout].discriminator, architecture), tensors) if tensors else {}
 
 

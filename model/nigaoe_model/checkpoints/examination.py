@@ -1,28 +1,102 @@
-"""One look at a file: what it is, whether it can be imported, and whether it would run code. Nothing is executed."""
+"""Examination of a file: what it is, whether it can be imported, whether it would run code. Nothing is executed."""
 
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from nigaoe_core.checkpoint_header import METADATA_KEY
 from nigaoe_core.errors import CheckpointError, CheckpointMismatch, UnsafeCheckpoint
-from nigaoe_model.checkpoints.containers import Content, read_content
 from nigaoe_model.checkpoints.families import recognise
+from nigaoe_model.checkpoints.families.recognised import LayoutName, Recognised, Tensors
+from nigaoe_model.checkpoints.formats import Content, read_content
 from nigaoe_model.checkpoints.pickle_machine import Trace
-from nigaoe_model.checkpoints.reading import Reading, Recognised, Tensors, network_facts
 from nigaoe_model.checkpoints.rebuilding import CARRIES_SOURCE, HARMLESS
-from nigaoe_model.checkpoints.records import TensorRecord
-from nigaoe_model.checkpoints.walking import tensors_in
+from nigaoe_model.checkpoints.records import TensorRecord, tensors_in
 from nigaoe_model.stylegan2.architecture import Architecture
 
 MAX_LISTED = 200
 NATIVE_TITLE = "Nigaoe's own format"
 
 
+def printable(text: str) -> str:
+    """Replace what would command a terminal instead of being shown: the names in a file are its author's choice."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+Printable = Annotated[str, AfterValidator(printable)]
+
+
+class NetworkFacts(BaseModel):
+    """One group of tensors in a file.
+
+    Attributes:
+        name: Where it lies in the file, such as ``g_ema``.
+        tensors: Number of tensors.
+        parameters: Number of numbers.
+        byte_count: Their size.
+        dtypes: Their types.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: Printable
+    tensors: int
+    parameters: int
+    byte_count: int
+    dtypes: tuple[str, ...]
+
+
+class Reading(BaseModel):
+    """The report about one file; plain JSON, so that it crosses from the limited process to this one.
+
+    Attributes:
+        container: ``torch-zip``, ``torch-legacy``, ``pickle``, ``safetensors``, or empty when that is unknown.
+        family: Short name such as ``rosinality``; ``unknown`` for the rest.
+        title: The family in words.
+        layout: The table that leads to our names; None when the file cannot be imported.
+        problem: Why it cannot be imported, as a sentence; empty when it can.
+        problem_code: Code of the error that importing ends in; empty when it can.
+        architecture: Of the generator.
+        trainable_blocks: Freeze depth that the file claims (FreezeG's ``finetune_loc``).
+        networks: Groups of tensors.
+        tensors: Name and shape of every tensor, when asked for.
+        imports: What unpickling would import from other programs, harmless or not.
+        unsafe_imports: Those that are on no list: unpickling the file may run them.
+        carries_source: Whether Python source in the file would be executed by its usual loader.
+        card: Our own card as JSON, when the file was written by Nigaoe.
+        notes: What was noticed.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    container: str = ""
+    family: str = "unknown"
+    title: Printable = "unknown"
+    layout: LayoutName | None = None
+    problem: Printable = ""
+    problem_code: str = ""
+    architecture: Architecture | None = None
+    trainable_blocks: int | None = None
+    networks: tuple[NetworkFacts, ...] = ()
+    tensors: dict[Printable, tuple[int, ...]] = {}
+    imports: tuple[Printable, ...] = ()
+    unsafe_imports: tuple[Printable, ...] = ()
+    carries_source: bool = False
+    card: str = ""
+    notes: tuple[Printable, ...] = ()
+
+    @property
+    def executes_code(self) -> bool:
+        """Whether loading the file in the usual way would run code that its author chose."""
+        return self.carries_source or bool(self.unsafe_imports)
+
+
 @dataclass(slots=True)
 class Examination:
-    """What one look found.
+    """Result of examining one file.
 
     Attributes:
         reading: The report.
@@ -115,7 +189,7 @@ def _report(findings: _Findings, error: CheckpointError | None, *, list_tensors:
     }
     if content is not None and not isinstance(error, UnsafeCheckpoint):
         groups = _groups(content.value)[:MAX_LISTED]
-        fields |= {"container": content.container, "networks": tuple(network_facts(n, t) for n, t in groups)}
+        fields |= {"container": content.format, "networks": tuple(network_facts(n, t) for n, t in groups)}
         if list_tensors:
             fields["tensors"] = _listed(groups)
         if METADATA_KEY in content.metadata and error is None:
@@ -167,13 +241,24 @@ def _card_of(text: str) -> dict[str, Any]:
 
 
 def _groups(value: Any) -> list[tuple[str, Tensors]]:
-    """Sort the tensors of a file by the first name on the way to them."""
+    """Sort the tensors of a file by the first name of the path to them."""
     groups: dict[str, dict[str, TensorRecord]] = {}
-    for way, tensor in tensors_in(value).items():
-        group = way[0] if len(way) > 1 else "tensors"
-        groups.setdefault(group, {})[".".join(way[1:] or way)] = tensor
+    for path, tensor in tensors_in(value).items():
+        group = path[0] if len(path) > 1 else "tensors"
+        groups.setdefault(group, {})[".".join(path[1:] or path)] = tensor
     return list(groups.items())
 
 
 def _listed(groups: list[tuple[str, Tensors]]) -> dict[str, tuple[int, ...]]:
     return {f"{group}: {name}": t.shape for group, tensors in groups for name, t in tensors.items()}
+
+
+def network_facts(name: str, tensors: Tensors) -> NetworkFacts:
+    """Count the tensors of one group."""
+    return NetworkFacts(
+        name=name[:100],
+        tensors=len(tensors),
+        parameters=sum(t.count for t in tensors.values()),
+        byte_count=sum(t.byte_count for t in tensors.values()),
+        dtypes=tuple(sorted({t.dtype for t in tensors.values()})),
+    )

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from nigaoe_core.atomic_write import atomic_replacement
 from nigaoe_core.errors import CheckpointMismatch
-from nigaoe_model.checkpoints.layouts import nvidia, rosinality
-from nigaoe_model.checkpoints.layouts.table import discriminator_rows, generator_rows, to_foreign
+from nigaoe_model.checkpoints.families import nvidia, rosinality
+from nigaoe_model.checkpoints.layouts import discriminator_rows, generator_rows, to_foreign
 from nigaoe_model.stylegan2.architecture import Architecture
 from nigaoe_model.stylegan2.checkpoint import Checkpoint
 from nigaoe_model.stylegan2.ops.resample import fir_kernel
@@ -51,7 +51,7 @@ def export_weights(
 def _rosinality(checkpoint: Checkpoint, discriminator: dict[str, Tensor]) -> dict[str, Any]:
     architecture = checkpoint.card.architecture
     kernel = _kernel(architecture, checkpoint.generator)
-    state = to_foreign(generator_rows(rosinality.generator, architecture), checkpoint.generator)
+    state = to_foreign(generator_rows(rosinality.generator_layout, architecture), checkpoint.generator)
     generator_kernels, discriminator_kernels = rosinality.kernel_names(architecture)
     document: dict[str, Any] = {
         # Their buffers hold the kernel with the gain of the upsampling.
@@ -59,7 +59,7 @@ def _rosinality(checkpoint: Checkpoint, discriminator: dict[str, Tensor]) -> dic
         "latent_avg": checkpoint.generator["mapping.w_avg"],
     }
     if discriminator:
-        critic = to_foreign(discriminator_rows(rosinality.discriminator, architecture), discriminator)
+        critic = to_foreign(discriminator_rows(rosinality.discriminator_layout, architecture), discriminator)
         document["d"] = critic | dict.fromkeys(discriminator_kernels, _kernel(architecture, discriminator))
     return document
 
@@ -68,13 +68,13 @@ def _nvidia_state(checkpoint: Checkpoint, discriminator: dict[str, Tensor]) -> d
     architecture = checkpoint.card.architecture
     generator_filters, discriminator_filters = nvidia.filter_names(architecture)
     kernel = _kernel(architecture, checkpoint.generator)
-    state = to_foreign(generator_rows(nvidia.generator, architecture), checkpoint.generator)
+    state = to_foreign(generator_rows(nvidia.generator_layout, architecture), checkpoint.generator)
     document: dict[str, Any] = {
         "G_ema": state | dict.fromkeys(generator_filters, kernel),
         "G_kwargs": nvidia.generator_arguments(architecture),
     }
     if discriminator:
-        critic = to_foreign(discriminator_rows(nvidia.discriminator, architecture), discriminator)
+        critic = to_foreign(discriminator_rows(nvidia.discriminator_layout, architecture), discriminator)
         document["D"] = critic | dict.fromkeys(discriminator_filters, _kernel(architecture, discriminator))
         document["D_kwargs"] = nvidia.discriminator_arguments(architecture)
     return document

@@ -1,4 +1,4 @@
-"""The whole way of a foreign file into the user registry: read, convert, compare, try out, write, register."""
+"""Import of a foreign file into the user registry: read, convert, compare, try out, write, register."""
 
 import tempfile
 from dataclasses import dataclass, replace
@@ -9,8 +9,8 @@ from nigaoe_core.manifest import DEFAULT_UPSCALER, GeneratorRow, Manifest, Style
 from nigaoe_core.registry import Registry
 from nigaoe_faces.encoding import encode_png, encode_webp
 from nigaoe_model.checkpoints.conversion import Description, converted_checkpoint, native_checkpoint
+from nigaoe_model.checkpoints.examination import Reading
 from nigaoe_model.checkpoints.parentage import Parentage, adopt, compare
-from nigaoe_model.checkpoints.reading import Reading
 from nigaoe_model.checkpoints.registry import file_sha256
 from nigaoe_model.checkpoints.sandbox import raise_problem, read_in_sandbox
 from nigaoe_model.checkpoints.self_test import SelfTest, run_self_test

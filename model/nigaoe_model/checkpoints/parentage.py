@@ -74,7 +74,7 @@ def compare(child: Checkpoint, parent: Checkpoint) -> Parentage:
     shared = tuple(group for group, change in changes.items() if change is None)
     moved = {group: change for group, change in changes.items() if change is not None}
     if "b4" in moved:
-        _refuse_strangers(child, parent)
+        _refuse_unrelated(child, parent)
     return Parentage(
         trainable_blocks=_trainable_blocks(child.card.architecture, shared),
         shared=shared,
@@ -149,7 +149,7 @@ def _trainable_blocks(architecture: Architecture, shared: tuple[str, ...]) -> in
     return architecture.num_blocks - min(changed, default=architecture.num_blocks)
 
 
-def _refuse_strangers(child: Checkpoint, parent: Checkpoint) -> None:
+def _refuse_unrelated(child: Checkpoint, parent: Checkpoint) -> None:
     coarse = [
         name for name in parent.generator if name.endswith("conv.weight") and name.split(".")[2] in ("b4", "b8", "b16")
     ]

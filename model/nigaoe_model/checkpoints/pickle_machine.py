@@ -15,10 +15,48 @@ from typing import IO, Any, cast
 
 from nigaoe_core.errors import BrokenCheckpoint, UnsafeCheckpoint
 from nigaoe_model.checkpoints.records import Call, GlobalName, PersistentId
-from nigaoe_model.checkpoints.window import Window
 
 MAX_OPERATIONS = 2_000_000
+MAX_LINE = 64 * 2**10
+COPY_BELOW = 256
 _MARK = object()
+
+
+class Window:
+    """File-like reading without copies: long reads are views, so a text of 10 GB that is not there costs nothing.
+
+    Args:
+        view: The bytes.
+        position: Where the cursor begins.
+    """
+
+    def __init__(self, view: memoryview, position: int = 0) -> None:
+        self.view = view
+        self.position = position
+
+    def read(self, count: int) -> bytes | memoryview:
+        """Return the next ``count`` bytes, fewer at the end; a view when they are many."""
+        part = self.view[self.position : self.position + count]
+        self.position += len(part)
+        return bytes(part) if count < COPY_BELOW else part
+
+    def readline(self) -> bytes:
+        """Return the rest of a line with its end.
+
+        Raises:
+            UnsafeCheckpoint: It is longer than any honest pickle writes.
+        """
+        head = bytes(self.view[self.position : self.position + MAX_LINE])
+        end = head.find(b"\n") + 1
+        if not end and len(head) == MAX_LINE:
+            raise UnsafeCheckpoint("The pickle holds a line of more than 64 KiB: it was not written by torch.")
+        line = head[: end or len(head)]
+        self.position += len(line)
+        return line
+
+    def tell(self) -> int:
+        """Return the cursor's place."""
+        return self.position
 
 
 @dataclass(slots=True)

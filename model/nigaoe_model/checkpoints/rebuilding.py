@@ -2,12 +2,12 @@
 
 A name that is not in `HARMLESS` or `CARRIES_SOURCE` makes a file unsafe. Names are compared whole, never by prefix.
 The stock loader of NVIDIA's files executes the Python source that lies in them as ``module_src``; here that entry is
-dropped before anybody looks at it. ``torch.storage._load_from_bytes`` unpickles its argument anew (allowing it as it is
+dropped before anything reads it. ``torch.storage._load_from_bytes`` unpickles its argument anew (allowing it as it is
 would allow everything); here the same machine reads the argument.
 """
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from nigaoe_core.errors import BrokenCheckpoint, UnsafeCheckpoint
@@ -21,6 +21,8 @@ from nigaoe_model.checkpoints.records import (
     PersistentId,
     StorageRecord,
     TensorRecord,
+    make_tensor,
+    row_major,
 )
 
 PERSISTENCE = GlobalName("torch_utils.persistence", "_reconstruct_persistent_obj")
@@ -34,7 +36,7 @@ STORAGE_DTYPES = {
 }  # fmt: skip
 
 CARRIES_SOURCE = frozenset({PERSISTENCE, NETWORK})
-"""Whoever unpickles these executes Python source that lies in the file."""
+"""Unpickling these executes Python source that lies in the file."""
 
 _NUMPY_CORES = ("numpy.core.multiarray", "numpy._core.multiarray")
 
@@ -64,7 +66,6 @@ _NUMPY_DTYPES = {
 }  # fmt: skip
 
 MAX_DEPTH = 100
-MAX_AXES = 8
 
 
 class Rebuilder:
@@ -214,33 +215,6 @@ _MAKERS: dict[str, Callable[[Rebuilder, Call, tuple[Any, ...]], Any]] = {
     "encode": Rebuilder._encoded,  # noqa: SLF001
 }
 """By the name alone: `HARMLESS` has already compared the module."""
-
-
-def make_tensor(storage: StorageRecord, offset: Any, shape: Any, stride: Any) -> TensorRecord:
-    """Check that a tensor lies inside its storage.
-
-    Raises:
-        BrokenCheckpoint: It does not, or its sizes make no sense.
-    """
-    numbers = (offset, *shape, *stride)
-    if len(shape) != len(stride) or len(shape) > MAX_AXES or not all(type(n) is int and n >= 0 for n in numbers):
-        raise BrokenCheckpoint("The checkpoint is damaged: a tensor has impossible sizes.")
-    tensor = TensorRecord(storage, offset, tuple(shape), tuple(stride))
-    last = offset + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
-    if tensor.count and last >= storage.count:
-        raise BrokenCheckpoint("The checkpoint is damaged: a tensor reaches beyond its storage.")
-    if tensor.count > storage.count:
-        raise UnsafeCheckpoint("A tensor claims more numbers than the file holds: unpacking it would fill the memory.")
-    return tensor
-
-
-def row_major(shape: Sequence[int]) -> tuple[int, ...]:
-    """Return the strides of a contiguous tensor, last axis fastest."""
-    steps, step = [], 1
-    for size in reversed(shape):
-        steps.append(step)
-        step *= size
-    return tuple(reversed(steps))
 
 
 def _scalar_tensor(value: float) -> TensorRecord:

@@ -10,9 +10,8 @@ from pydantic import ValidationError
 
 from nigaoe_core.bundled import import_path
 from nigaoe_core.errors import BrokenCheckpoint, CheckpointError, UnsafeCheckpoint, error_tree
-from nigaoe_model.checkpoints.limits import MIB
-from nigaoe_model.checkpoints.reader_process import Request
-from nigaoe_model.checkpoints.reading import Reading
+from nigaoe_model.checkpoints.examination import Reading
+from nigaoe_model.checkpoints.reader_process import MIB, Request
 
 MEMORY = 768 * MIB
 SECONDS = 120

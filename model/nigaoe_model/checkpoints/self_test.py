@@ -1,4 +1,4 @@
-"""The end of every import: the new generator draws, and its pictures are looked at by number and by eye."""
+"""Last step of every import: the new generator draws, and its pictures are checked by numbers and shown to the user."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from nigaoe_model.stylegan2.latent_statistics import sample_w
 TRUNCATION_PSI = 0.7
 COLUMNS = 4
 SHEET_SIDE = 256
-"""Pictures are looked at in this size. Larger generators are stopped there: their skips sum up to a picture at every
+"""Side of the pictures that are checked. Larger generators are stopped there: their skips sum up to a picture at every
 resolution. Their last blocks draw the middle of one picture, to see that they work."""
 
 SEED = 1
@@ -24,7 +24,7 @@ SEED = 1
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """What was seen.
+    """Statistics and pictures of the self-test.
 
     Attributes:
         mean: Mean of all colours; about -0.1 for photos.

@@ -1,4 +1,4 @@
-"""Files of other programs, made here: the layouts from their tables, the boxes from torch and pickle themselves."""
+"""Files of other programs, made here: the layouts from their tables, the formats from torch and pickle themselves."""
 
 import argparse
 import pickle
@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nigaoe_model.checkpoints.layouts import nvidia, rosinality, tensorflow
-from nigaoe_model.checkpoints.layouts.table import Row, discriminator_rows, generator_rows, to_foreign
+from nigaoe_model.checkpoints.families import nvidia, rosinality, tensorflow
+from nigaoe_model.checkpoints.layouts import Row, discriminator_rows, generator_rows, to_foreign
 from nigaoe_model.stylegan2.architecture import Architecture
 from nigaoe_model.stylegan2.checkpoint import Checkpoint
 from nigaoe_model.stylegan2.discriminator import Discriminator
@@ -38,7 +38,7 @@ def tiny_discriminator(tiny: Architecture) -> State:
 
 def rosinality_state(generator: State, architecture: Architecture) -> State:
     """Return a generator as rosinality's module would store it, kernels included."""
-    state = to_foreign(generator_rows(rosinality.generator, architecture), generator)
+    state = to_foreign(generator_rows(rosinality.generator_layout, architecture), generator)
     kernel = fir_kernel(architecture.resample_filter) * 4
     return state | {name: kernel.clone() for name in rosinality.kernel_names(architecture)[0]}
 
@@ -53,7 +53,7 @@ def rosinality_file(tmp_path: Path, tiny_checkpoint: Checkpoint, tiny_discrimina
         document: dict[str, Any] = {
             "g": {key: tensor * 2 for key, tensor in rosinality_state(state, architecture).items()},
             "g_ema": rosinality_state(state, architecture),
-            "d": to_foreign(discriminator_rows(rosinality.discriminator, architecture), tiny_discriminator),
+            "d": to_foreign(discriminator_rows(rosinality.discriminator_layout, architecture), tiny_discriminator),
             "g_optim": {"state": {0: {"step": 3, "exp_avg": torch.zeros(5)}}, "param_groups": [{"lr": 0.002}]},
             "args": argparse.Namespace(size=16, latent=8, n_mlp=2),
             "ada_aug_p": 0.1,
@@ -123,7 +123,7 @@ class PersistentModule:
 def nvidia_module(generator: State, architecture: Architecture, **attributes: Any) -> PersistentModule:
     """Return a generator as NVIDIA's pickles hold it."""
     filters = dict.fromkeys(nvidia.filter_names(architecture)[0], fir_kernel(architecture.resample_filter))
-    tensors = to_foreign(generator_rows(nvidia.generator, architecture), generator) | filters
+    tensors = to_foreign(generator_rows(nvidia.generator_layout, architecture), generator) | filters
     module = PersistentModule("Generator", {"c_dim": 0, "img_channels": 3, **attributes}, tensors)
     module.child("synthesis.b8").state |= {"architecture": "skip"}
     module.child("synthesis.b8.conv0").state |= {"activation": "lrelu", "conv_clamp": architecture.conv_clamp}
@@ -144,7 +144,7 @@ def nvidia_file(
         architecture = tiny_checkpoint.card.architecture
         generator = nvidia_module(dict(tiny_checkpoint.generator), architecture)
         change(generator)
-        critic = to_foreign(discriminator_rows(nvidia.discriminator, architecture), tiny_discriminator)
+        critic = to_foreign(discriminator_rows(nvidia.discriminator_layout, architecture), tiny_discriminator)
         discriminator = PersistentModule("Discriminator", {"c_dim": 0}, critic)
         discriminator.child("b4.mbstd").state |= {"group_size": architecture.minibatch_std_group}
         document = {"training_set_kwargs": {"path": "x.zip"}, "D": discriminator, "G_ema": generator, **parts}
@@ -198,7 +198,7 @@ def tensorflow_file(
         return sys.modules["dnnlib.tflib.network"].Network(state)
 
     def generator(state: State, architecture: Architecture, options: dict[str, Any]) -> Any:
-        variables = tensorflow_variables(state, generator_rows(tensorflow.generator, architecture))
+        variables = tensorflow_variables(state, generator_rows(tensorflow.generator_layout, architecture))
         parts: dict[str, dict[str, Any]] = {"": {}, "mapping/": {}, "synthesis/": {}}
         for key, value in variables.items():
             prefix = next((p for p in ("mapping/", "synthesis/") if key.startswith(p)), "")
@@ -211,7 +211,9 @@ def tensorflow_file(
         architecture = tiny_checkpoint.card.architecture
         averaged = dict(tiny_checkpoint.generator) if state is None else state
         raw = {key: tensor + 1 for key, tensor in averaged.items()}
-        critic = tensorflow_variables(tiny_discriminator, discriminator_rows(tensorflow.discriminator, architecture))
+        critic = tensorflow_variables(
+            tiny_discriminator, discriminator_rows(tensorflow.discriminator_layout, architecture)
+        )
         group = {"mbstd_group_size": architecture.minibatch_std_group}
         networks = (
             generator(raw, architecture, options),

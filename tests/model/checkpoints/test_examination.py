@@ -13,8 +13,7 @@ from safetensors.torch import save_file
 
 from nigaoe_core.bundled import BUNDLED_WEIGHTS, EFFICIENTNET_LITE0
 from nigaoe_core.errors import BrokenCheckpoint, CheckpointMismatch, ForeignCheckpoint
-from nigaoe_model.checkpoints.examination import examine
-from nigaoe_model.checkpoints.reading import Reading
+from nigaoe_model.checkpoints.examination import Reading, examine
 from nigaoe_model.stylegan2.checkpoint import Checkpoint
 
 Build = Callable[..., Path]
@@ -107,7 +106,7 @@ def test_a_bare_state_dict_is_enough(rosinality_file: Build, tmp_path: Path, pre
     ],
 )
 def test_other_families_are_refused_by_name(tmp_path: Path, names: list[str], title: str) -> None:
-    """The user is told what the file is and why it cannot be read."""
+    """The report says what the file is and why it cannot be read."""
     path = tmp_path / "other.pt"
     torch.save({"GAN": {name: torch.zeros(2) for name in names}}, path)
     examination = examine(path)

@@ -13,7 +13,7 @@ from nigaoe_core.errors import CheckpointMismatch
 from nigaoe_faces.align import FFHQ
 from nigaoe_model.checkpoints.conversion import Description, converted_checkpoint
 from nigaoe_model.checkpoints.exporting import ExportLayout, export_weights
-from nigaoe_model.checkpoints.layouts import nvidia
+from nigaoe_model.checkpoints.families import nvidia
 from nigaoe_model.checkpoints.reader_process import Request, answer
 from nigaoe_model.checkpoints.sandbox import raise_problem
 from nigaoe_model.stylegan2.architecture import Architecture, published_architecture

@@ -191,7 +191,7 @@ def test_a_freezeg_pair_becomes_a_style(
 def test_a_pair_that_was_fine_tuned_everywhere_comes_with_a_warning(
     bring: Bring, folder: Path, rosinality_file: Build, tiny_checkpoint: Checkpoint
 ) -> None:
-    """It can be used, and the user is told how far it drifted."""
+    """It can be used, and a warning says how far it drifted."""
     bring(rosinality_file(), "people")
     random = torch.Generator().manual_seed(5)
     drifted = {n: t + 0.2 * torch.randn(t.shape, generator=random) for n, t in tiny_checkpoint.generator.items()}
@@ -204,13 +204,15 @@ def test_a_pair_that_was_fine_tuned_everywhere_comes_with_a_warning(
     verify_entry(registry, registry.style("drawings"))
 
 
-def test_strangers_are_no_pair(bring: Bring, folder: Path, rosinality_file: Build, tiny_checkpoint: Checkpoint) -> None:
+def test_unrelated_ones_are_no_pair(
+    bring: Bring, folder: Path, rosinality_file: Build, tiny_checkpoint: Checkpoint
+) -> None:
     """Another training run of the same architecture shares no latent space."""
     bring(rosinality_file(), "people")
     random = torch.Generator().manual_seed(6)
-    stranger = {name: torch.randn(t.shape, generator=random) for name, t in tiny_checkpoint.generator.items()}
+    unrelated = {name: torch.randn(t.shape, generator=random) for name, t in tiny_checkpoint.generator.items()}
     with pytest.raises(ParentMismatch, match="nothing in common"):
-        bring(rosinality_file(name="stranger.pt", generator=stranger), "drawings", parent="people")
+        bring(rosinality_file(name="unrelated.pt", generator=unrelated), "drawings", parent="people")
     assert all(style.bundled for style in Registry.load(user=folder).styles())
 
 

@@ -17,7 +17,7 @@ from nigaoe_core.registry import Registry
 from nigaoe_model.checkpoints.conversion import Description
 from nigaoe_model.checkpoints.examination import examine
 from nigaoe_model.checkpoints.importing import ImportRequest, import_weights
-from nigaoe_model.checkpoints.limits import MIB
+from nigaoe_model.checkpoints.reader_process import MIB
 from nigaoe_model.checkpoints.sandbox import read_in_sandbox
 
 Build = Callable[..., Path]
@@ -83,10 +83,10 @@ def _bare(tmp_path: Path, value: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize("box", [_zip, _legacy, _bare])
-def test_a_pickle_that_writes_a_file(tmp_path: Path, marker: Path, box: Callable[[Path, Any], Path]) -> None:
+@pytest.mark.parametrize("write", [_zip, _legacy, _bare])
+def test_a_pickle_that_writes_a_file(tmp_path: Path, marker: Path, write: Callable[[Path, Any], Path]) -> None:
     """The command is named in the report and was never run."""
-    path = box(tmp_path, {"g_ema": {}, "args": _WritesFile(marker)})
+    path = write(tmp_path, {"g_ema": {}, "args": _WritesFile(marker)})
     reading = read_in_sandbox(path)
     assert reading.problem_code == UnsafeCheckpoint.code
     assert reading.unsafe_imports == (f"{os.system.__module__}.system",)
@@ -136,7 +136,7 @@ def test_a_structure_that_contains_itself(tmp_path: Path) -> None:
 
 
 def test_a_structure_that_is_nested_without_end(tmp_path: Path) -> None:
-    """A hundred thousand lists in each other would overflow the stack of whoever walks them."""
+    """A hundred thousand lists in each other would overflow the stack of a recursive walk."""
     path = tmp_path / "deep.pkl"
     path.write_bytes(b"\x80\x04" + b"]" * 100_000 + b"a" * 99_999 + b".")
     assert read_in_sandbox(path).problem_code == UnsafeCheckpoint.code
@@ -205,10 +205,12 @@ def test_the_golden_source_is_never_executed(golden: Path) -> None:
     assert read_in_sandbox(golden / "nvidia-ada-64.pkl").problem == ""
 
 
-@pytest.mark.parametrize("box", [_zip, _bare])
-def test_importing_an_attack_registers_nothing(tmp_path: Path, marker: Path, box: Callable[[Path, Any], Path]) -> None:
+@pytest.mark.parametrize("write", [_zip, _bare])
+def test_importing_an_attack_registers_nothing(
+    tmp_path: Path, marker: Path, write: Callable[[Path, Any], Path]
+) -> None:
     """No file, no entry, no trace; the error says what was found."""
-    path = box(tmp_path, _WritesFile(marker))
+    path = write(tmp_path, _WritesFile(marker))
     folder = tmp_path / "registry"
     with pytest.raises(UnsafeCheckpoint, match="system"):
         import_weights(ImportRequest(path, Description("evil")), Registry.load(user=folder), folder)

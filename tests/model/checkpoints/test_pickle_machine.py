@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from nigaoe_core.errors import BrokenCheckpoint, CheckpointError, UnsafeCheckpoint
 from nigaoe_model.checkpoints import pickle_machine
-from nigaoe_model.checkpoints.pickle_machine import Trace, run_pickle
+from nigaoe_model.checkpoints.pickle_machine import Trace, Window, run_pickle
 from nigaoe_model.checkpoints.records import Call, GlobalName
-from nigaoe_model.checkpoints.window import Window
 
 scalars = (
     st.none()

@@ -83,7 +83,7 @@ def test_a_changed_file_is_found(user: Path) -> None:
 
 
 def test_a_missing_file_is_found(user: Path) -> None:
-    """What was deleted by hand is told by name."""
+    """The message names what was deleted by hand."""
     (user / "base.safetensors").unlink()
     registry = Registry.load(user=user)
     with pytest.raises(BrokenCheckpoint, match=r"base\.safetensors"):
@@ -147,7 +147,7 @@ def test_a_generators_encoder_is_checked_with_it(user: Path) -> None:
 
 
 def test_an_encoder_is_attached_to_an_imported_generator(user: Path, tmp_path: Path) -> None:
-    """It is copied, registered with its digest and loaded from then on; strangers' and bundled generators' are not."""
+    """It is copied, registered with its digest and loaded from then on; other generators' and bundled ones' are not."""
     encoder_of(user / "base.safetensors", tmp_path / "made.safetensors")
     copy = attach_encoder(Registry.load(user=user), "base", tmp_path / "made.safetensors", user)
     registry = Registry.load(user=user)

@@ -1,4 +1,4 @@
-"""The first drawings of a generator are looked at by number and by eye."""
+"""The first drawings of a generator are checked by numbers and shown."""
 
 from pathlib import Path
 

@@ -2,15 +2,28 @@
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from nigaoe_core.errors import CheckpointMismatch, ForeignCheckpoint
-from nigaoe_model.checkpoints.containers import Content
 from nigaoe_model.checkpoints.families import nvidia, refused, rosinality, tensorflow
-from nigaoe_model.checkpoints.layouts import LAYOUTS
-from nigaoe_model.checkpoints.layouts.table import discriminator_rows
-from nigaoe_model.checkpoints.reading import Recognised
+from nigaoe_model.checkpoints.families.recognised import Recognised
+from nigaoe_model.checkpoints.formats import Content
+from nigaoe_model.checkpoints.layouts import Layout, discriminator_rows
 from nigaoe_model.stylegan2.architecture import Architecture
+
+
+class Layouts(NamedTuple):
+    """Those of the two networks of one implementation."""
+
+    generator: Layout
+    discriminator: Layout
+
+
+LAYOUTS = {
+    "rosinality": Layouts(rosinality.generator_layout, rosinality.discriminator_layout),
+    "nvidia": Layouts(nvidia.generator_layout, nvidia.discriminator_layout),
+    "tensorflow": Layouts(tensorflow.generator_layout, tensorflow.discriminator_layout),
+}
 
 
 def recognise(content: Content) -> Recognised:

@@ -1,14 +1,16 @@
-"""NVIDIA's PyTorch StyleGAN2 (stylegan2-ada-pytorch, stylegan3 repository): pickled modules, and bare state dicts."""
+"""NVIDIA's PyTorch StyleGAN2 (stylegan2-ada-pytorch, stylegan3 repository): pickled modules, and bare state dicts.
 
+Names differ from ours, shapes do not. ``mapping.w_avg`` lies inside the generator, so it is a row like the others.
+"""
+
+from collections.abc import Iterable
 from typing import Any
 
 from nigaoe_core.errors import ForeignCheckpoint
-from nigaoe_model.checkpoints.families.filters import taps_of
-from nigaoe_model.checkpoints.layouts import nvidia as layout
-from nigaoe_model.checkpoints.layouts.table import infer_architecture
-from nigaoe_model.checkpoints.reading import Recognised, Tensors, tensors_of
-from nigaoe_model.checkpoints.records import ModuleRecord, TensorRecord
-from nigaoe_model.checkpoints.walking import tensors_in
+from nigaoe_model.checkpoints.families.recognised import Recognised, Tensors, taps_of, tensors_of
+from nigaoe_model.checkpoints.layouts import Layer, Row, infer_architecture
+from nigaoe_model.checkpoints.records import ModuleRecord, TensorRecord, tensors_in
+from nigaoe_model.stylegan2.architecture import Architecture
 
 TITLE = "StyleGAN2 of NVIDIA (stylegan2-ada-pytorch, stylegan3 repository)"
 
@@ -31,7 +33,7 @@ def recognise(value: Any) -> Recognised | None:
     switches = _switches(generator, tensors)
     if isinstance(discriminator, ModuleRecord):
         switches["minibatch_std_group"] = _group(discriminator)
-    architecture = infer_architecture(layout.generator, tensors, **switches)
+    architecture = infer_architecture(generator_layout, tensors, **switches)
     return Recognised(
         family="nvidia",
         title=TITLE,
@@ -46,7 +48,7 @@ def recognise(value: Any) -> Recognised | None:
 def recognise_state(value: dict[Any, Any], name: str, state: Tensors) -> Recognised:
     """Collect state dicts in NVIDIA's names, as `nigaoe weights export --layout nvidia-state` writes them."""
     switches, notes = _state_switches(value, state)
-    architecture = infer_architecture(layout.generator, state, **switches)
+    architecture = infer_architecture(generator_layout, state, **switches)
     return Recognised(
         family="nvidia-state",
         title=f"state dict of {TITLE}",
@@ -74,7 +76,7 @@ def _state_switches(value: dict[Any, Any], state: Tensors) -> tuple[dict[str, An
 
 
 def _tensors(module: ModuleRecord) -> dict[str, TensorRecord]:
-    return {".".join(way): tensor for way, tensor in tensors_in(module).items()}
+    return {".".join(path): tensor for path, tensor in tensors_in(module).items()}
 
 
 def _child(module: ModuleRecord, *names: str) -> ModuleRecord:
@@ -115,3 +117,70 @@ def _group(discriminator: ModuleRecord) -> int:
     """Size of the groups that the minibatch statistic compares; None in the file means the whole batch."""
     group = _child(discriminator, "b4", "mbstd").state.get("group_size")
     return group if type(group) is int else 4
+
+
+def generator_layout(layer: Layer) -> Iterable[Row]:
+    """Return the rows of a generator's layer."""
+    name = layer.name.replace("mapping.layers.", "mapping.fc").replace(".blocks.", ".")
+    return [layer.row(part, f"{name}.{part.removeprefix('conv.')}") for part in layer.shapes]
+
+
+def discriminator_layout(layer: Layer) -> Iterable[Row]:
+    """Return the rows of a discriminator's layer."""
+    return [layer.row(part, f"b{layer.resolution}.{layer.kind}.{part}") for part in layer.shapes]
+
+
+def filter_names(architecture: Architecture) -> tuple[list[str], list[str]]:
+    """Return the names of all stored resampling filters, of the generator and of the discriminator.
+
+    Every layer has one, also those that do not resample.
+    """
+    generator = ["synthesis.b4.resample_filter", "synthesis.b4.conv1.resample_filter"]
+    for resolution in architecture.resolutions[1:]:
+        block = f"synthesis.b{resolution}"
+        generator += [f"{block}{part}.resample_filter" for part in ("", ".conv0", ".conv1")]
+    discriminator = [f"b{architecture.resolution}.fromrgb.resample_filter", "b4.conv.resample_filter"]
+    for resolution in architecture.resolutions[:0:-1]:
+        parts = ("", ".conv0", ".conv1", ".skip")
+        discriminator += [f"b{resolution}{part}.resample_filter" for part in parts]
+    return generator, discriminator
+
+
+def generator_arguments(architecture: Architecture) -> dict[str, Any]:
+    """Return the keyword arguments with which NVIDIA's ``Generator`` is built to hold the same network.
+
+    ``channel_base`` and ``channel_max`` are left out when no pair of them gives the channel table.
+    """
+    return {
+        "z_dim": architecture.z_dim,
+        "c_dim": 0,
+        "w_dim": architecture.w_dim,
+        "img_resolution": architecture.resolution,
+        "img_channels": 3,
+        "mapping_kwargs": {
+            "num_layers": architecture.mapping_layers,
+            "lr_multiplier": architecture.mapping_lr_multiplier,
+        },
+        "synthesis_kwargs": _widths(architecture)
+        | {"conv_clamp": architecture.conv_clamp, "resample_filter": list(architecture.resample_filter)},
+    }
+
+
+def discriminator_arguments(architecture: Architecture) -> dict[str, Any]:
+    """Return the keyword arguments with which NVIDIA's ``Discriminator`` is built to hold the same network."""
+    return {
+        "c_dim": 0,
+        "img_resolution": architecture.resolution,
+        "img_channels": 3,
+        "conv_clamp": architecture.conv_clamp,
+        "block_kwargs": {"resample_filter": list(architecture.resample_filter)},
+        "epilogue_kwargs": {"mbstd_group_size": architecture.minibatch_std_group},
+    } | _widths(architecture)
+
+
+def _widths(architecture: Architecture) -> dict[str, int]:
+    """Return the two numbers from which NVIDIA computes all widths: ``min(channel_base // R, channel_max)``."""
+    widest = max(architecture.channels[r] for r in architecture.resolutions)
+    base = architecture.channels[architecture.resolution] * architecture.resolution
+    fits = all(architecture.channels[r] == min(base // r, widest) for r in architecture.resolutions)
+    return {"channel_base": base, "channel_max": widest} if fits else {}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from nigaoe_core.errors import ForeignCheckpoint
-from nigaoe_model.checkpoints.walking import tensors_in
+from nigaoe_model.checkpoints.records import tensors_in
 
 
 class _Refused(NamedTuple):
@@ -56,9 +56,9 @@ def refuse_by_name(value: Any) -> None:
 
     Raises:
         ForeignCheckpoint: Naming the family and the reason.
-        UnsafeCheckpoint: The file is a maze.
+        UnsafeCheckpoint: Its values refer to each other more often than those of any checkpoint.
     """
-    names = frozenset(".".join(way) for way in tensors_in(value))
+    names = frozenset(".".join(path) for path in tensors_in(value))
     for family in _REFUSED:
         if family.fits(names):
             raise ForeignCheckpoint(

@@ -1,13 +1,16 @@
-"""rosinality/stylegan2-pytorch and its kin: FreezeG and others (``g_ema``), e4e and pSp (``decoder.``)."""
+"""rosinality/stylegan2-pytorch and its kin: FreezeG and others (``g_ema``), e4e and pSp (``decoder.``).
 
+A pure rename and reshape: convolution weights carry a leading 1, biases of ToRGB are four-dimensional, noise strengths
+have one element instead of none. The mean style, ``latent_avg``, stands outside of the state dict and has no row.
+"""
+
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from nigaoe_core.errors import CheckpointMismatch, ForeignCheckpoint
-from nigaoe_model.checkpoints.families.filters import taps_of
 from nigaoe_model.checkpoints.families.nvidia import recognise_state
-from nigaoe_model.checkpoints.layouts import rosinality as layout
-from nigaoe_model.checkpoints.layouts.table import generator_rows, infer_architecture
-from nigaoe_model.checkpoints.reading import Recognised, Tensors, tensors_of
+from nigaoe_model.checkpoints.families.recognised import Recognised, Tensors, taps_of, tensors_of
+from nigaoe_model.checkpoints.layouts import Layer, Row, generator_rows, infer_architecture
 from nigaoe_model.checkpoints.records import TensorRecord
 from nigaoe_model.stylegan2.architecture import Architecture
 
@@ -72,7 +75,7 @@ def _recognised(
 ) -> Recognised:
     kernel = generator.get("convs.0.conv.blur.kernel")
     switches = {} if kernel is None else {"resample_filter": taps_of(kernel)}
-    architecture = infer_architecture(layout.generator, generator, **switches)
+    architecture = infer_architecture(generator_layout, generator, **switches)
     _refuse_variants(architecture, generator)
     arguments = value.get("args")
     depth = arguments.get("finetune_loc") if isinstance(arguments, dict) else None
@@ -117,7 +120,7 @@ def _latent_avg(value: dict[Any, Any], architecture: Architecture) -> TensorReco
 
 def _refuse_variants(architecture: Architecture, generator: Tensors) -> None:
     """A name that the layout does not have means another network, however much of the rest fits."""
-    known = {row.foreign for row in generator_rows(layout.generator, architecture)}
+    known = {row.foreign for row in generator_rows(generator_layout, architecture)}
     surplus = [
         name for name in generator if name not in known and not name.endswith((".blur.kernel", ".upsample.kernel"))
     ]
@@ -125,3 +128,62 @@ def _refuse_variants(architecture: Architecture, generator: Tensors) -> None:
         raise ForeignCheckpoint(
             f"This is a variant of rosinality's StyleGAN2 with parts that Nigaoe does not have, such as `{surplus[0]}`."
         )
+
+
+_PLAIN = {
+    "fromrgb": ("convs.0.0.weight", "convs.0.1.bias"),
+    "conv": ("final_conv.0.weight", "final_conv.1.bias"),
+    "fc": ("final_linear.0.weight", "final_linear.0.bias"),
+    "out": ("final_linear.1.weight", "final_linear.1.bias"),
+}
+_RESIDUAL = {
+    "conv0": ("conv1.0.weight", "conv1.1.bias"),
+    "conv1": ("conv2.1.weight", "conv2.2.bias"),
+    "skip": ("skip.1.weight",),
+}
+
+
+def generator_layout(layer: Layer) -> Iterable[Row]:
+    """Return the rows of a generator's layer."""
+    i, last = layer.index, layer.index - 1
+    match layer.kind:
+        case "mapping":
+            return [layer.row(part, f"style.{i + 1}.{part}") for part in ("weight", "bias")]
+        case "const":
+            return [layer.row("const", "input.input", (1, *layer.shapes["const"]))]
+        case "conv0":
+            return _noisy(layer, f"convs.{2 * last}", 2 * i - 1)
+        case "conv1":
+            return _noisy(layer, f"convs.{2 * last + 1}" if i else "conv1", 2 * i)
+        case "torgb":
+            name = f"to_rgbs.{last}" if i else "to_rgb1"
+            return [*_modulated(layer, name), layer.row("bias", f"{name}.bias", (1, 3, 1, 1))]
+    return []
+
+
+def discriminator_layout(layer: Layer) -> Iterable[Row]:
+    """Return the rows of a discriminator's layer."""
+    names = _PLAIN.get(layer.kind) or [f"convs.{layer.index}.{name}" for name in _RESIDUAL[layer.kind]]
+    return [layer.row(part, name) for part, name in zip(layer.shapes, names, strict=True)]
+
+
+def kernel_names(architecture: Architecture) -> tuple[list[str], list[str]]:
+    """Return the names of all stored resampling kernels, of the generator and of the discriminator."""
+    steps = range(architecture.num_blocks - 1)
+    generators = [f"convs.{2 * index}.conv.blur.kernel" for index in steps]
+    generators += [f"to_rgbs.{index}.upsample.kernel" for index in steps]
+    discriminators = [f"convs.{index + 1}.{part}.0.kernel" for index in steps for part in ("conv2", "skip")]
+    return generators, discriminators
+
+
+def _noisy(layer: Layer, name: str, noise: int) -> Iterator[Row]:
+    yield from _modulated(layer, name)
+    yield layer.row("bias", f"{name}.activate.bias")
+    yield layer.row("noise_strength", f"{name}.noise.weight", (1,))
+    yield layer.row("noise_const", f"noises.noise_{noise}", (1, 1, *layer.shapes["noise_const"]))
+
+
+def _modulated(layer: Layer, name: str) -> Iterator[Row]:
+    yield layer.row("conv.weight", f"{name}.conv.weight", (1, *layer.shapes["conv.weight"]))
+    yield layer.row("conv.affine.weight", f"{name}.conv.modulation.weight")
+    yield layer.row("conv.affine.bias", f"{name}.conv.modulation.bias")

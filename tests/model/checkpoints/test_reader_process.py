@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 BIND = (
-    "from pathlib import Path; from nigaoe_model.checkpoints.limits import bind_process;"
+    "from pathlib import Path; from nigaoe_model.checkpoints.reader_process import bind_process;"
     "import os, socket, subprocess, pickle;"
 )
 

@@ -3,8 +3,16 @@
 import pytest
 import torch
 
-from nigaoe_model.checkpoints.layouts import LAYOUTS, Layouts, nvidia, rosinality, tensorflow
-from nigaoe_model.checkpoints.layouts.table import discriminator_rows, generator_rows, infer_architecture
+from nigaoe_core.errors import CheckpointMismatch
+from nigaoe_model.checkpoints.families import LAYOUTS, Layouts, nvidia, rosinality, tensorflow
+from nigaoe_model.checkpoints.layouts import (
+    Row,
+    discriminator_rows,
+    generator_rows,
+    infer_architecture,
+    to_foreign,
+    to_native,
+)
 from nigaoe_model.stylegan2.architecture import Architecture, demo_architecture, published_architecture
 from nigaoe_model.stylegan2.discriminator import Discriminator
 from nigaoe_model.stylegan2.generator import Generator
@@ -24,30 +32,30 @@ def _shapes(module: type[Generator] | type[Discriminator], architecture: Archite
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_rosinality_covers_every_tensor(architecture: Architecture) -> None:
     """But for the mean style, which stands outside of the generator there."""
-    rows = generator_rows(rosinality.generator, architecture)
+    rows = generator_rows(rosinality.generator_layout, architecture)
     ours = {row.native: row.native_shape for row in rows}
     assert ours | {"mapping.w_avg": (architecture.w_dim,)} == _shapes(Generator, architecture)
-    critic = {row.native: row.native_shape for row in discriminator_rows(rosinality.discriminator, architecture)}
+    critic = {row.native: row.native_shape for row in discriminator_rows(rosinality.discriminator_layout, architecture)}
     assert critic == _shapes(Discriminator, architecture)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_nvidia_covers_every_tensor(architecture: Architecture) -> None:
     """Mean style included."""
-    assert {row.native: row.native_shape for row in generator_rows(nvidia.generator, architecture)} == _shapes(
+    assert {row.native: row.native_shape for row in generator_rows(nvidia.generator_layout, architecture)} == _shapes(
         Generator, architecture
     )
-    critic = {row.native: row.native_shape for row in discriminator_rows(nvidia.discriminator, architecture)}
+    critic = {row.native: row.native_shape for row in discriminator_rows(nvidia.discriminator_layout, architecture)}
     assert critic == _shapes(Discriminator, architecture)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_tensorflow_covers_every_tensor(architecture: Architecture) -> None:
     """With our shapes, after its rules."""
-    assert {row.native: row.native_shape for row in generator_rows(tensorflow.generator, architecture)} == _shapes(
-        Generator, architecture
-    )
-    critic = {row.native: row.native_shape for row in discriminator_rows(tensorflow.discriminator, architecture)}
+    assert {
+        row.native: row.native_shape for row in generator_rows(tensorflow.generator_layout, architecture)
+    } == _shapes(Generator, architecture)
+    critic = {row.native: row.native_shape for row in discriminator_rows(tensorflow.discriminator_layout, architecture)}
     assert critic == _shapes(Discriminator, architecture)
 
 
@@ -62,21 +70,21 @@ def test_shapes_tell_the_architecture(architecture: Architecture, layouts: Layou
 
 def test_a_network_larger_than_any_is_refused() -> None:
     """What is beyond our largest resolution or deepest mapping network is not cut off."""
-    rows = generator_rows(nvidia.generator, published_architecture(32, channel_base=64))
+    rows = generator_rows(nvidia.generator_layout, published_architecture(32, channel_base=64))
     state = {row.foreign: torch.empty(row.foreign_shape, device="meta") for row in rows}
     for resolution in (64, 128, 256, 512, 1024, 2048):
         state[f"synthesis.b{resolution}.conv1.bias"] = torch.empty(1, device="meta")
     with pytest.raises(ValueError, match="resolution"):
-        infer_architecture(nvidia.generator, state)
+        infer_architecture(nvidia.generator_layout, state)
     deep = {f"mapping.fc{i}.weight": torch.empty(512, 512, device="meta") for i in range(20)}
     with pytest.raises(ValueError, match="mapping_layers"):
-        infer_architecture(nvidia.generator, state | deep)
+        infer_architecture(nvidia.generator_layout, state | deep)
 
 
 def test_names_of_the_table_in_the_facts() -> None:
     """The published correspondences, written down once more by hand."""
-    rows = {row.native: row.foreign for row in generator_rows(rosinality.generator, demo_architecture())}
-    nvidias = {row.foreign: row.native for row in generator_rows(nvidia.generator, demo_architecture())}
+    rows = {row.native: row.foreign for row in generator_rows(rosinality.generator_layout, demo_architecture())}
+    nvidias = {row.foreign: row.native for row in generator_rows(nvidia.generator_layout, demo_architecture())}
     pairs = {
         "mapping.fc0.weight": "style.1.weight",
         "synthesis.b4.const": "input.input",
@@ -88,3 +96,27 @@ def test_names_of_the_table_in_the_facts() -> None:
         "synthesis.b64.torgb.weight": "to_rgbs.3.conv.weight",
     }
     assert {name: rows[nvidias[name]] for name in pairs} == pairs
+
+
+ROWS = [Row("ours", "theirs", (6,), (1, 2, 3)), Row("strength", "noise.weight", (), (1,))]
+
+
+def test_there_and_back_is_the_identity() -> None:
+    """Names and shapes change, numbers do not."""
+    state = {"ours": torch.arange(6.0), "strength": torch.tensor(2.0)}
+    foreign = to_foreign(ROWS, state)
+    assert foreign["theirs"].shape == (1, 2, 3)
+    back = to_native(ROWS, foreign)
+    assert all(torch.equal(back[name], state[name]) for name in state)
+
+
+def test_what_is_missing_is_named() -> None:
+    """The message helps to tell the families apart."""
+    with pytest.raises(CheckpointMismatch, match=r"noise\.weight"):
+        to_native(ROWS, {"theirs": torch.zeros(1, 2, 3)})
+
+
+def test_another_shape_is_named() -> None:
+    """With both shapes."""
+    with pytest.raises(CheckpointMismatch, match=r"\[6\] where the architecture needs \[1, 2, 3\]"):
+        to_native(ROWS, {"theirs": torch.zeros(6), "noise.weight": torch.zeros(1)})
