@@ -14,7 +14,7 @@ TORCH_FIRST = $(if $(TORCH),$(PIP) install --constraint constraints.txt \
 NARROW_TESTS := tests/model/test_precision.py tests/model/stylegan2/inference tests/model/training/test_precision.py \
 	tests/model/training/test_trainer.py tests/model/training/encoder/test_trainer.py tests/worker/test_model_cache.py
 
-.PHONY: help demo serve test test-avx2 check format documents constraints clean
+.PHONY: help demo serve test test-avx2 check format docs documents constraints clean
 
 help: ## List these targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -31,17 +31,21 @@ test: $(VENV)/.ready-dev ## Run every test, the fast ones first
 test-avx2: $(VENV)/.ready-dev ## Run fast tests of the networks as on a processor without AVX-512
 	ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest -m "not slow" $(NARROW_TESTS)
 
-check: $(VENV)/.ready-dev ## What CI runs: ruff, mypy, import-linter, tests
+check: $(VENV)/.ready-dev ## What CI runs: ruff, mypy, import-linter, documentation, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory docs
 	$(MAKE) --no-print-directory test-avx2
 	$(BIN)/python -m pytest
 
 format: $(VENV)/.ready-dev ## Sort imports and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.ready-dev ## Build the documentation into out/site; a dead link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 documents: $(VENV)/.ready-dev ## Write the parts of the documentation that come from the code
 	$(BIN)/python -m nigaoe.documents

@@ -71,7 +71,7 @@ def load_generator(path: Path, device: torch.device | str = "cpu", *, encoder: P
 
     Raises:
         CheckpointError: See `nigaoe_model.stylegan2.checkpoint.load_checkpoint` and
-        `nigaoe_model.inversion.encoder.checkpoint.load_encoder`.
+            `nigaoe_model.inversion.encoder.checkpoint.load_encoder`.
         ParentMismatch: The encoder belongs to another generator.
     """
     checkpoint = load_checkpoint(path)

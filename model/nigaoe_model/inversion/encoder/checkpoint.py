@@ -40,7 +40,7 @@ class EncoderCard(BaseModel):
         name: Short name.
         architecture: Shape of the network inside.
         generator_sha256: Digest of the generator whose latents it guesses
-        (`nigaoe_model.stylegan2.checkpoint.Checkpoint.digest`).
+            (`nigaoe_model.stylegan2.checkpoint.Checkpoint.digest`).
         alignment: How photos must be framed for it.
         training: How the weights came to be.
         licence: SPDX expression or a sentence.

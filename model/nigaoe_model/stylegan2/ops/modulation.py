@@ -32,7 +32,7 @@ def modulated_conv2d(
         demodulate: Return every output channel to unit variance (eq. 3).
         up_kernel: FIR kernel; when given the output is twice as large. # [t, t].
         up_taps: From :func:`nigaoe_model.stylegan2.ops.folding.upsampling_taps`: the filter becomes part of a 3 x 3
-        convolution.
+            convolution.
 
     Returns:
         # [N, O, H, W], or # [N, O, 2H, 2W] with ``up_kernel``.
