@@ -1,6 +1,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,10 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update=HASTY)
 
 
-def reaper(services: Services, settings: Settings, dispatcher: Dispatcher | None = None) -> Reaper:
-    return Reaper(services.store, services.retention, dispatcher or services.dispatcher, settings)
-
-
 @pytest.fixture
-def running(services: Services, settings: Settings) -> Iterator[Reaper]:
+def running(services: Services) -> Iterator[Reaper]:
     """A reaper at work."""
-    made = reaper(services, settings)
+    made = Reaper(services)
     made.start()
     yield made
     made.close()
@@ -79,7 +76,7 @@ def test_an_ended_job_is_forgotten_in_its_time(client: Any, services: Services, 
     until(lambda: not list(services.blobs.list_blobs()))
 
 
-def test_blobs_without_a_job_are_found(services: Services, settings: Settings, until: Until) -> None:
+def test_blobs_without_a_job_are_found(services: Services, until: Until) -> None:
     """An upload whose process died before it submitted the job; what is fresh is left alone."""
     key = new_folder("public") + "/" + CROP
     services.blobs.put(key, b"face")
@@ -87,7 +84,7 @@ def test_blobs_without_a_job_are_found(services: Services, settings: Settings, u
     os.utime(path, (time.time() - 60, time.time() - 60))
     fresh = new_folder("public") + "/" + CROP
     lenient = Retention(services.store, services.blobs, orphan_seconds=30)
-    made = Reaper(services.store, lenient, services.dispatcher, settings)
+    made = Reaper(replace(services, retention=lenient))
     until(lambda: made.round() or not services.blobs.exists(key))
     services.blobs.put(fresh, b"face")
     made._orphans_at = 0.0
@@ -95,24 +92,23 @@ def test_blobs_without_a_job_are_found(services: Services, settings: Settings, u
     assert services.blobs.exists(fresh)
 
 
-def test_one_of_many_looks_for_orphans(services: Services, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_of_many_looks_for_orphans(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """Listing the whole store is one worker's work, however many there are; an hour later it is anyone's again."""
     listed = []
     monkeypatch.setattr(services.blobs, "list_blobs", lambda: iter(listed.append(1) or ()))
-    many = [reaper(services, settings.model_copy(update={"orphan_hours": 1.0})) for _ in range(5)]
+    hourly = replace(services, settings=services.settings.model_copy(update={"orphan_hours": 1.0}))
+    many = [Reaper(hourly) for _ in range(5)]
     for made in many:
         made._orphans_at = 0.0
         made.round()
     assert len(listed) == 1
 
 
-def test_a_record_of_a_newer_version_stops_nothing(
-    services: Services, settings: Settings, client: Any, until: Until
-) -> None:
+def test_a_record_of_a_newer_version_stops_nothing(services: Services, client: Any, until: Until) -> None:
     """It goes into quarantine; the job beside it is announced, and it is, too, when it can be read."""
     broken, whole = client.convert(), client.convert()
     client.wake_ups()
-    made, link = reaper(services, settings), services.store.link
+    made, link = Reaper(services), services.store.link
 
     def rewrite(record: str) -> None:
         link.call(lambda client: client.hset(link.key("job", broken.id), "record", record))
@@ -136,16 +132,14 @@ class Silent(Dispatcher):
         raise StoreUnavailable
 
 
-def test_one_duty_that_fails_does_not_hinder_the_others(
-    services: Services, settings: Settings, client: Any, until: Until
-) -> None:
+def test_one_duty_that_fails_does_not_hinder_the_others(services: Services, client: Any, until: Until) -> None:
     """The queue is away: jobs are still repaired and erased, and announced when it is back."""
     lost, old = client.convert(), client.convert()
     client.claim(lost)
     services.store.succeed(client.claim(old), Outcome(blobs={}))
-    silent = reaper(services, settings, Silent())
+    silent = Reaper(replace(services, dispatcher=Silent()))
     until(lambda: silent.round() or (client.get(lost).attempt == 2 and not services.store.known([old.id])))
     client.wake_ups()
-    loud, messages = reaper(services, settings), []
+    loud, messages = Reaper(services), []
     until(lambda: loud.round() or messages.extend(client.wake_ups()) or messages)
     assert (lost.id, 2) in messages

@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -288,7 +289,7 @@ def test_the_end_is_written_when_the_store_is_back(
     """Minutes of work are not thrown away because Redis restarts."""
     fading = Fading(services.store.link, services.store.policy)
     fading.away = 2
-    tasks = JobTasks(Services(**{**vars(services), "store": fading}), keeper, admission, work.run, metrics, "w1")
+    tasks = JobTasks(replace(services, store=fading), keeper, admission, work.run, metrics, "w1")
     job = client.convert()
     tasks.handle(job.id, 1)
     assert client.get(job).state is JobState.SUCCEEDED
@@ -301,7 +302,7 @@ def test_a_process_that_ends_stops_insisting(
     """The lease runs out instead, and the job is done elsewhere."""
     fading = Fading(services.store.link, services.store.policy)
     fading.away = 10_000
-    tasks = JobTasks(Services(**{**vars(services), "store": fading}), keeper, admission, work.run, metrics, "w1")
+    tasks = JobTasks(replace(services, store=fading), keeper, admission, work.run, metrics, "w1")
     tasks.give_up()
     job = client.convert()
     tasks.handle(job.id, 1)

@@ -27,6 +27,8 @@ from nigaoe_worker.slot_batch import DeviceLost
 REDUCED_BLOCKS: Final = 4
 """So many of the finest blocks compute in 16 bits (Karras et al., "Training Generative Adversarial Networks with
 Limited Data", 2020, appendix D); blocks below 32 pixels never do."""
+POLL_SECONDS: Final[Seconds] = 2.0
+"""How often the weights' files are checked."""
 
 _log = structlog.get_logger(__name__)
 
@@ -160,11 +162,6 @@ class ModelCache:
 
 def _encoder_digest(loaded: LoadedGenerator) -> str | None:
     return loaded.encoder.digest if loaded.encoder is not None else None
-
-
-POLL_SECONDS: Final[Seconds] = 2.0
-
-_log = structlog.get_logger(__name__)
 
 
 class WeightsWatcher:

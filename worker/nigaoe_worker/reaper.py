@@ -11,12 +11,9 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from nigaoe_core.errors import StorageError
-from nigaoe_core.guarded_loop import GuardedThread, UnexpectedErrors
+from nigaoe_core.guarded_loop import GuardedThread
 from nigaoe_core.jobs import Job, Seconds
-from nigaoe_core.queue import Dispatcher
-from nigaoe_core.settings import Settings
-from nigaoe_core.store.job_store import JobStore
-from nigaoe_core.store.retention import Retention
+from nigaoe_core.services import Services
 
 LONGEST_ORPHAN_PAUSE: Seconds = 3600.0
 """Looking for orphans lists the whole blob store."""
@@ -30,29 +27,18 @@ class Reaper:
     """One round every ``sweep_seconds``.
 
     Args:
-        store: Whose entries are repaired.
-        retention: Erases what is due.
-        dispatcher: Sends wake-up messages for jobs that wait again.
-        settings: How often.
-        errors: Where unexpected errors are recorded.
+        services: The stores to repair, and the queue for wake-up messages.
     """
 
-    def __init__(
-        self,
-        store: JobStore,
-        retention: Retention,
-        dispatcher: Dispatcher,
-        settings: Settings,
-        errors: UnexpectedErrors | None = None,
-    ) -> None:
-        self._store = store
-        self._retention = retention
-        self._dispatcher = dispatcher
-        self._pause = settings.sweep_seconds
-        self._orphan_pause = min(LONGEST_ORPHAN_PAUSE, settings.orphan_hours * 3600 / 2)
+    def __init__(self, services: Services) -> None:
+        self._store = services.store
+        self._retention = services.retention
+        self._dispatcher = services.dispatcher
+        self._errors = services.errors
+        self._pause = services.settings.sweep_seconds
+        self._orphan_pause = min(LONGEST_ORPHAN_PAUSE, services.settings.orphan_hours * 3600 / 2)
         self._orphans_at = time.monotonic() + self._orphan_pause
         self._closing = threading.Event()
-        self._errors = errors or UnexpectedErrors()
         self._thread = GuardedThread(WHERE, self._run, self._errors)
 
     def start(self) -> None:

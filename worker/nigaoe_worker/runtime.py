@@ -101,7 +101,7 @@ class Runtime:
         self.admission = Admission(admission_capacity(settings.slots))
         runner = JobRunner(self.engine, self.models, settings)
         self.tasks = JobTasks(self.services, self.keeper, self.admission, runner.run, self.metrics, self.name)
-        self.reaper = Reaper(self.services.store, self.services.retention, self.services.dispatcher, settings, errors)
+        self.reaper = Reaper(self.services)
         self.restyles = RestyleConsumer(broker, self.tasks.handle, settings.restyle_threads, errors)
         self.watcher = WeightsWatcher(self.models, self.engine, errors)
         watchdog = DeviceWatchdog(settings.device_limit_seconds)
