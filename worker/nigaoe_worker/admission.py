@@ -3,8 +3,8 @@
 A fetched message is not a claimed job. Its thread waits here, the job still queued in the store, until there is
 capacity; so the queue's length stays honest, another worker may take the job, and a drain has nothing to hand back.
 
-A restyle takes half a second and needs no slot, so it waits for nobody. A job to which a worker or a device was lost
-before is suspect: it has the whole worker for itself, from search to drawing, so that it can harm nobody else again.
+A restyle takes half a second and needs no slot, so it never waits. A job during which a worker or a device was lost
+before is suspect: it gets the whole worker to itself, from search to drawing, so that it cannot harm other jobs again.
 """
 
 import heapq

@@ -1,9 +1,9 @@
 """Connections to the message broker beside Celery's own: the consumer of restyles, and the length of the queue.
 
 Restyles have a queue and threads of their own, so that they wait behind no conversion: all of Celery's threads may be
-taken by conversions, which wait for admission or search for minutes, while a restyle is half a second's drawing that
-somebody watches. Each thread here takes one message at a time over a connection of its own and acknowledges it when the
-job has ended or was handed back, as Celery's do (`nigaoe_worker.app`).
+taken by conversions, which wait for admission or search for minutes, while a user waits for a restyle, half a second's
+drawing. Each thread here takes one message at a time over a connection of its own and acknowledges it when the job has
+ended or was handed back, as Celery's do (`nigaoe_worker.app`).
 """
 
 import threading

@@ -52,7 +52,7 @@ class DeviceTask:
 
     Attributes:
         work: Runs in the device's thread; it may run again where memory ran out.
-        is_urgent: Somebody waits for it at a screen (a restyle).
+        is_urgent: A user waits for it (a restyle).
         may_take_long: Loading from a disk takes as long as it takes; anything else that does means a device that hangs.
         future: Receives what it returned or raised.
     """

@@ -1,4 +1,4 @@
-"""A worker's health: the heartbeat that reports it, the watchdogs that doubt it, the HTTP server that shows it.
+"""A worker's health: the heartbeat that reports it, the watchdogs, and the HTTP server for probes and metrics.
 
 The heartbeat is one thread: every two seconds, or at once when the worker begins to drain, it reports to the job store,
 and it ends a process that is of no use any more. It waits for nothing that may take long: neither for the device
@@ -170,7 +170,7 @@ class Heartbeat:
         self._errors = errors or UnexpectedErrors()
         self._bad_beats = 0
         self._beaten_at = time.monotonic()
-        # Without it nobody sees a worker's health, nor ends it: a process whose heartbeat fails for good ends at once.
+        # Without it a worker's health goes unseen and a failed process does not end: so it ends with its heartbeat.
         self._thread = GuardedThread(
             WHERE, self._run, self._errors, give_up_after=GIVE_UP_AFTER, on_given_up=lambda _error: self._end()
         )
@@ -215,7 +215,7 @@ class Heartbeat:
             self._end()
 
     def _try(self, duty: Callable[[], None]) -> bool:
-        """Do one thing; False: it raised what nobody expected, which must not prevent the other things."""
+        """Do one thing; False: it raised an unexpected exception, which must not prevent the other things."""
         try:
             duty()
         except NigaoeError as error:
@@ -297,7 +297,7 @@ class HealthServer:
         return () if environ["REQUEST_METHOD"] == "HEAD" else body
 
     def _get(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer a path; what nobody expected is a 500 that says so, and costs no other path."""
+        """Answer a path; an unexpected exception becomes a 500 and costs no other path."""
         try:
             if environ["PATH_INFO"] == "/metrics":
                 return self._metrics(environ, start_response)

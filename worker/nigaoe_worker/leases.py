@@ -2,8 +2,8 @@
 
 `ClaimedJob` is shared by the task's thread, the device's and the lease keeper's. Neither a slow optimisation step nor
 a slow store may cost a lease, so the device's thread never talks to Redis and the lease keeper never computes. A job
-whose lease is gone (this process was suspended, or cut off from Redis for long) is stopped at the first answer. What
-nobody expected of one job is recorded and costs the other jobs nothing.
+whose lease is gone (this process was suspended, or cut off from Redis for long) is stopped at the first answer. An
+unexpected exception in one job's renewal is recorded and costs the other jobs nothing.
 """
 
 import threading

@@ -1,8 +1,8 @@
 """One worker process: its parts (stores, device, admission, leases, reaper, heartbeat), its start, drain and end.
 
-Every thread of it passes through `nigaoe_core.guarded_loop`. Where one that jobs depend on gives up (the device is lost
-or hangs, leases cannot be renewed), the worker is not ready any more at that moment, hands back what it can, and ends
-with a status after which its supervisor starts a fresh one.
+All its threads run in `nigaoe_core.guarded_loop`. When one that jobs depend on gives up (the device is lost or hangs,
+leases cannot be renewed), the worker is not ready from that moment on, hands back what it can, and ends with a status
+that makes its supervisor start a fresh one.
 """
 
 import os

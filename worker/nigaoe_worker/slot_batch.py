@@ -36,7 +36,7 @@ class DeviceLost(Exception):
 
     Args:
         message: What happened.
-        computing: Whether the device was lost while it computed for the receiver, whose doing it may be.
+        computing: Whether the device was computing for the receiver of this error, which may be the cause.
     """
 
     def __init__(self, message: str = "The device stopped working.", *, computing: bool = False) -> None:

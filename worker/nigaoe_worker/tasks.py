@@ -1,8 +1,8 @@
 """From a wake-up message to a job's end: read, wait for admission, claim, run, end. One Celery thread a job.
 
 The end is written under the claim's fencing token, after the blobs: object first, then state. A worker that lost the
-lease meanwhile writes nothing and clears what it stored. Whatever nobody expected ends with its job: it is recorded,
-and the thread is there for the next one.
+lease meanwhile writes nothing and clears what it stored. An unexpected exception ends its job only: it is recorded, and
+the thread takes the next message.
 """
 
 import threading
