@@ -1,4 +1,4 @@
-"""Which device computes, with how many threads, and in which memory layout."""
+"""Choice of device, threads and memory layout."""
 
 import os
 

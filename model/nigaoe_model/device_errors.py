@@ -1,4 +1,4 @@
-"""What an error says about the device: that it is lost, that its memory is short, or nothing.
+"""Classification of errors by what they mean for the device: lost, short of memory, or neither.
 
 Everything that computes (a step, an admission, a drawing, an enlargement, loading weights) asks here, so that the same
 error means the same everywhere. PyTorch has classes for the two kinds, but libraries below it (cuBLAS, cuDNN, the CPU's
@@ -14,23 +14,23 @@ import torch
 
 
 class DeviceTrouble(Enum):
-    """What is wrong with the device itself."""
+    """Kind of trouble with the device itself."""
 
     LOST = "lost"
-    """Its context is dead: every further call of this process fails, whoever makes it; only a fresh process helps."""
+    """Its context is dead: every further call of this process fails, from any thread; only a fresh process helps."""
 
     MEMORY = "memory"
-    """It has no room; the same may work with less at once, or when somebody has left."""
+    """It is short of memory; the same may work with a smaller batch, or when another search has ended."""
 
 
 _MEMORY_WORDS: Final = (
     "out of memory",  # CUDA's and MPS's own words, and those of libraries that allocate by themselves.
     "can't allocate memory",  # The CPU's allocator has no class of its own.
     "STATUS_ALLOC_FAILED",  # cuBLAS and cuDNN.
-    "STATUS_NOT_INITIALIZED",  # There was no room for their handles.
+    "STATUS_NOT_INITIALIZED",  # There was no memory for their handles.
 )
 _CAPTURE_WORDS: Final = ("capturing", "capture")
-"""What may not be recorded as a CUDA graph is refused without harm to the device."""
+"""CUDA refuses work that cannot be recorded as a graph without harm to the device."""
 _LOST_WORDS: Final = (
     "CUDA error",
     "HIP error",
@@ -42,7 +42,7 @@ _LOST_WORDS: Final = (
 
 
 def device_trouble(error: BaseException) -> DeviceTrouble | None:
-    """Tell what an error says about the device; None: nothing, it is about the data or a fault of ours.
+    """Classify an error; None: it says nothing about the device, but is about the data or a fault of ours.
 
     Args:
         error: Together with whatever it was raised from.

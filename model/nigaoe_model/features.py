@@ -1,4 +1,4 @@
-"""Features of EfficientNet-Lite0: the eye with which Nigaoe compares pictures.
+"""Features of EfficientNet-Lite0, the network in whose features Nigaoe compares pictures.
 
 Johnson et al., "Perceptual Losses for Real-Time Style Transfer", 2016, with an Apache-2.0 backbone; distances are
 unit-normalised over channels as in Zhang et al., "The Unreasonable Effectiveness of Deep Features", 2018, equation 1.
@@ -21,11 +21,11 @@ from nigaoe_core.errors import BrokenCheckpoint
 INPUT_MEAN, INPUT_STD = 0.498, 0.502
 STRIDES = (2, 4, 8, 16, 32)
 LEAST_SIDE = max(STRIDES)
-"""Smaller pictures have no position left at the coarsest level; who compares them enlarges them."""
+"""Smaller pictures have no position left at the coarsest level: enlarge them first."""
 
 
 class EfficientNetFeatures(nn.Module):
-    """Frozen feature pyramid of EfficientNet-Lite0, in evaluation mode for ever.
+    """Frozen feature pyramid of EfficientNet-Lite0, always in evaluation mode.
 
     Args:
         path: safetensors file in timm's names.

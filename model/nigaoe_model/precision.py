@@ -1,4 +1,4 @@
-"""In which precision a device computes convolutions: 16-bit types where it has them, float32 without rounding to TF32.
+"""Precision of convolutions: 16-bit types where a device has them, and float32 without rounding to TF32.
 
 Which 16-bit types there are is asked of the device, not of its name.
 
@@ -91,7 +91,7 @@ def full_precision(device: torch.device) -> Iterator[None]:
 
 @cache
 def _convolves(dtype: torch.dtype, device: str) -> bool:
-    """Try the operation itself; on a CPU the one that asks oneDNN and nobody else. CUDA answers without being tried."""
+    """Try the operation itself, on a CPU the one that calls oneDNN alone. CUDA answers without being tried."""
     if device == "cuda":
         return dtype == torch.float16 or bool(torch.cuda.is_bf16_supported())
     x, weight = (torch.zeros(shape, dtype=dtype, device=device) for shape in ((1, 8, 4, 4), (8, 8, 3, 3)))

@@ -1,4 +1,4 @@
-"""Named tensors on disk as safetensors: opened with clear errors, written whole or not at all, held to a network."""
+"""Named tensors on disk as safetensors: opened with clear errors, written atomically, compared with a network."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,7 +37,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 
 
 def compare_tensors(what: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    """Hold names and shapes of tensors against those of a network.
+    """Compare names and shapes of tensors with those of a network.
 
     Raises:
         CheckpointMismatch: A tensor is missing, surplus, or of another shape.

@@ -1,6 +1,6 @@
-"""A small cache of what was made from objects, that keeps none of those objects alive.
+"""A small cache of values made from objects, which keeps none of those objects alive.
 
-`functools.lru_cache` holds its arguments: a generator that a newer one has replaced would stay in the GPU's memory, and
+`functools.lru_cache` keeps its arguments: a generator that a newer one has replaced would stay in the GPU's memory, and
 all that was made from it, until enough others had passed.
 """
 

@@ -105,7 +105,7 @@ def tiny_encoder(tiny_checkpoint: Checkpoint) -> Encoder:
 
 @pytest.fixture
 def encoder_card(tiny_encoder: Encoder, tiny_checkpoint: Checkpoint) -> EncoderCard:
-    """What its file says."""
+    """The card of its file."""
     return EncoderCard(
         name="tiny-encoder",
         architecture=tiny_encoder.architecture,

@@ -49,7 +49,7 @@ def raised_while(first: Exception, second: Exception, *, aside: bool = False) ->
 
 def test_what_is_behind_an_error_counts() -> None:
     """Ending a capture that ran out of memory raises another error; ours are raised from what they translate."""
-    ended = raised_while(torch.OutOfMemoryError("no room"), ValueError("the capture could not be ended"))
+    ended = raised_while(torch.OutOfMemoryError("too little"), ValueError("the capture could not be ended"))
     assert device_trouble(ended) is MEMORY
     translated = InversionError("No likeness.")
     translated.__cause__ = torch.AcceleratorError("unspecified launch failure")
@@ -58,4 +58,4 @@ def test_what_is_behind_an_error_counts() -> None:
 
 def test_what_was_put_aside_does_not_count() -> None:
     """An error that was raised ``from None`` has left the other behind."""
-    assert device_trouble(raised_while(torch.OutOfMemoryError("no room"), ValueError("shape"), aside=True)) is None
+    assert device_trouble(raised_while(torch.OutOfMemoryError("too little"), ValueError("shape"), aside=True)) is None

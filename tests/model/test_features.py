@@ -1,4 +1,4 @@
-"""The eye: its features, its distance, and that it never changes."""
+"""The feature network: its features, its distance, and that it never changes."""
 
 from pathlib import Path
 
@@ -19,20 +19,20 @@ def test_levels_have_their_strides() -> None:
 def test_distance_is_zero_only_for_the_same_picture() -> None:
     """A little noise is near, another picture is far, and each sample is judged alone."""
     torch.manual_seed(0)
-    eye = shared_features()
+    network = shared_features()
     picture = torch.rand(2, 3, 64, 64) * 2 - 1
-    near = eye(picture + 0.02 * torch.randn_like(picture))
-    distances = feature_distance(eye(picture), near)
+    near = network(picture + 0.02 * torch.randn_like(picture))
+    distances = feature_distance(network(picture), near)
     assert distances.shape == (2,)
-    assert feature_distance(eye(picture), eye(picture)).abs().max() < 1e-9
-    assert (distances < feature_distance(eye(picture), eye(picture.flip(0)))).all()
+    assert feature_distance(network(picture), network(picture)).abs().max() < 1e-9
+    assert (distances < feature_distance(network(picture), network(picture.flip(0)))).all()
 
 
 def test_training_mode_cannot_be_entered() -> None:
-    """Batch statistics would drift; the eye stays in evaluation mode and without gradients."""
-    eye = EfficientNetFeatures().train()
-    assert not any(module.training for module in eye.modules())
-    assert not any(parameter.requires_grad for parameter in eye.parameters())
+    """Batch statistics would drift; the network stays in evaluation mode and without gradients."""
+    network = EfficientNetFeatures().train()
+    assert not any(module.training for module in network.modules())
+    assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_a_search_computes_or_is_refused(tiny_generator: Generator, dtype: torch
 
 
 def test_a_processor_with_avx2_alone(repository: Path) -> None:
-    """oneDNN is told to be one: ``auto`` is float32, and training and workers name the setting that asked for more."""
+    """oneDNN is limited to AVX2: ``auto`` is float32, and training and workers name the setting that asked for more."""
     environment = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_NUM_THREADS": "1"}
     result = subprocess.run(
         [sys.executable, "-c", WITH_AVX2_ALONE],

@@ -17,7 +17,7 @@ EPSILON = 1e-8
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How one row takes one step.
+    """Settings of one row's next step.
 
     Attributes:
         count: Steps taken before.

@@ -67,7 +67,7 @@ Evaluate = Callable[[Tensor, Sequence[Tensor] | None], Evaluation]
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What the objective says about a batch.
+    """Values of the objective for a batch.
 
     Attributes:
         distance: Reported distance [d]. # [N].
@@ -226,25 +226,24 @@ def step(state: SearchState, w_noise: Tensor | None, sizes: StepSizes, evaluate_
         evaluate_batch: Evaluates all samples: in parts, or by replaying a recording.
 
     Returns:
-        Distance, loss, squared norm of the gradient, and 1 where the best iterate was replaced. # [N, 4].
+        Distance [d], loss [L] and squared norm of the gradient. # [N, 3].
     """
     w = state.latent.parameters
     w = w.clone() if w_noise is None else w + w_noise
     n = None if state.noise is None else [maps.parameters.clone() for maps in state.noise]
     seen = evaluate_batch(w, n)
-    improved = keep_best(state, seen)
+    keep_best(state, seen)
     descend(state, seen.gradients, sizes)
-    return torch.cat([seen.measures, improved[:, None]], dim=1)
+    return seen.measures
 
 
-def keep_best(state: SearchState, seen: Evaluation) -> Tensor:
-    """Replace the best iterate of each search that came nearer by finite numbers; return which did. # [N], bool."""
+def keep_best(state: SearchState, seen: Evaluation) -> None:
+    """Replace the best iterate of each search that came nearer, by finite numbers alone."""
     distance = seen.measures[:, 0]
     improved = (distance < state.best_distance) & seen.measures.isfinite().all(dim=1)
     best, present = [*state.best.columns, state.best_distance], [*seen.iterate.columns, distance]
     for old, new in zip(best, present, strict=True):
         old.copy_(torch.where(per_sample(improved, new), new, old))
-    return improved
 
 
 def descend(state: SearchState, gradients: Sequence[Tensor], sizes: StepSizes) -> None:

@@ -48,7 +48,7 @@ class Iterate(Batched):
 
 @dataclass(frozen=True, slots=True)
 class StepInput(Batched):
-    """All that an evaluation reads, on its device, without gradients.
+    """Input of an evaluation, on its device, without gradients.
 
     Attributes:
         w_plus: Latents to evaluate, noise on w included. # [N, num_ws, w_dim].
@@ -70,7 +70,7 @@ class StepInput(Batched):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation(Batched):
-    """What an evaluation found, detached.
+    """Result of an evaluation, detached.
 
     Attributes:
         iterate: Latents as evaluated (noise on w included) and their pictures.
@@ -85,7 +85,7 @@ class Evaluation(Batched):
 
 @dataclass(frozen=True, slots=True)
 class SearchState(Batched):
-    """What the searches of a batch have reached; a step changes its tensors in place.
+    """State of the searches of a batch; a step changes its tensors in place.
 
     Attributes:
         latent: w_plus with its moments. # [N, num_ws, w_dim].
@@ -102,7 +102,7 @@ class SearchState(Batched):
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """How one search takes its present step, as the host knows it.
+    """Optimiser settings of one search at its present step, on the host.
 
     Attributes:
         pace: Step count, betas, and the learning rate in units of w's root mean square standard deviation.
@@ -117,7 +117,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class StepSizes:
-    """The moves of a batch on its device.
+    """The moves of a batch, on its device.
 
     Attributes:
         tied: # [N], bool.

@@ -2,7 +2,7 @@
 
 Continuous batching for optimisation: every occupied slot is one inversion with its own latent, noise maps, Adam
 moments, step count, schedule, random generator, best iterate and stop rule. One step advances all of them as one batch;
-slots join and leave between steps. Batching never changes an answer: nothing in a step looks across samples.
+slots join and leave between steps. Batching never changes an answer: nothing in a step mixes samples.
 """
 
 import math
@@ -105,7 +105,7 @@ class SlotEngine:
             torch.OutOfMemoryError: There was too little memory. All slots are as they were, so it may be tried again.
         """
         if not self.free:
-            raise RuntimeError("all slots are occupied; look at `free` before admitting")
+            raise RuntimeError("all slots are occupied; ask `free` before admitting")
         self._check(request)
         slot = Slot(Ticket(self._admissions, request), self._clock())
         self._fill(len(self._slots), slot)
@@ -122,10 +122,8 @@ class SlotEngine:
             slot.ask_whether_cancelled()
         self._retire()
         if self._slots:
-            measures = self._step()
-            for slot, (distance, loss, slope, improved) in zip(self._slots, measures.tolist(), strict=True):
-                finite = all(map(math.isfinite, (distance, loss, slope)))
-                slot.record(distance, finite=finite, improved=bool(improved))
+            for slot, measures in zip(self._slots, self._step().tolist(), strict=True):
+                slot.record(measures[0], finite=all(map(math.isfinite, measures)))
             self._report()
             self._retire()
         finished, self._ended = self._ended, []
@@ -156,7 +154,7 @@ class SlotEngine:
         return min(self._batch_limit or self.width, self.width)
 
     def _step(self) -> Tensor:
-        """Take the step of `nigaoe_model.inversion.algorithm` with all occupied slots. # [n, 4]."""
+        """Take the step of `nigaoe_model.inversion.algorithm` with all occupied slots. # [n, 3]."""
         state, prior = self._batch.rows(self.occupied), self.objective.prior
         sizes = StepSizes.of([slot.move for slot in self._slots], prior.unit, state.latent.parameters)
         with full_precision(prior.mean.device):

@@ -3,7 +3,7 @@
 An evaluation is some hundreds of small kernels; an NVIDIA GPU runs them faster than Python can launch them. A CUDA
 graph launches all of them at once, but it is fixed to the memory and to the batch that it was recorded with. So a batch
 is copied to buffers that stay, padded to the next of a few bucket sizes, and results of padding are thrown away:
-samples share nothing, so padding changes nobody's numbers. Up to the smallest bucket there is only one size, which also
+samples share nothing, so padding changes no other sample. Up to the smallest bucket there is only one size, which also
 keeps answers from changing with the neighbours: cuDNN chooses its kernels by the size of a batch, and each rounds in
 its own way.
 
@@ -120,7 +120,7 @@ class CudaRecorder:
         return replay
 
     def forget(self) -> None:
-        """Begin another pool: a pool's memory is free when the last of its graphs is gone, and no sooner."""
+        """Begin another pool: a pool's memory is released with the last of its graphs."""
         self._pool = torch.cuda.graph_pool_handle()
 
     def another(self) -> "CudaRecorder":
@@ -249,7 +249,7 @@ class StepGraphs:
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """What is computed in a batch, whatever its size."""
+    """Kind of a batch: what is computed in it, whatever its size."""
 
     names: tuple[str, ...]
     noise: bool

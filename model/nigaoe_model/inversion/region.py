@@ -1,4 +1,4 @@
-"""Where the person is in an aligned crop: a soft mask from the alignment template alone.
+"""Face region of an aligned crop: a soft mask from the alignment template alone.
 
 Every crop of a template has its eyes and mouth in the same places, so head and hair are known without looking: an
 ellipse around both. What lies outside keeps a small weight, since a background of a wholly wrong brightness would leak

@@ -1,4 +1,4 @@
-"""What goes into the engine and what comes out: requests, tickets, progress, results."""
+"""Requests to the slot engine, and its tickets, progress reports and results."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Progress:
-    """Where one slot stands after a step.
+    """Progress of one slot after a step.
 
     Attributes:
         step: Steps done, 1..steps.
@@ -47,7 +47,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InversionRequest:
-    """One face to be found.
+    """One face to invert.
 
     Attributes:
         target: RGB in [-1, 1] at the generator's resolution. # [3, R, R].

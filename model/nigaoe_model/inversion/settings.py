@@ -61,7 +61,7 @@ class Plateau(_Frozen):
 
 
 class InversionSettings(_Frozen):
-    """How one slot optimises and when it stops.
+    """Settings of one search: objective, optimiser and stop rules.
 
     Attributes:
         space: ``w``: one style for all layers; ``w_plus``: one a layer.

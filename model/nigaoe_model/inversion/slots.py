@@ -55,7 +55,7 @@ class Slot:
 
     @property
     def settings(self) -> InversionSettings:
-        """How this slot optimises."""
+        """Settings of the request."""
         return self.ticket.request.settings
 
     @property
@@ -65,7 +65,7 @@ class Slot:
 
     @property
     def move(self) -> Move:
-        """How the optimiser takes the present step."""
+        """Optimiser settings of the present step."""
         settings = self.settings
         pace = Pace(self.steps, learning_rate_at(settings, self.steps), settings.beta1, settings.beta2)
         return Move(pace, tied=settings.space == "w", noise=self.optimises_noise)
@@ -78,23 +78,18 @@ class Slot:
             self._noise_step = self.steps
         return self._noise
 
-    def record(self, distance: float, *, finite: bool, improved: bool) -> None:
-        """Take in what the present step measured.
-
-        Args:
-            distance: Reported distance.
-            finite: Whether distance, loss and gradient are finite.
-            improved: Whether this iterate is the best so far.
-        """
+    def record(self, distance: float, *, finite: bool) -> None:
+        """Record the present step's distance, or fail where distance, loss or gradient are not finite."""
         if not finite:
             self.fail(
                 NumericalFailure("The optimisation left the range of numbers; lower the learning rate or the steps.")
             )
             return
-        self.history.append(distance)
-        self.best.append(distance if improved else self.best[-1])
-        if improved:
+        nearest = self.best[-1] if self.best else math.inf
+        if distance < nearest:
             self.best_step = self.steps
+        self.history.append(distance)
+        self.best.append(min(distance, nearest))
 
     def advance(self, now: float) -> None:
         """Count the step that was just made and decide whether it was the last."""

@@ -1,4 +1,4 @@
-"""Where a search begins: at the mean face, at the encoder's guess, or where the request says.
+"""Starts of searches: the mean face, the encoder's guess, or one that the request brings.
 
 A guess is made, and compared with the mean face, for each request alone at its admission, so that neighbours in the
 batch never change an answer.
@@ -25,7 +25,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:
-    """Where one search begins.
+    """Start of one search.
 
     Attributes:
         w_plus: # [num_ws, w_dim].

@@ -1,7 +1,7 @@
-"""How old a face looks, and whether it looks male or female: face-api.js's network, for measuring fairness alone.
+"""Apparent age and sex of faces, by face-api.js's network; for measuring fairness alone.
 
-Chollet, "Xception: Deep Learning with Depthwise Separable Convolutions", 2017, made small. What it says is how a
-picture looks to a network, never what a person is; no conversion depends on it.
+Chollet, "Xception: Deep Learning with Depthwise Separable Convolutions", 2017, made small. It classifies
+pictures, never persons; no conversion depends on it.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ MAIN_BLOCKS: Final = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Appearance:
-    """What faces look like.
+    """Apparent age and sex.
 
     Attributes:
         age: In years. # [N].
@@ -60,7 +60,7 @@ class AgeSex(FaceNetwork):
         self.load(path, "age and sex", _renamed)
 
     def forward(self, chips: Tensor) -> Appearance:
-        """Judge faces. Chips: RGB in [-1, 1], framed by :func:`face_chips`. # [N, 3, 112, 112]."""
+        """Classify faces. Chips: RGB in [-1, 1], framed by :func:`face_chips`. # [N, 3, 112, 112]."""
         x = F.relu(self.entry_flow["conv_in"](F.pad(self.normalised(chips), (0, 1, 0, 1))))
         for block in (self.entry_flow["reduction_block_0"], self.entry_flow["reduction_block_1"]):
             x = block(x)

@@ -1,4 +1,4 @@
-"""What face networks share: the chip that they are given, its normalisation, and weight files of face-api.js."""
+"""Parts that face networks share: face chips, their normalisation, and weight files of face-api.js."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ EYES_TO_MOUTH: Final = 0.45
 """Distance of eyes and mouth in a chip's side; with the centre's place below dlib's framing, as face-api.js cuts it."""
 
 CENTRE: Final = (0.5, 0.43)
-"""Where the mean of both eyes and the mouth stands in a chip: across, down."""
+"""Position of the mean of both eyes and the mouth in a chip: across, down."""
 
 
 def face_chips(pictures: Tensor, template: AlignmentTemplate, side: int) -> Tensor:

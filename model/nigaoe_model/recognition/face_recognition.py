@@ -1,4 +1,4 @@
-"""Who a face is, as 128 numbers: dlib's face recognition network.
+"""Face descriptors of 128 numbers, by dlib's face recognition network.
 
 King, "High Quality Face Recognition with Deep Metric Learning", 2017: a ResNet of 29 layers, in the weights that
 face-api.js ships. Descriptors of one person are nearer to each other than about 0.6, those of two are further apart.

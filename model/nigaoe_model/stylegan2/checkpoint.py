@@ -33,7 +33,7 @@ PALETTE = "palette."
 
 
 class TrainingRecord(BaseModel):
-    """How the weights came to be; every field may be unknown in an imported file.
+    """Training history of the weights; every field may be unknown in an imported file.
 
     Attributes:
         images_seen: Real images shown to the discriminator in all, the parent's not included.

@@ -139,7 +139,7 @@ class ConvLayer(nn.Module):
             return F.conv2d(x, weight.to(x.dtype), padding=size // 2)
         fold = pays(x) if self.fold is None else self.fold
         if size == 1:
-            # The filter may as well answer only where the stride will look.
+            # Filtering only the positions that the stride keeps gives the same numbers.
             return folded_shortcut(x, weight, kernel) if fold else F.conv2d(downsample2d(x, kernel), weight.to(x.dtype))
         if fold and self.down_taps is not None:
             return folded_downsampling(x, weight, self.down_taps)

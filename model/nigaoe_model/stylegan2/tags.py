@@ -1,6 +1,6 @@
-"""Parameters carry tags, and whoever chooses parameters asks for tags.
+"""Tags of parameters, by which training selects what learns.
 
-Freezing is then a query: an optimiser that is built from a query can never hold, or thaw, anything else.
+Freezing is then a query: an optimiser that is built from a query can never contain, or thaw, anything else.
 """
 
 from collections.abc import Iterator

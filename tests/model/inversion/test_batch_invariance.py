@@ -36,7 +36,7 @@ def alone(engine_of: Callable[[int], SlotEngine], request: InversionRequest) -> 
 
 
 def interleaved(engine: SlotEngine, requests: Sequence[InversionRequest], joins: Sequence[int]) -> list[Finished]:
-    """Run requests of which each waits until its step of the whole engine, or until there is room."""
+    """Run requests of which each waits until its step of the whole engine, or until a slot is free."""
     waiting = sorted(zip(joins, range(len(requests)), strict=True))
     finished: list[Finished] = []
     clock = 0

@@ -1,4 +1,4 @@
-"""Admit, step, retire: what happens to a request in the engine of slots."""
+"""Admit, step, retire: what happens to a request in the slot engine."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -65,7 +65,7 @@ def test_a_caller_without_gradients_gets_the_same_answer(engine_of: EngineOf, ta
 def test_requests_are_asked_for_only_when_a_slot_is_free(
     engine_of: EngineOf, requests_for: RequestsFor, targets: Tensor
 ) -> None:
-    """A long queue is not loaded into memory at once: the next request is drawn when there is room for it."""
+    """A long queue is not loaded into memory at once: the next request is taken when a slot is free."""
     drawn = 0
 
     def queue() -> Iterator[InversionRequest]:

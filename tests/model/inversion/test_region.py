@@ -1,4 +1,4 @@
-"""Where the template says that the person is."""
+"""The face region of an alignment template."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""How `best` ranks what it found."""
+"""The ranking of candidates by the method `best`."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Where a slot begins, and that a better beginning never costs an answer."""
+"""Starts of searches: a guess is followed only where it is nearer, and neighbours change none."""
 
 from collections.abc import Callable
 

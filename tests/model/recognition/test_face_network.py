@@ -1,4 +1,4 @@
-"""What face networks look at."""
+"""The chips that face networks are given."""
 
 import pytest
 import torch

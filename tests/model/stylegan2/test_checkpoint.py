@@ -74,7 +74,7 @@ def test_the_digest_ignores_the_card(tiny_checkpoint: Checkpoint) -> None:
 
 @pytest.mark.parametrize("keep", [0, 4, 100, -1])
 def test_truncated_files_are_called_damaged(tmp_path: Path, tiny_files: tuple[Path, Path], keep: int) -> None:
-    """Wherever a download broke off, the user is told to fetch the file again."""
+    """Wherever a download broke off, the error asks to fetch the file again."""
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(tiny_files[0].read_bytes()[:keep])
     with pytest.raises(BrokenCheckpoint, match="fetch or import it again"):

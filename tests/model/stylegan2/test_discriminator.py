@@ -1,4 +1,4 @@
-"""What a discriminator sees, and of whom."""
+"""The discriminator's logits and features, and which samples they depend on."""
 
 import pytest
 import torch

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from nigaoe_model.stylegan2.architecture import Architecture
 
 MAX_SIDE = 64
-"""Larger pictures are reduced to this many pixels: hair, pose and expression need no more, and a look stays cheap."""
+"""Larger pictures are reduced to this many pixels: hair, pose and expression need no more, and a guess stays cheap."""
 
 COARSEST = 4
 """Side of the last feature map, whose positions all go into the latent."""
@@ -24,7 +24,7 @@ class EncoderArchitecture(BaseModel):
     """Shape of one encoder.
 
     Attributes:
-        side: Pixels of the pictures that it looks at; others are resampled.
+        side: Side in pixels to which pictures are resampled.
         widths: Channels at each resolution from ``side`` down to 4 pixels.
         features: Numbers that describe a face before each layer's head reads them.
         num_ws: Layers of the generator.

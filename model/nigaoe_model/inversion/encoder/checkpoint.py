@@ -143,7 +143,7 @@ def load_encoder_of(
         path: The encoder's file.
         generator: Card of the generator.
         digest: Identity of the generator's tensors.
-        device: Where it shall look.
+        device: Where it shall compute.
 
     Raises:
         CheckpointError: See `load_encoder`.

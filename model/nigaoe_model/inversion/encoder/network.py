@@ -21,8 +21,8 @@ GROUP = 8
 class Encoder(nn.Module):
     """Pictures # [N, 3, R, R] in [-1, 1] -> w_plus # [N, num_ws, w_dim].
 
-    What the heads say is an offset from the mean face in standard deviations of w; they begin at zero, so an encoder
-    that learned nothing answers with the mean face.
+    The heads' output is an offset from the mean face in standard deviations of w; they begin at zero, so an encoder
+    that learned nothing returns the mean face.
 
     Args:
         architecture: Shape.

@@ -57,7 +57,7 @@ class _FoldedConv(torch.autograd.Function):
 
 
 class FrozenFeatures:
-    """The taps of an :class:`EfficientNetFeatures`, sooner; later changes of its weights are not seen.
+    """A faster :class:`EfficientNetFeatures` for inference; later changes of its weights are not seen.
 
     Args:
         network: Its present weights are used.
@@ -87,7 +87,7 @@ class FrozenFeatures:
 
 @lru_cache(maxsize=4)
 def frozen_features(network: EfficientNetFeatures) -> FrozenFeatures:
-    """Return one :class:`FrozenFeatures` a network, however many engines look through it."""
+    """Return one :class:`FrozenFeatures` a network, however many engines share it."""
     return FrozenFeatures(network)
 
 

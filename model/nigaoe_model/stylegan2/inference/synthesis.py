@@ -1,4 +1,4 @@
-"""The synthesis network with everything precomputed that depends on frozen weights alone."""
+"""Synthesis network for inference, with everything precomputed that depends on frozen weights alone."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from nigaoe_model.stylegan2.ops.modulation import DEMODULATION_EPSILON
 
 @dataclass(frozen=True, slots=True)
 class _Storage:
-    """How weights and activations lie in memory."""
+    """Memory layout and type of weights and activations."""
 
     layout: torch.memory_format
     dtype: torch.dtype | None  # Of the convolutions' weights; None: as they come.

@@ -88,7 +88,7 @@ def test_the_adjoint_is_the_gradient(name: str, count: int) -> None:
 @pytest.mark.parametrize("name", MAPS)
 @pytest.mark.parametrize("size", [4, 32])
 def test_a_sample_alone_has_the_same_bits(name: str, size: int) -> None:
-    """Forth and back, any part of a batch gives exactly the whole batch's numbers."""
+    """Forward and backward, any part of a batch gives exactly the whole batch's numbers."""
     linear, _, channels = MAPS[name]
     x = batch(16, channels, size)
     whole = linear(x)
