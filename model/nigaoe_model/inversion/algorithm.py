@@ -4,26 +4,36 @@ GAN inversion by optimisation: the generator G is frozen, and latents move until
 
     w*, n* = argmin L(w, n),    L = sum_k lambda_k L_k(x_hat, w, n, x),    x_hat = G(w, n)
 
-One step t of a search, with g the gradient of L:
+The terms L_k, each one number a search (`Objective.measure`):
 
-    w'     = w_t + sigma_t eps,   eps ~ N(0, 1)                  noise on w that fades     `w_noise_at`
-    d, g   = L_percept, dL/d(w, n)  at  (w', n_t)                 forward and backward      `evaluate`
-    w*, n* = w', n_t   where   d < d*                             best iterate              `keep_best`
-    w_t+1  = w_t - eta_t m_hat / (sqrt(v_hat) + 1e-8)             Adam (`adam.py`)          `learning_rate_at`
-    n_t+1  = (n - mean n) / std n   after Adam's step             noise stays noise         `normalised`
+    perceptual     mean_l sum_p m_l(p) |phi_l(x_hat)(p) - phi_l(x)(p)|^2        d, the reported distance
+    discriminator  the same in the features of a discriminator
+    pixel          sum_p m(p) mean_c (sqrt((x_hat - x)^2 + s^2) - s)            `pixel_distance`
+    layer_spread   mean_i |w_i - mean_i w_i|^2 / var w                          `LatentPrior`
+    mahalanobis    mean_i |(w_i - w_mean) C^(-1/2)|^2                           `LatentPrior`
+    in_domain      mean |w - E(x_hat)|^2 / var w,  E the encoder                `in_domain_distance`
+    noise          sum of squared autocorrelations of n, on all scales          `noise_autocorrelation`
+
+One step t of a search (`step`), with g the gradient of L:
+
+    w'      = w_t + sigma_t eps,  eps ~ N(0, 1)                                 `w_noise_at`
+    d, L, g = forward and backward at (w', n_t)                                 `evaluate`
+    w*, n*  = w', n_t  where  d < d*                                            `keep_best`
+    w_t+1   = w_t - eta_t m_hat / (sqrt(v_hat) + 1e-8)   (Adam)                 `descend`, `learning_rate_at`
+    n_t+1   = (n - mean n) / std n  after Adam's step of n_t                    `descend`, `normalised`
 
 until d* is small enough, nothing improves any more, or steps or time are used up (`stop_reason`).
 
-| symbol    | name in the code      | what it is                                             | shape                 |
-|-----------|-----------------------|--------------------------------------------------------|-----------------------|
-| w, w'     | `w_plus`              | one style a layer (W+), or one for all layers (W)      | [N, num_ws, w_dim]    |
-| n         | `noise`               | noise maps: the generator's own, or optimised          | [N, 1, R_i, R_i] each |
-| x, x_hat  | `target.image`, `image` | the photo, and the picture of the latent             | [N, 3, R, R]          |
-| m         | `region`              | weight of every pixel, summing to 1                    | [N, 1, R, R]          |
-| phi       | `FeatureNetwork`      | EfficientNet-Lite0, or the discriminator               | [N, C_l, H_l, W_l]    |
-| d         | `distance`            | reported distance, L_percept                           | [N]                   |
-| lambda_k  | `weights`             | weight of each term                                    | [N] each              |
-| eta_t, sigma_t | `rate`, `w_noise` | learning rate and noise on w, in units of w's spread  | one a search          |
+| symbol   | name                    | meaning                                           | shape                 |
+| -------- | ----------------------- | ------------------------------------------------- | --------------------- |
+| w, w'    | `w_plus`                | one style a layer (W+), or one for all layers (W) | [N, num_ws, w_dim]    |
+| n        | `noise`                 | noise maps: the generator's own, or optimised     | [N, 1, R_i, R_i] each |
+| x, x_hat | `target.image`, `image` | the photo, and the picture of the latent          | [N, 3, R, R]          |
+| m        | `region`                | weight of every pixel, summing to 1               | [N, 1, R, R]          |
+| phi      | `FeatureNetwork`        | unit-length features of EfficientNet-Lite0        | [N, C_l, H_l, W_l]    |
+| lambda_k | `weights`               | weight of each term                               | [N] each              |
+| eta_t    | `rate`                  | learning rate, in units of sqrt(var w)            | [N]                   |
+| sigma_t  | `w_noise`               | noise on w, in units of w's spread                | [N]                   |
 
 Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020, appendix D (schedule, noise, projection);
 Abdal et al., "Image2StyleGAN", 2019 (W+).
