@@ -13,20 +13,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.parts.arithmetic import machine
 from benchmarks.parts.inversion_runs import bundled_encoder
-from nigaoe.conversion_run import ConversionOrder, ConversionRun, Listener
-from nigaoe.outputs import Extras
-from nigaoe.photos import read_file
+from nigaoe import Nigaoe
+from nigaoe.outputs import Extras, OutputFolder
+from nigaoe.photos import read_pixels
 from nigaoe_core.bundled import BUNDLED_WEIGHTS
-from nigaoe_core.jobs import Method, Preset
-from nigaoe_core.registry import Registry
+from nigaoe_core.jobs import Preset
 from nigaoe_faces.align import align_face
 from nigaoe_faces.detect import FaceDetector, choose_face
 from nigaoe_faces.encoding import encode_png
+from nigaoe_faces.result_encoder import ResultEncoder
 from nigaoe_model.device import prepare_device
 from nigaoe_model.inversion.engine import SlotEngine
 from nigaoe_model.inversion.request import InversionResult
@@ -35,7 +36,6 @@ from nigaoe_model.pixels import to_rgb
 from nigaoe_model.portrait.convert import ConversionOptions, conclude, inversion_engine, inversion_requests, target_of
 from nigaoe_model.portrait.drawing import DEFAULT_LOOK, enlarge
 from nigaoe_model.portrait.pair import Pair, load_generator, load_pair
-from nigaoe_model.portrait.pipeline import Pipeline
 from nigaoe_model.portrait.upscale import Upscaler
 
 STAGES = ("read", "detect", "align", "start", "search", "draw", "upscale", "encode")
@@ -80,7 +80,7 @@ class Bench:
         """Take a photo through all stages."""
         card = self.pair.g_ori.card
         with clock.stage("read"):
-            pixels = read_file(photo)
+            pixels = read_pixels(photo)
         with clock.stage("detect"):
             face = choose_face(self.detector.detect(pixels))
         with clock.stage("align"):
@@ -146,33 +146,17 @@ def cells(seconds: dict[str, list[float]]) -> list[str]:
 
 def run_command(photo: Path, preset: Preset, style: str, runs: int) -> float:
     """Return the median wall seconds of what `nigaoe convert` runs, with its models loaded."""
-    pipeline = Pipeline(Registry.load(BUNDLED_WEIGHTS))
-    pipeline.pair(style)
+    nigaoe = Nigaoe(device="cpu", threads=torch.get_num_threads(), weights=BUNDLED_WEIGHTS)
 
     def once() -> float:
-        with tempfile.TemporaryDirectory() as folder:
-            order = ConversionOrder(
-                photos=[photo],
-                folder=Path(folder),
-                style=style,
-                method=Method.CROSS,
-                settings=PRESETS[preset],
-                look=DEFAULT_LOOK,
-                seed=0,
-                faces="largest",
-                extras=Extras(),
-            )
-            run = ConversionRun(order, pipeline, Listener(*([_silent] * 4)))
+        with tempfile.TemporaryDirectory() as path:
+            folder = OutputFolder(Path(path), Extras(), ResultEncoder())
             start = time.perf_counter()
-            run.run()
+            folder.write(nigaoe.convert(photo, style=style, preset=preset))
             return time.perf_counter() - start
 
     once()
     return statistics.median(once() for _ in range(runs))
-
-
-def _silent(*_: object) -> None:
-    """Nobody listens."""
 
 
 if __name__ == "__main__":

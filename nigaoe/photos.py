@@ -1,33 +1,42 @@
-"""The photos of one command line: which files are meant, whose faces are in them, and how each is framed."""
+"""Photos as callers name them: which files are meant, whose faces are in them, and how each is framed."""
 
+import io
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from nigaoe_core.errors import EmptyImage, UsageError
 from nigaoe_faces.align import Alignment, AlignmentTemplate, align_face
 from nigaoe_faces.detect import Face, FaceDetector, choose_face, largest_face
-from nigaoe_faces.images import read_photo
+from nigaoe_faces.images import ImageLimits, read_photo
+
+Photo = str | Path | bytes | Image.Image | NDArray[np.uint8]
+"""A file's path, a file's content, a PIL picture, or RGB pixels # [H, W, 3]."""
 
 FaceChoice = Literal["largest", "all"] | int
+"""The largest face, all of them, or one by size from 0."""
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp", ".avif", ".heic", ".heif"})
 """In a folder only these are taken; a file that is named is opened whatever it is called."""
+
+_DECODED: Final = ImageLimits(max_bytes=2**32)
+"""Pictures in memory are handed over uncompressed, so only their pixels are limited."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FramedFace:
     """One face of one photo, ready for reverse generation.
 
-    The photo itself is read again where it is needed, so that a thousand large photos fit into memory.
+    A photo that is a file is read again where it is needed, so that a thousand large photos fit into memory.
 
     Attributes:
-        source: The photo's file.
+        source: The photo.
         face: Where it was found.
         index: Its number by size, 0 the largest.
         faces_found: How many faces the photo shows.
@@ -36,7 +45,7 @@ class FramedFace:
         seconds: Wall time by stage.
     """
 
-    source: Path
+    source: Photo
     face: Face
     index: int
     faces_found: int
@@ -44,13 +53,29 @@ class FramedFace:
     alignment: Alignment
     seconds: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """The path of the photo; ``photo`` where it is no file."""
+        return str(self.source) if isinstance(self.source, str | Path) else "photo"
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences about what may spoil the likeness."""
+        warnings = []
+        if self.face.pose.is_profile:
+            warnings.append("The face is turned far to the side; a photo from the front gives a better likeness.")
+        x0, y0, x1, y1 = self.face.box
+        if min(x1 - x0, y1 - y0) < self.alignment.resolution / 2:
+            warnings.append("The face is very small in the photo; a closer photo gives a better likeness.")
+        return warnings
+
 
 def find_photos(arguments: Sequence[str]) -> list[Path]:
     """Spell out what the user named: files, folders (searched through), and glob patterns the shell left alone.
 
     Returns:
         Existing paths in a stable order, each once. A name that matches nothing is returned as it is, so that its
-        error is told like any other photo's.
+        error is reported like any other photo's.
     """
     found: dict[Path, None] = {}
     for argument in arguments:
@@ -70,34 +95,35 @@ def _spell_out(argument: str) -> list[Path]:
 
 
 def frame_faces(
-    path: Path, choice: FaceChoice, template: AlignmentTemplate, resolution: int, detector: FaceDetector
+    photo: Photo, choice: FaceChoice, template: AlignmentTemplate, resolution: int, detector: FaceDetector
 ) -> Iterator[FramedFace]:
     """Read a photo, find its faces and frame the chosen ones.
 
     Args:
-        path: The photo.
+        photo: The photo.
         choice: ``largest``, ``all``, or a number by size.
         template: The generator's framing.
         resolution: Side of the crop in pixels.
         detector: Shared by all photos.
 
     Raises:
-        ImageError: The file is no usable picture.
+        ImageError: It is no usable picture.
         FaceError: It shows no face, or not the chosen one.
+        UsageError: There is no such file, or it may not be read.
     """
     seconds: dict[str, float] = {}
     start = time.perf_counter()
-    photo = read_file(path)
+    pixels = read_pixels(photo)
     seconds["read"] = time.perf_counter() - start
     start = time.perf_counter()
-    faces = detector.detect(photo)
+    faces = detector.detect(pixels)
     chosen = _choose(faces, choice)
     seconds["detect"] = time.perf_counter() - start
     for face in chosen:
         start = time.perf_counter()
-        crop, alignment = align_face(photo, face.landmarks, template, resolution)
+        crop, alignment = align_face(pixels, face.landmarks, template, resolution)
         stages = seconds | {"align": time.perf_counter() - start}
-        yield FramedFace(path, face, faces.index(face), len(faces), crop, alignment, stages)
+        yield FramedFace(photo, face, faces.index(face), len(faces), crop, alignment, stages)
 
 
 def _choose(faces: list[Face], choice: FaceChoice) -> list[Face]:
@@ -107,14 +133,35 @@ def _choose(faces: list[Face], choice: FaceChoice) -> list[Face]:
     return [choose_face(faces, choice)]
 
 
-def read_file(path: Path) -> NDArray[np.uint8]:
-    """Read a photo's pixels. # [H, W, 3], sRGB, upright.
+def read_pixels(photo: Photo) -> NDArray[np.uint8]:
+    """Read a photo, upright and in sRGB. # [H, W, 3].
 
     Raises:
-        ImageError: The file is no usable picture.
-        UsageError: There is no such file, or it may not be read.
+        ImageError: It is no usable picture.
+        UsageError: There is no such file, it may not be read, or an array is no picture.
     """
-    return read_photo(_read(path))
+    if isinstance(photo, bytes):
+        return read_photo(photo)
+    if isinstance(photo, str | Path):
+        return read_photo(_read(Path(photo)))
+    if isinstance(photo, np.ndarray):
+        photo = _picture(photo)
+    file = io.BytesIO()
+    # One reader judges all photos: their size, which way is up, their colour profile and what is transparent.
+    try:
+        photo.save(file, "PNG", compress_level=0, exif=photo.getexif(), icc_profile=photo.info.get("icc_profile"))
+    except OSError as error:
+        raise UsageError(f"A picture of mode {photo.mode} cannot be read; give `picture.convert('RGB')`.") from error
+    return read_photo(file.getvalue(), _DECODED)
+
+
+def _picture(pixels: NDArray[np.uint8]) -> Image.Image:
+    try:
+        return Image.fromarray(pixels)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"An array of shape {list(pixels.shape)} and type {pixels.dtype} is no picture; give uint8 [H, W, 3]."
+        ) from error
 
 
 def _read(path: Path) -> bytes:

@@ -2,8 +2,11 @@
 
 import json
 import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 from rich.console import Console
@@ -11,13 +14,18 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from nigaoe.exit_codes import exit_code
-from nigaoe_core.errors import NigaoeError, UsageError
+from nigaoe_core.errors import NigaoeError, UnknownStyle, UsageError
 from nigaoe_core.jobs import DEFAULT_COLOURS, Method, Preset
 
 if TYPE_CHECKING:
-    from nigaoe.conversion_run import ConversionOrder, Listener
-    from nigaoe.photos import FaceChoice
-    from nigaoe_core.registry import Registry
+    from nigaoe.library import ConvertOptions, DrawOptions, Nigaoe
+    from nigaoe.outputs import OutputFolder
+    from nigaoe.photos import FaceChoice, Photo
+    from nigaoe.results import Result
+    from nigaoe_core.registry import Style
+
+ALL_STYLES: Final = "all"
+ANIMATION_FRAMES: Final = 48
 
 
 def convert(
@@ -75,35 +83,37 @@ def convert(
 ) -> None:
     """Turn photos of people into anime portraits of the same people.
 
-    A photo that fails is told and the others go on. Exit codes: 0 all went well, 2 a wrong request, 3 pictures,
+    A photo that fails is reported and the others go on. Exit codes: 0 all went well, 2 a wrong request, 3 pictures,
     4 faces, 5 weights, 6 the optimisation, 1 failures of several kinds.
     """
-    from nigaoe.conversion_run import ConversionOrder
-    from nigaoe.outputs import Extras
+    from nigaoe.library import ConvertOptions, DrawOptions, Nigaoe
+    from nigaoe.outputs import Extras, OutputFolder
     from nigaoe.photos import find_photos
-    from nigaoe_core.registry import Registry
     from nigaoe_core.settings import load_settings
-    from nigaoe_model.inversion.settings import PRESETS
-    from nigaoe_model.portrait.drawing import Look
+    from nigaoe_faces.result_encoder import ResultEncoder
 
-    registry = Registry.from_settings(load_settings())
-    asked = (("steps", steps), ("space", space), ("start", start))
-    changes = {name: value for name, value in asked if value is not None}
-    order = ConversionOrder(
-        photos=find_photos(photos),
-        folder=output,
-        style=style or registry.default_style().name,
-        method=method,
-        settings=PRESETS[preset].model_copy(update=changes),
-        look=Look(degree, colours=colours),
-        truncation=truncation,
-        seed=seed,
-        faces=_face_choice(faces),
-        extras=Extras(compare=compare, animation=animation, paste_back=paste_back, latent=keep_latent),
-    )
-    failures = _run(order, registry, device, as_json=as_json)
-    if failures:
-        raise typer.Exit(exit_code(failures))
+    paths, choice = find_photos(photos), _face_choice(faces)
+    if not paths:
+        raise UsageError("There are no photos in what you named; name JPEG, PNG, WebP, AVIF or HEIC files or a folder.")
+    look: DrawOptions = {"degree": degree, "truncation": truncation, "colours": colours}
+    options: ConvertOptions = {
+        "method": method,
+        "preset": preset,
+        "steps": steps,
+        "space": space,
+        "start": start,
+        "seed": seed,
+        **look,
+    }
+    extras = Extras(compare=compare, animation=animation, paste_back=paste_back, latent=keep_latent)
+    folder = OutputFolder(output, extras, ResultEncoder.from_settings(load_settings()))
+    run = _Run(Nigaoe(device=device), folder, options, look, as_json=as_json)
+    if style == ALL_STYLES:
+        run.convert_all_styles(paths, choice, method)
+    else:
+        run.convert_one_style(paths, choice, style)
+    if run.failures:
+        raise typer.Exit(exit_code(run.failures))
 
 
 def _face_choice(text: str) -> "FaceChoice":
@@ -114,28 +124,116 @@ def _face_choice(text: str) -> "FaceChoice":
     raise UsageError(f"--faces is `largest`, `all` or a number from 0, not `{text}`.")
 
 
-def _run(order: "ConversionOrder", registry: "Registry", device: str, *, as_json: bool) -> list[NigaoeError]:
-    from nigaoe.conversion_run import ConversionRun
-    from nigaoe.style_sheets import orders_of
-    from nigaoe_core.settings import load_settings
-    from nigaoe_faces.result_encoder import ResultEncoder
-    from nigaoe_model.device import prepare_device
-    from nigaoe_model.portrait.pipeline import Pipeline
+class _Run:
+    """One `nigaoe convert`: a bar that moves with every step, one line a face, JSON where it is asked for."""
 
-    if not order.photos:
-        raise UsageError("There are no photos in what you named; name JPEG, PNG, WebP, AVIF or HEIC files or a folder.")
-    settings = load_settings()
-    results = ResultEncoder.from_settings(settings)
-    pipeline = Pipeline(registry, device=prepare_device(device, settings.torch_threads))
-    console = Console(stderr=True)
-    # A wrong style, damaged weights or a missing encoder end the command before any photo is opened.
-    orders, failures = orders_of(order, pipeline)
-    for error in failures:
-        console.print(f"[red]✗[/] {escape(error.message)} [dim]({error.code})[/]", highlight=False, soft_wrap=True)
-    for one in orders:
-        with _progress_bar(console) as bar:
-            failures += ConversionRun(one, pipeline, _Reporter(one, bar, as_json=as_json).listener(), results).run()
-    return failures
+    def __init__(
+        self,
+        nigaoe: "Nigaoe",
+        folder: "OutputFolder",
+        options: "ConvertOptions",
+        look: "DrawOptions",
+        *,
+        as_json: bool,
+    ) -> None:
+        self.nigaoe = nigaoe
+        self.folder = folder
+        self.look = look
+        self.options = options
+        self.as_json = as_json
+        self.failures: list[NigaoeError] = []
+        self.console = Console(stderr=True)
+
+    def convert_one_style(self, photos: Sequence[Path], faces: "FaceChoice", style: str | None) -> None:
+        """Write each face in one style."""
+        for result in self._results(photos, faces, style):
+            self._finish(result, partial(self.folder.write, result))
+
+    def convert_all_styles(self, photos: Sequence[Path], faces: "FaceChoice", method: Method) -> None:
+        """Write each face in every style, and a sheet of them; one search serves all styles of a generator."""
+        if method is not Method.CROSS:
+            raise UsageError(
+                f"Method `{method.value}` searches in one style; name it with --style, or leave --method out."
+            )
+        families = list(self.nigaoe.families(self.failures.append))
+        if not families:
+            nothing = UnknownStyle("No style is installed; see `nigaoe weights import`.")
+            raise self.failures[0] if self.failures else nothing
+        for error in self.failures:
+            self._say(f"[red]✗[/] {escape(error.message)} [dim]({error.code})[/]")
+        for styles in families:
+            self.nigaoe.check(styles[0].name, **self.options)
+        for number, styles in enumerate(families):
+            name = f"{ALL_STYLES}-{styles[0].parent}" if number else ALL_STYLES
+            for result in self._results(photos, faces, styles[0].name):
+                self._finish(result, partial(self._write_styles, result, styles, name), name)
+
+    def _results(self, photos: Sequence[Path], faces: "FaceChoice", style: str | None) -> "Iterator[Result]":
+        with _progress_bar(self.console) as bar:
+            task = bar.add_task("Converting")
+            yield from self.nigaoe.convert_all(
+                photos,
+                style=style,
+                faces=faces,
+                frames=ANIMATION_FRAMES if self.folder.extras.animation else 0,
+                on_progress=lambda news: bar.update(task, completed=news.step, total=news.steps),
+                on_error=self._failed,
+                **self.options,
+            )
+
+    def _write_styles(self, result: "Result", styles: "Sequence[Style]", name: str) -> dict[str, str]:
+        """Draw a result of the first style in the others, too, and write them all."""
+        others = [self.nigaoe.restyle(result, style.name, **self.look) for style in styles[1:]]
+        drawn = zip(styles, [result, *others], strict=True)
+        return self.folder.write_styles(name, [(_title(style), one) for style, one in drawn])
+
+    def _finish(self, result: "Result", write: Callable[[], dict[str, str]], style: str | None = None) -> None:
+        """Write a result's files and report them; ``style`` takes the place of the result's own in the report."""
+        start = time.perf_counter()
+        try:
+            files = write()
+        except NigaoeError as error:
+            self._failed(result.face.source, error)
+            return
+        known = result.report
+        seconds = known["seconds"] | {"write": time.perf_counter() - start}
+        known["seconds"] = {stage: round(value, 4) for stage, value in seconds.items()}
+        report = {"photo": known["photo"], "files": files} | known | ({"style": style} if style else {})
+        if self.as_json:
+            _print_json(report)
+            return
+        self._say(
+            f"[green]✓[/] {escape(report['photo'])} -> [bold]{escape(', '.join(files.values()))}[/] "
+            f"[dim](distance {report['distance_start']:.3f} -> {report['distance_end']:.3f}, "
+            f"{report['steps']} steps, {sum(report['seconds'].values()):.1f} s)[/]"
+        )
+        for warning in report["warnings"]:
+            self._say(f"  [yellow]![/] {escape(warning)}")
+
+    def _failed(self, photo: "Photo", error: NigaoeError) -> None:
+        self.failures.append(error)
+        if self.as_json:
+            _print_json(failure_report(str(photo), error))
+        self._say(f"[red]✗[/] {escape(str(photo))}: {escape(error.message)} [dim]({error.code})[/]")
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+
+def failure_report(photo: str, error: NigaoeError) -> dict[str, Any]:
+    """Return the machine-readable report of a photo that failed, JSON-ready."""
+    details = json.loads(json.dumps(error.details, default=str))
+    return {"photo": photo, "error": {"code": error.code, "message": error.message, **details}}
+
+
+def _title(style: "Style") -> str:
+    """Return a style's title, or its name where the title has letters that a sheet cannot write."""
+    return style.title if style.title.isascii() else style.name
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
 
 
 def _progress_bar(console: Console) -> Progress:
@@ -148,55 +246,3 @@ def _progress_bar(console: Console) -> Progress:
         TimeRemainingColumn(),
     )
     return Progress(*columns, console=console, transient=True)
-
-
-class _Reporter:
-    """Shows a run: a bar that moves with every step, one line a face, JSON where it is asked for."""
-
-    def __init__(self, order: "ConversionOrder", bar: Progress, *, as_json: bool) -> None:
-        from nigaoe_model.portrait.convert import ROLES
-
-        self.bar = bar
-        self.as_json = as_json
-        self.steps_a_face = order.settings.steps * len(ROLES[order.method])
-        self.task = bar.add_task("Converting", total=self.steps_a_face * len(order.photos))
-
-    def listener(self) -> "Listener":
-        from nigaoe.conversion_run import Listener
-
-        return Listener(self._framed, self._steps, self._report, self._failed)
-
-    def _framed(self, _path: Path, faces: int) -> None:
-        self._expect(faces - 1)
-
-    def _steps(self, count: int) -> None:
-        self.bar.advance(self.task, count)
-
-    def _report(self, report: dict[str, Any]) -> None:
-        if self.as_json:
-            sys.stdout.write(json.dumps(report, ensure_ascii=False) + "\n")
-            sys.stdout.flush()
-            return
-        self._say(
-            f"[green]✓[/] {escape(report['photo'])} -> [bold]{escape(', '.join(report['files'].values()))}[/] "
-            f"[dim](distance {report['distance_start']:.3f} -> {report['distance_end']:.3f}, "
-            f"{report['steps']} steps, {sum(report['seconds'].values()):.1f} s)[/]"
-        )
-        for warning in report["warnings"]:
-            self._say(f"  [yellow]![/] {escape(warning)}")
-
-    def _failed(self, path: Path, error: NigaoeError) -> None:
-        from nigaoe.conversion_run import failure_report
-
-        self._expect(-1)
-        if self.as_json:
-            sys.stdout.write(json.dumps(failure_report(path, error), ensure_ascii=False) + "\n")
-            sys.stdout.flush()
-        self._say(f"[red]✗[/] {escape(str(path))}: {escape(error.message)} [dim]({error.code})[/]")
-
-    def _expect(self, more_faces: int) -> None:
-        total = self.bar.tasks[0].total or 0
-        self.bar.update(self.task, total=max(total + more_faces * self.steps_a_face, 0))
-
-    def _say(self, text: str) -> None:
-        self.bar.console.print(text, highlight=False, soft_wrap=True)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from nigaoe_model.portrait.pair import Pair
-    from nigaoe_model.portrait.pipeline import Pipeline
+    from nigaoe.library import Nigaoe
+    from nigaoe_model.stylegan2.generator import Mapping
 
 
 def sample(
@@ -45,22 +45,18 @@ def sample(
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N, mps, or auto.")] = "auto",
 ) -> None:
     """Draw people and, from the same latents, the same people in a style, or in all of them: rows in turns."""
-    from nigaoe_core.registry import Registry
+    from nigaoe.library import Nigaoe
     from nigaoe_core.settings import load_settings
     from nigaoe_faces.result_encoder import ResultEncoder
-    from nigaoe_model.device import prepare_device
-    from nigaoe_model.portrait.pipeline import Pipeline
 
-    settings = load_settings()
-    place = prepare_device(device, settings.torch_threads)
-    pipeline = Pipeline(Registry.from_settings(settings), device=place, upscale=upscale)
-    pairs = _pairs(pipeline, style)
-    rows = _strips(pairs[0], interpolate, count, seed) if interpolate else _rows(pairs[0], count, seed, columns)
-    sheet = _sheet(pipeline, pairs, rows, truncation, degree)
+    nigaoe = Nigaoe(device=device, upscale=upscale)
+    styles = _styles(nigaoe, style)
+    mapping = nigaoe.pipeline.pair(styles[0]).g_ori.generator.mapping
+    rows = _strips(mapping, interpolate, count, seed) if interpolate else _rows(mapping, count, seed, columns)
+    sheet = _sheet(nigaoe, styles, rows, truncation, degree)
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_bytes(ResultEncoder.from_settings(settings).png(sheet))
+    output.write_bytes(ResultEncoder.from_settings(load_settings()).png(sheet))
     height, width, _ = sheet.shape
-    styles = [pair.style for pair in pairs]
     if as_json:
         typer.echo(json.dumps({"file": str(output), "width": width, "height": height, "styles": styles, "seed": seed}))
         return
@@ -70,56 +66,56 @@ def sample(
     )
 
 
-def _pairs(pipeline: "Pipeline", style: str | None) -> "list[Pair]":
-    from nigaoe.style_sheets import ALL_STYLES, loadable
-    from nigaoe_core.errors import UnknownStyle
+def _styles(nigaoe: "Nigaoe", style: str | None) -> list[str]:
+    """Return the names of the styles that are drawn: one, or all of the first generator that has any."""
+    from nigaoe_core.errors import NigaoeError, UnknownStyle
 
-    if style != ALL_STYLES:
-        return [pipeline.pair(style or pipeline.registry.default_style().name)]
-    for styles in pipeline.registry.usable_styles().values():
-        loaded, failures = loadable(pipeline, styles)
-        for error in failures:
-            Console(stderr=True).print(f"[red]✗[/] {escape(error.message)} [dim]({error.code})[/]", highlight=False)
-        if loaded:
-            return [pipeline.pair(one.name) for one in loaded]
+    def tell(error: NigaoeError) -> None:
+        Console(stderr=True).print(f"[red]✗[/] {escape(error.message)} [dim]({error.code})[/]", highlight=False)
+
+    if style != "all":
+        return [style or nigaoe.pipeline.registry.default_style().name]
+    for styles in nigaoe.families(tell):
+        return [one.name for one in styles]
     raise UnknownStyle("No style can be drawn; see `nigaoe weights list`.")
 
 
-def _rows(pair: "Pair", count: int, seed: int, columns: int) -> "list[Tensor]":
+def _rows(mapping: "Mapping", count: int, seed: int, columns: int) -> "list[Tensor]":
+    import torch
+
     from nigaoe_model.stylegan2.latent_statistics import sample_w
 
-    w = sample_w(pair.g_ori.generator.mapping, count, seed=seed)
-    return [w[first : first + columns] for first in range(0, count, columns)]
+    return list(torch.split(sample_w(mapping, count, seed=seed), columns))
 
 
-def _strips(pair: "Pair", strips: int, count: int, seed: int) -> "list[Tensor]":
+def _strips(mapping: "Mapping", strips: int, count: int, seed: int) -> "list[Tensor]":
     """Return straight lines in w between consecutive faces, which the mapping network makes nearly perceptual."""
     import torch
 
     from nigaoe_model.stylegan2.latent_statistics import sample_w
 
-    ends = sample_w(pair.g_ori.generator.mapping, strips + 1, seed=seed)
+    ends = sample_w(mapping, strips + 1, seed=seed)
     shares = torch.linspace(0, 1, count, device=ends.device)[:, None]
     return [torch.lerp(first, second, shares) for first, second in pairwise(ends)]
 
 
 def _sheet(
-    pipeline: "Pipeline", pairs: "list[Pair]", rows: "list[Tensor]", truncation: float, degree: float
+    nigaoe: "Nigaoe", styles: list[str], rows: "list[Tensor]", truncation: float, degree: float
 ) -> "NDArray[np.uint8]":
+    """Draw a line of people, and below it a line for each style, for each row of latents."""
     import numpy as np
 
     from nigaoe_faces.sheet import grid
     from nigaoe_model.pixels import to_rgb
-    from nigaoe_model.portrait.drawing import Look, draw_portraits, enlarge
+    from nigaoe_model.portrait.drawing import enlarge
 
     columns = max(len(row) for row in rows)
-    mapping, look = pairs[0].g_ori.generator.mapping, Look(degree)
     pictures: list[NDArray[np.uint8]] = []
     for row in rows:
-        ws = mapping.truncate(mapping.broadcast(row), truncation)
-        drawn = [draw_portraits(pair, ws, look, pipeline.upscaler) for pair in pairs]
-        people = [enlarge(portrait.person[None], pipeline.upscaler, "lanczos")[0] for portrait in drawn[0]]
-        for tensors in (people, *([portrait.picture for portrait in portraits] for portraits in drawn)):
-            line = [to_rgb(tensor) for tensor in tensors]
-            pictures += line + [np.full_like(line[0], 255)] * (columns - len(line))
+        drawn = [nigaoe.draw(row, style=style, degree=degree, truncation=truncation) for style in styles]
+        upscaler = nigaoe.pipeline.upscaler
+        people = [enlarge(one.conversion.portrait.person[None], upscaler, "lanczos")[0] for one in drawn[0]]
+        for line in (people, *([one.conversion.portrait.picture for one in drawings] for drawings in drawn)):
+            pictures += [to_rgb(planes) for planes in line]
+            pictures += [np.full_like(pictures[-1], 255)] * (columns - len(line))
     return grid(pictures, columns=columns)

@@ -1,4 +1,4 @@
-"""`nigaoe convert` as a stranger uses it: the real command, real weights, real photos."""
+"""`nigaoe convert` as a new user runs it: the real command, real weights, real photos."""
 
 import subprocess
 from collections.abc import Callable
@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from marks import source_of
 
+from nigaoe.commands.convert import failure_report
+from nigaoe_core.errors import NoFace
 from nigaoe_faces.images import read_photo
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -20,7 +22,7 @@ FAST = ("--steps", "3", "--json")
 
 @pytest.mark.slow
 def test_a_folder_of_twenty_mixed_files(nigaoe: Run, reports: Reports, mixed_folder: Path, tmp_path: Path) -> None:
-    """Good photos become portraits, each bad one is told by its code, and what is no photo is left alone."""
+    """Good photos become portraits, each bad one is reported by its code, and what is no photo is left alone."""
     result = nigaoe("convert", mixed_folder, "-o", tmp_path, *FAST)
     told = reports(result)
     errors = {name: report["error"]["code"] for name, report in told.items() if "error" in report}
@@ -115,3 +117,9 @@ def test_wrong_requests_are_one_sentence(nigaoe: Run, sample_photo: Path, tmp_pa
         assert result.returncode == 2, (arguments, result.stderr)
         assert word in " ".join(result.stderr.split())
         assert "Traceback" not in result.stderr
+
+
+def test_a_failure_is_json_with_a_code() -> None:
+    """Programs read the code, people the sentence, and details come along."""
+    report = failure_report("x.jpg", NoFace("No face here.", faces=[]))
+    assert report == {"photo": "x.jpg", "error": {"code": "no_face", "message": "No face here.", "faces": []}}

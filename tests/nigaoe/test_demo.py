@@ -1,4 +1,4 @@
-"""The first thing that a stranger runs."""
+"""`nigaoe demo`, the first thing that a new user runs."""
 
 import subprocess
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def test_the_demo_goes_through_the_rest_api(
     assert "distance" in result.stdout
 
 
-def test_a_photo_that_does_not_exist_is_told_before_anything_starts(nigaoe: Run, tmp_path: Path) -> None:
+def test_a_photo_that_does_not_exist_is_reported_before_anything_starts(nigaoe: Run, tmp_path: Path) -> None:
     """No service is started for nothing."""
     result = nigaoe("demo", tmp_path / "nobody.jpg", "-o", tmp_path)
     assert result.returncode == 2

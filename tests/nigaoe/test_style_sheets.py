@@ -1,42 +1,23 @@
 """`--style all`: what one search has found, in every style of its generator, and one sheet that shows them."""
 
+import json
 import shutil
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner, Result
 
-from nigaoe.conversion_run import ConversionOrder, ConversionRun, Listener
-from nigaoe.outputs import SHEET_SIDE, Extras
-from nigaoe.style_sheets import orders_of
+from nigaoe.cli import app
+from nigaoe.results import SHEET_SIDE
 from nigaoe_core.bundled import BUNDLED_WEIGHTS
 from nigaoe_core.errors import BrokenCheckpoint, ParentMismatch, UnknownStyle, UsageError
-from nigaoe_core.jobs import Method
 from nigaoe_core.manifest import GeneratorRow, Manifest, StyleRow, edit_manifest
-from nigaoe_core.registry import Registry
 from nigaoe_faces.sheet import GAP, TITLE_HEIGHT
-from nigaoe_model.inversion.settings import InversionSettings
-from nigaoe_model.portrait.drawing import DEFAULT_LOOK
-from nigaoe_model.portrait.pipeline import Pipeline
 
-
-@pytest.fixture
-def order(sample_photo: Path, tmp_path: Path) -> ConversionOrder:
-    """Two steps for one photo, in all styles."""
-    return ConversionOrder(
-        photos=[sample_photo],
-        folder=tmp_path / "out",
-        style="all",
-        method=Method.CROSS,
-        settings=InversionSettings(steps=2),
-        look=DEFAULT_LOOK,
-        seed=0,
-        faces="largest",
-        extras=Extras(latent=True),
-    )
+Convert = Callable[..., Result]
 
 
 @pytest.fixture
@@ -57,38 +38,40 @@ def weights(tmp_path: Path) -> Path:
     return folder
 
 
-def convert(order: ConversionOrder, pipeline: Pipeline) -> list[dict[str, Any]]:
-    """Run an order and return its reports."""
-    reports: list[dict[str, Any]] = []
-    failures = ConversionRun(order, pipeline, Listener(_ignore, _ignore, reports.append, _ignore)).run()
-    assert failures == []
-    return reports
+@pytest.fixture
+def convert(sample_photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Convert:
+    """Run `nigaoe convert` in this process: two steps for one photo, with the weights of a folder alone."""
+    monkeypatch.setenv("NIGAOE_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("NIGAOE_TORCH_THREADS", "1")
 
+    def run(weights: Path, *options: str) -> Result:
+        monkeypatch.setenv("NIGAOE_WEIGHTS_DIR", str(weights))
+        arguments = ["convert", str(sample_photo), "-o", str(tmp_path / "out"), "--steps", "2", "--json", *options]
+        return CliRunner().invoke(app, arguments)
 
-def _ignore(*_: object) -> None:
-    """Hear of something and do nothing."""
+    return run
 
 
 def test_every_style_is_drawn_from_one_search_and_shown_in_order(
-    order: ConversionOrder, weights: Path, tmp_path: Path
+    convert: Convert, weights: Path, tmp_path: Path
 ) -> None:
-    """A file a style, the latent once, and a sheet whose pictures are those files; what does not fit is told."""
-    pipeline = Pipeline(Registry.load(weights))
-    orders, failures = orders_of(order, pipeline)
-    assert [type(error) for error in failures] == [ParentMismatch]
-    assert [(one.style, list(one.sheet.titles.items()) if one.sheet else []) for one in orders] == [
-        ("ink", [("ink", "Ink"), ("wash", "wash")]),
-        ("elsewhere", [("elsewhere", "elsewhere")]),
-    ]
-    (report,) = convert(orders[0], pipeline)
-    assert report["style"] == "all"
+    """A file a style, the latent once, a sheet of those files for each generator; what does not fit is reported."""
+    result = convert(weights, "--style", "all", "--keep-latent")
+    assert result.exit_code == 5  # A style of another generator.
+    assert ParentMismatch.code in result.stderr
+    report, elsewhere = (json.loads(line) for line in result.stdout.splitlines())
+    assert (report["style"], elsewhere["style"]) == ("all", "all-others")
     assert list(report["files"]) == ["sheet", "picture-ink", "latent", "picture-wash"]
+    assert list(elsewhere["files"]) == ["sheet", "picture-elsewhere", "latent"]
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
         "astronaut-all.png",
         "astronaut-ink.png",
         "astronaut-ink-latent.safetensors",
         "astronaut-wash.png",
+        "astronaut-all-others.png",
+        "astronaut-elsewhere.png",
+        "astronaut-elsewhere-latent.safetensors",
     }
     sheet = np.asarray(Image.open(report["files"]["sheet"]))
     step = SHEET_SIDE + GAP
@@ -96,33 +79,35 @@ def test_every_style_is_drawn_from_one_search_and_shown_in_order(
     for place, style in ((2, "ink"), (3, "wash")):
         shown = sheet[TITLE_HEIGHT:, place * step : place * step + SHEET_SIDE]
         assert np.array_equal(shown, np.asarray(Image.open(report["files"][f"picture-{style}"])))
-    assert orders[1].sheet is not None
-    assert orders[1].sheet.name == "all-others"
 
 
-def test_one_style_is_one_order(order: ConversionOrder, weights: Path) -> None:
+def test_one_style_is_one_file(convert: Convert, weights: Path, tmp_path: Path) -> None:
     """Nothing else is drawn, and one that does not fit or is unknown ends the command."""
-    pipeline = Pipeline(Registry.load(weights))
-    ink = replace(order, style="ink")
-    assert orders_of(ink, pipeline) == ([ink], [])
-    with pytest.raises(ParentMismatch):
-        orders_of(replace(order, style="stray"), pipeline)
-    with pytest.raises(UnknownStyle, match="ink"):
-        orders_of(replace(order, style="cubism"), pipeline)
+    assert convert(weights, "--style", "ink").exit_code == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["astronaut-ink.png"]
+    assert isinstance(convert(weights, "--style", "stray").exception, ParentMismatch)
+    unknown = convert(weights, "--style", "cubism").exception
+    assert isinstance(unknown, UnknownStyle)
+    assert "ink" in unknown.message
 
 
-def test_what_cannot_be_drawn_in_all_styles_is_said_first(order: ConversionOrder, tmp_path: Path) -> None:
+def test_what_cannot_be_drawn_in_all_styles_is_said_first(convert: Convert, tmp_path: Path) -> None:
     """Methods that search in each style; an installation without styles, or with damaged ones alone."""
-    pipeline = Pipeline(Registry.load(tmp_path))
-    with pytest.raises(UsageError, match="best"):
-        orders_of(replace(order, method=Method.BEST), pipeline)
-    with pytest.raises(UnknownStyle, match="weights import"):
-        orders_of(order, pipeline)
-    shutil.copy(BUNDLED_WEIGHTS / "g_ori.safetensors", tmp_path)
-    shutil.copy(BUNDLED_WEIGHTS / "anime.safetensors", tmp_path)
+    weights = tmp_path / "none"
+    weights.mkdir()
+    (weights / "manifest.toml").write_text("format_version = 1\n")
+    wrong_method = convert(weights, "--style", "all", "--method", "best").exception
+    assert isinstance(wrong_method, UsageError)
+    assert "best" in wrong_method.message
+    nothing = convert(weights, "--style", "all").exception
+    assert isinstance(nothing, UnknownStyle)
+    assert "weights import" in nothing.message
+    shutil.copy(BUNDLED_WEIGHTS / "g_ori.safetensors", weights)
+    shutil.copy(BUNDLED_WEIGHTS / "anime.safetensors", weights)
     row = StyleRow(file="anime.safetensors", parent="g_ori", upscaler="realesrgan-x4plus-anime")
-    (tmp_path / "realesrgan-x4plus-anime.safetensors").write_bytes(b"half a download")
+    (weights / "realesrgan-x4plus-anime.safetensors").write_bytes(b"half a download")
     generators = {"g_ori": GeneratorRow(file="g_ori.safetensors")}
-    edit_manifest(tmp_path, lambda _: Manifest(generators=generators, styles={"anime": row}))
-    with pytest.raises(BrokenCheckpoint, match="upscaler"):
-        orders_of(order, Pipeline(Registry.load(tmp_path)))
+    edit_manifest(weights, lambda _: Manifest(generators=generators, styles={"anime": row}))
+    damaged = convert(weights, "--style", "all").exception
+    assert isinstance(damaged, BrokenCheckpoint)
+    assert "upscaler" in damaged.message

@@ -15,6 +15,7 @@ from nigaoe_core.registry import Registry
 from nigaoe_faces.align import AlignmentTemplate
 from nigaoe_model.inversion.engine import SlotEngine
 from nigaoe_model.inversion.request import Finished, InversionRequest, InversionResult, Progress
+from nigaoe_model.portrait.blend import degrees_by_resolution
 from nigaoe_model.portrait.convert import (
     Conversion,
     ConversionOptions,
@@ -69,7 +70,7 @@ class Pipeline:
         self.upscaler = Upscaler(device, registry.folders) if upscale else None
         self._generators: dict[str, LoadedGenerator] = {}
         self._pairs: dict[str, Pair] = {}
-        self._engines: dict[int, SlotEngine] = {}
+        self._idle_engines: dict[int, SlotEngine] = {}
 
     def pair(self, style: str) -> Pair:
         """Load a style, or return it if it was loaded before.
@@ -110,9 +111,11 @@ class Pipeline:
         Raises:
             UnknownStyle: There is no such style.
             CheckpointError: Its files cannot be used together.
-            UsageError: The settings start from an encoder's guess, and no generator that is searched has an encoder.
+            UsageError: The settings start from an encoder's guess, and no generator that is searched has an encoder, or
+                the degree is out of range.
         """
         pair = self.pair(style)
+        degrees_by_resolution(options.look.degree, pair.g_ori.card.architecture.resolutions)
         encoders = [searched(pair, role).encoder for role in options.roles]
         if options.settings.start == "encoder" and not any(encoders):
             raise UsageError(
@@ -184,14 +187,11 @@ class Pipeline:
                 asked[id(request)] = subject
                 yield request
 
-        for finished in self._engine(loaded).run(requests()):
+        # Nobody else may use an engine that is at work, nor one that the caller left while faces were searched.
+        engine = self._idle_engines.pop(id(loaded), None) or inversion_engine(loaded, self.width)
+        for finished in engine.run(requests()):
             yield asked.pop(id(finished.ticket.request)), finished
-
-    def _engine(self, loaded: LoadedGenerator) -> SlotEngine:
-        key = id(loaded)
-        if key not in self._engines:
-            self._engines[key] = inversion_engine(loaded, self.width)
-        return self._engines[key]
+        self._idle_engines[id(loaded)] = engine
 
 
 def _error_of(finished: Finished) -> NigaoeError:
