@@ -32,9 +32,10 @@ from nigaoe_model.training.config import load_config
 from nigaoe_model.training.dataset import IMAGES, DatasetCard, PackedDataset, write_card
 from nigaoe_model.training.distributed import Team
 from nigaoe_model.training.moment_matching import LEVELS, MomentMatching
-from nigaoe_model.training.networks import Starts, build_networks
-from nigaoe_model.training.session import fill_moments
-from nigaoe_model.training.trainer import Trainer
+from nigaoe_model.training.networks import build_networks
+from nigaoe_model.training.run_inputs import Starts
+from nigaoe_model.training.step import Aids
+from nigaoe_model.training.trainer import GeneratorTrainer
 
 COUNT = 2048
 ROUND = 16
@@ -164,12 +165,12 @@ def _measured(row: Row, device: torch.device, steps: int) -> Result:
         return Result(seconds * 1e3, row.batch / seconds, memory, row.recorded and not trainer.recordings.records)
 
 
-def _wait(trainer: Trainer) -> dict[str, float]:
+def _wait(trainer: GeneratorTrainer) -> dict[str, float]:
     return trainer.take_losses()
 
 
 @contextmanager
-def _trainer(row: Row, device: torch.device) -> Iterator[Trainer]:
+def _trainer(row: Row, device: torch.device) -> Iterator[GeneratorTrainer]:
     torch.backends.cudnn.benchmark = row.cudnn_benchmark
     with tempfile.TemporaryDirectory() as folder:
         trainer = _built(row, device, Path(folder))
@@ -180,7 +181,7 @@ def _trainer(row: Row, device: torch.device) -> Iterator[Trainer]:
         torch.cuda.empty_cache()
 
 
-def _built(row: Row, device: torch.device, folder: Path) -> Trainer:
+def _built(row: Row, device: torch.device, folder: Path) -> GeneratorTrainer:
     side = row.resolution
     pixels = np.random.default_rng(0).integers(0, 256, (COUNT, 3, side, side), dtype=np.uint8)
     (folder / IMAGES).write_bytes(pixels.tobytes())
@@ -190,13 +191,15 @@ def _built(row: Row, device: torch.device, folder: Path) -> Trainer:
     team = Team(0, 1, device)
     networks = build_networks(config.architecture, Starts(), device, seed=0)
     if not row.aids:
-        trainer = Trainer(config, PackedDataset(folder), networks, team)
+        trainer = GeneratorTrainer(config, PackedDataset(folder), networks, team)
     else:
         features = FrozenFeatures(EfficientNetFeatures(strides=LEVELS).to(device))
         moments = MomentMatching(features).to(device)
         encoder = start_encoder(encoder_architecture(config.architecture), measure_latents(networks.generator), None)
-        trainer = Trainer(config, PackedDataset(folder), networks, team, moments, encoder=encoder.to(device))
-        fill_moments(trainer)
+        trainer = GeneratorTrainer(
+            config, PackedDataset(folder), networks, team, Aids(moments, encoder=encoder.to(device))
+        )
+        trainer.prepare()
     for module in (*networks.generator.modules(), *networks.discriminator.modules()):
         if hasattr(module, "fold"):
             module.fold = row.fold

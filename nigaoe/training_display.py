@@ -1,4 +1,4 @@
-"""How a training run is shown: a bar that moves with every step, lines of its log, and a word before the first of them.
+"""How training is shown: a bar that moves with every step, lines of the log, and a word before the first of them.
 
 In a file or a pipe there is no bar; lines tell how far it is, often at first and then every ten seconds.
 """
@@ -78,3 +78,14 @@ class TrainingDisplay:
         self._said_at = now
         if not self._quiet:
             self._console.print(text, highlight=False, soft_wrap=True)
+
+
+def picture_progress() -> Progress:
+    """Return the bar of a command that goes through many pictures."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )

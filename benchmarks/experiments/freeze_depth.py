@@ -56,7 +56,7 @@ def _measured(g_ori: Generator, g_fin: Generator, examiner: Examiner, count: int
     kept = correspond(faces, drawings)
     found = retrieve(identity_vectors(drawings), identity_vectors(faces))
     return (
-        *(score.fd_effnet, score.precision, score.recall),
+        *(score.numbers[name] for name in ("fd_effnet", "precision", "recall")),
         *(kept.pose, kept.mouth, kept.hair_lightness, kept.hair_hue),
         *(found.top1, found.mrr, diversity(drawings)),
     )

@@ -22,9 +22,8 @@ from nigaoe_model.portrait.drawing import AS_FOUND, DEFAULT_LOOK, Look
 from nigaoe_model.portrait.pair import Pair, load_generator, load_pair
 from nigaoe_model.training.dataset import PackedDataset
 from nigaoe_model.training.face_regions import tint_background
-from nigaoe_model.training.face_search import FaceSearch
+from nigaoe_model.training.face_search import FaceSearch, cross_conversion
 from nigaoe_model.training.feature_statistics import frechet_distance, picture_features
-from nigaoe_model.training.pair_conversion import cross_conversion
 from nigaoe_model.training.pair_metrics import (
     Convert,
     colour_leak,

@@ -26,10 +26,11 @@ from nigaoe_model.training.config import load_config
 from nigaoe_model.training.dataset import IMAGES, DatasetCard, PackedDataset, write_card
 from nigaoe_model.training.distributed import Team
 from nigaoe_model.training.moment_matching import LEVELS, MomentMatching
-from nigaoe_model.training.networks import Starts, build_networks
+from nigaoe_model.training.networks import build_networks
 from nigaoe_model.training.precision import DTYPES
-from nigaoe_model.training.session import fill_moments
-from nigaoe_model.training.trainer import Trainer
+from nigaoe_model.training.run_inputs import Starts
+from nigaoe_model.training.step import Aids
+from nigaoe_model.training.trainer import GeneratorTrainer
 
 COUNT, SIDE = 64, 64
 
@@ -49,10 +50,11 @@ def main() -> None:
         for _ in range(arguments.steps):
             trainer.step()
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    ceiling = _ceiling(trainer.precision.dtype)
+    ceiling = _ceiling(trainer.body.precision.dtype)
     seconds = wall / arguments.steps
     bound = arguments.batch * ceiling / work
-    print(f"precision                 {trainer.precision.dtype}, {arguments.threads} threads, {trainer.memory_format}")
+    body = trainer.body
+    print(f"precision                 {body.precision.dtype}, {arguments.threads} threads, {body.memory_format}")
     print(f"matrix work               {work / 1e9:8.1f} GFLOP a step of {arguments.batch} images")
     print(f"measured ceiling          {ceiling / 1e9:8.1f} GFLOP/s")
     print(f"images a second           {arguments.batch / seconds:8.1f}")
@@ -70,7 +72,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _trainer(folder: Path, arguments: argparse.Namespace) -> Trainer:
+def _trainer(folder: Path, arguments: argparse.Namespace) -> GeneratorTrainer:
     pixels = np.random.default_rng(0).integers(0, 256, (COUNT, 3, SIDE, SIDE), dtype=np.uint8)
     (folder / IMAGES).write_bytes(pixels.tobytes())
     write_card(folder, DatasetCard(name="noise", resolution=SIDE, count=COUNT, alignment=DEMO))
@@ -87,21 +89,21 @@ def _trainer(folder: Path, arguments: argparse.Namespace) -> Trainer:
     team = Team(0, 1, torch.device("cpu"))
     networks = build_networks(config.architecture, Starts(), team.device, seed=0)
     moments = MomentMatching(FrozenFeatures(EfficientNetFeatures(strides=LEVELS)))
-    trainer = Trainer(config, PackedDataset(folder), networks, team, moments)
-    fill_moments(trainer)
+    trainer = GeneratorTrainer(config, PackedDataset(folder), networks, team, Aids(moments))
+    trainer.prepare()
     return trainer
 
 
-def _work(trainer: Trainer) -> float:
+def _work(trainer: GeneratorTrainer) -> float:
     """Return the floating-point operations of a mean step."""
     lazy = trainer.config.regularisation
     trainer.images.prepare(trainer.progress.images_seen)
-    real = trainer._real_batch()  # noqa: SLF001 - the parts are counted one by one
-    drawn = trainer._draw_batch(real)  # noqa: SLF001
-    plain = _counted(lambda: trainer._discriminator_step(real, drawn.fake.image.detach()))  # noqa: SLF001
-    plain += _counted(lambda: trainer._generator_step(real, trainer._draw_batch(real)))  # noqa: SLF001
-    r1 = _counted(lambda: trainer._r1_step(real))  # noqa: SLF001
-    path = _counted(trainer._path_length_step)  # noqa: SLF001
+    real = trainer.body.real_batch()
+    drawn = trainer.body.draw_batch(real)
+    plain = _counted(lambda: trainer.body.discriminator_step(real, drawn.fake.image.detach()))
+    plain += _counted(lambda: trainer.body.generator_step(real, trainer.body.draw_batch(real)))
+    r1 = _counted(lambda: trainer.body.r1_step(real))
+    path = _counted(trainer.body.path_length_step)
     return plain + r1 / lazy.r1_every + path / lazy.path_length_every
 
 

@@ -63,8 +63,7 @@ def _pair_tables(
     from nigaoe_model.inversion.settings import InversionSettings
     from nigaoe_model.portrait.pair import load_generator, load_pair
     from nigaoe_model.training.dataset import to_bytes
-    from nigaoe_model.training.face_search import FaceSearch
-    from nigaoe_model.training.pair_conversion import cross_conversion
+    from nigaoe_model.training.face_search import FaceSearch, cross_conversion
     from nigaoe_model.training.pair_metrics import draw_truth, measure_pair
     from nigaoe_model.training.person_measures import means, person_measures
 

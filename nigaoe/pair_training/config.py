@@ -6,23 +6,18 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from nigaoe_core.config_errors import explain
 from nigaoe_core.errors import TrainingError
 from nigaoe_core.jobs import Preset
 from nigaoe_model.training.config import assign
+from nigaoe_model.training.run_inputs import Section
 
 PRESETS = ("pair64", "pair128")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
 Taken = Literal["best", "latest"]
 Share = Annotated[float, Field(gt=0)]
-
-
-class Section(BaseModel):
-    """One table of the file; unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class TrainingRun(Section):

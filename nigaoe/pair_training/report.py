@@ -108,7 +108,7 @@ def _measure(config: PairConfig, name: str, pair: _LoadedPair, places: Places) -
     samples = max(2, min(config.report.samples, len(dataset) // 2))
     latents = _photo_latents(run, pair, places)
     examiner = Examiner(dataset, samples, Team(0, 1, pair.device), latents, least_psi=PSI)
-    score = examiner.examine(pair.generators[name]).flat()
+    score = examiner.examine(pair.generators[name]).numbers
     floor = data_floor(dataset, samples, pair.device)
     return score | {"fd_of_the_data's_halves": floor, "fd_in_floors": score["fd_effnet"] / max(floor, 1e-9)}
 

@@ -18,7 +18,7 @@ from typing import Final
 from nigaoe.pair_training.journal import RunRecord
 from nigaoe.parent_watchdog import leashed
 from nigaoe_core.bundled import import_path
-from nigaoe_model.training.stop_signals import stop_signals
+from nigaoe_model.training.schedule import stop_signals
 
 POLL_SECONDS: Final = 0.2
 GRACE_SECONDS: Final = 120.0

@@ -39,7 +39,7 @@ from nigaoe_model.stylegan2.latent_statistics import measure_latents
 from nigaoe_model.training.export import slim_generator
 from nigaoe_model.training.growth import grown_architecture
 from nigaoe_model.training.networks import build_child, build_networks
-from nigaoe_model.training.plan import Starts
+from nigaoe_model.training.run_inputs import Starts
 
 SMALL = Architecture(
     resolution=64, channels={4: 8, 8: 8, 16: 6, 32: 6, 64: 4}, z_dim=8, w_dim=8, mapping_layers=2, minibatch_std_group=2
@@ -73,11 +73,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Checkpoint(card("small", SMALL), Generator(SMALL).state_dict(), Discriminator(SMALL).state_dict()), small
     )
     save_checkpoint(Checkpoint(child_card, Generator(SMALL).state_dict()), folder / "small-style.safetensors")
-    networks = build_networks(LARGE, Starts(small, small, small, grow=True), CPU, seed=0)
+    networks = build_networks(LARGE, Starts(grow=small, init_average=small, init_discriminator=small), CPU, seed=0)
     g_ori = slim_generator(card("base", LARGE), networks)
     save_checkpoint(g_ori, folder / "g_ori.safetensors")
 
-    style = Starts(folder / "small-style.safetensors", grow=True)
+    style = Starts(grow=folder / "small-style.safetensors")
     child = build_child(g_ori, style, CPU, trainable_blocks=5, freeze_d=0, seed=0)
     update = {"name": "toy", "domain": "anime", "trainable_blocks": 5, "parent_sha256": g_ori.digest}
     save_checkpoint(slim_generator(g_ori.card.model_copy(update=update), child, g_ori), folder / "g_fin.safetensors")

@@ -4,29 +4,25 @@ Durations count images shown to the discriminator, so that they keep their meani
 """
 
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from nigaoe_core.config_errors import explain
 from nigaoe_core.errors import TrainingError
 from nigaoe_faces.align import AlignmentTemplate
 from nigaoe_model.inversion.settings import LossWeights
 from nigaoe_model.stylegan2.architecture import Architecture
+from nigaoe_model.training.run_inputs import Section
 
 PRESETS = ("tiny64", "tiny128", "ffhq256", "ffhq1024", "anime64")
 Images = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """One table of the file; unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class OptimiserSettings(Section):
@@ -259,7 +255,7 @@ class TrainingConfig(Section):
 AnyConfig = TypeVar("AnyConfig", bound=Section)
 
 
-def load_config(name_or_path: str, overrides: dict[str, Any] | None = None) -> TrainingConfig:
+def load_config(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> TrainingConfig:
     """Read a preset or a TOML file.
 
     Args:
@@ -280,7 +276,7 @@ def load_config(name_or_path: str, overrides: dict[str, Any] | None = None) -> T
         raise TrainingError(f"The training config `{name_or_path}`: {explain(error, TrainingConfig)}") from error
 
 
-def change_config(config: AnyConfig, overrides: dict[str, Any]) -> AnyConfig:
+def change_config(config: AnyConfig, overrides: Mapping[str, Any]) -> AnyConfig:
     """Return ``config`` with dotted names changed.
 
     Raises:

@@ -12,10 +12,12 @@ from nigaoe_core.errors import InversionError
 from nigaoe_model.inversion.request import InversionRequest
 from nigaoe_model.inversion.settings import InversionSettings
 from nigaoe_model.portrait.convert import head_region, inversion_engine
-from nigaoe_model.portrait.pair import LoadedGenerator
+from nigaoe_model.portrait.drawing import AS_FOUND, Look, draw_portraits
+from nigaoe_model.portrait.pair import LoadedGenerator, Pair
 from nigaoe_model.tensor_file import write_tensors
-from nigaoe_model.training.dataset import to_unit_range
+from nigaoe_model.training.dataset import to_bytes, to_unit_range
 from nigaoe_model.training.face_regions import Pictures
+from nigaoe_model.training.pair_metrics import Convert
 
 WIDTH = 8
 
@@ -94,3 +96,26 @@ class FaceSearch:
         if path is not None:
             write_tensors(path, {"w_plus": found.cpu().contiguous()}, {})
         return found
+
+
+def cross_conversion(pair: Pair, search: FaceSearch, look: Look = AS_FOUND) -> Convert:
+    """Return a function that finds faces in ``pair.g_ori`` and lets ``pair.g_fin`` draw them with its fixed noise.
+
+    Args:
+        pair: The style.
+        search: Of ``pair.g_ori``; other styles may use the same.
+        look: How what was found is drawn.
+    """
+
+    @torch.no_grad()
+    def convert(faces: Pictures) -> Pictures:
+        """Convert # [N, 3, R, R].
+
+        Raises:
+            InversionError: A search ended without a result.
+        """
+        parts = torch.split(search(faces), 16)
+        drawings = [portrait.drawing for part in parts for portrait in draw_portraits(pair, part, look, None)]
+        return to_bytes(torch.stack(drawings))
+
+    return convert

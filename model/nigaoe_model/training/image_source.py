@@ -1,22 +1,26 @@
-"""Where a step finds its real pictures: as bytes at one place of the device's memory, whatever the step.
+"""Which real pictures a step shows, and how they come to the device's memory.
 
-A step reads them from there and so can be recorded. What brings them there happens between steps: the whole data set
-is copied once where it fits on a GPU, else a thread reads ahead.
+The choice is a function of the number of images seen, so that a resumed run goes on exactly. A step reads its pictures
+from one place, as bytes, and so can be recorded. They are brought there between steps: the whole data set is copied
+once where it fits on a GPU, else a thread reads ahead.
 """
 
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Final, Protocol
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nigaoe_model.training.batch_schedule import BatchSchedule
 from nigaoe_model.training.dataset import PackedDataset
+
+ORDERS_KEPT: Final = 2
+"""A batch may reach from one epoch into the next."""
 
 RESIDENT_SHARE: Final = 0.25
 """Of a GPU's free memory, which a data set may take."""
@@ -29,6 +33,34 @@ BLOCK_STEPS: Final = 256
 
 RING: Final = 4
 """Batches that lie ready in host memory, or are being read or copied from there."""
+
+
+class BatchSchedule:
+    """Every picture once an epoch, in an order of its own each epoch.
+
+    The orders of the last epochs are kept: shuffling 70,000 numbers takes a millisecond, too long for every step.
+
+    Args:
+        count: Pictures in the data set.
+        seed: Seed of the orders.
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count = count
+        self.seed = seed
+        self._order = lru_cache(maxsize=ORDERS_KEPT)(self._shuffled)
+
+    def indices(self, images_seen: int, batch: int) -> NDArray[np.int64]:
+        """Return the pictures number ``images_seen`` to ``images_seen + batch`` of the endless stream. # [batch]."""
+        epochs, places = np.divmod(np.arange(images_seen, images_seen + batch), self.count)
+        chosen = np.empty(batch, np.int64)
+        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
+            present = epochs == epoch
+            chosen[present] = self._order(epoch)[places[present]]
+        return chosen
+
+    def _shuffled(self, epoch: int) -> NDArray[np.int64]:
+        return np.random.default_rng((self.seed, epoch)).permutation(self.count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +88,6 @@ class Shares:
         """Return the pictures of the steps that follow ``images_seen``. # [steps, local]."""
         chosen = self.schedule.indices(images_seen, steps * self.batch).reshape(steps, self.batch)
         return np.ascontiguousarray(chosen[:, self.rank :: self.size])
-
-
-class ImageSource(Protocol):
-    """Real pictures, a batch a step."""
-
-    def prepare(self, images_seen: int) -> None:
-        """Bring the batch that follows ``images_seen`` to its place; not while a step is recorded.
-
-        Raises:
-            Exception: Whatever stopped the reading.
-        """
-
-    def batch(self) -> Tensor:
-        """Return the prepared batch, from the device's memory alone. # [local, 3, R, R] bytes."""
 
 
 class ResidentImages:
@@ -117,15 +135,19 @@ class StreamedImages:
         self._slots = [_Slot(shape, device) for _ in range(RING)]
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="image-reader")
         self._coming: deque[tuple[int, Future[_Slot]]] = deque()
-        self._ordered = 0
+        self._requested = 0
 
     def prepare(self, images_seen: int) -> None:
-        """Take the batch that was read ahead, and have another one read."""
+        """Take the batch that was read ahead, and have another one read.
+
+        Raises:
+            Exception: Whatever stopped the reading.
+        """
         if not self._coming or self._coming[0][0] != images_seen:
             self._begin_at(images_seen)
         _, read = self._coming.popleft()
         read.result().copy_to(self._place)
-        self._order(images_seen + (RING - 1) * self._shares.batch)
+        self._request(images_seen + (RING - 1) * self._shares.batch)
 
     def batch(self) -> Tensor:
         """Return the place itself. # [local, 3, R, R] bytes."""
@@ -135,11 +157,11 @@ class StreamedImages:
         wait([read for _, read in self._coming])
         self._coming.clear()
         for step in range(RING - 1):
-            self._order(images_seen + step * self._shares.batch)
+            self._request(images_seen + step * self._shares.batch)
 
-    def _order(self, images_seen: int) -> None:
-        slot = self._slots[self._ordered % RING]
-        self._ordered += 1
+    def _request(self, images_seen: int) -> None:
+        slot = self._slots[self._requested % RING]
+        self._requested += 1
         # The thread knows the slot and the data, not this object, so that it ends when nobody needs its pictures.
         reading = self._reader.submit(slot.read, self._dataset.pixels, self._shares.indices, images_seen)
         self._coming.append((images_seen, reading))
@@ -169,7 +191,7 @@ class _Slot:
             self._copied.record()
 
 
-def image_source(dataset: PackedDataset, shares: Shares, device: torch.device) -> ImageSource:
+def image_source(dataset: PackedDataset, shares: Shares, device: torch.device) -> ResidentImages | StreamedImages:
     """Return what brings pictures to ``device``: all at once where they take a quarter of its free memory or less."""
     if device.type == "cuda" and dataset.pixels.nbytes <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
         return ResidentImages(dataset, shares, device)

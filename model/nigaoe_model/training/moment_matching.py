@@ -31,6 +31,11 @@ class MomentMatching(nn.Module):
         self.features = features
         self.momentum = momentum
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether the data's moments are known."""
+        return "mean0" in self._buffers
+
     @torch.no_grad()
     def measure(self, batches: Iterable[Tensor]) -> None:
         """Take the data's moments from pictures # [N, 3, R, R] in [-1, 1]."""

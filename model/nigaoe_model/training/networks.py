@@ -18,7 +18,7 @@ from nigaoe_model.stylegan2.discriminator import Discriminator
 from nigaoe_model.stylegan2.generator import Generator
 from nigaoe_model.stylegan2.tags import select
 from nigaoe_model.training.growth import check_growth, grow_discriminator, grow_generator
-from nigaoe_model.training.plan import Starts
+from nigaoe_model.training.run_inputs import Starts
 
 NamedParameters = dict[str, nn.Parameter]
 
@@ -56,13 +56,12 @@ def build_networks(architecture: Architecture, starts: Starts, device: torch.dev
     """
     torch.manual_seed(seed)
     generator, discriminator, average = Generator(architecture), Discriminator(architecture), Generator(architecture)
-    if starts.generator is not None:
-        _fill(generator, _generator_start(starts.generator, generator, grow=starts.grow))
+    if (start := starts.grow or starts.init) is not None:
+        _fill(generator, _generator_start(start, generator, grow=starts.grow is not None))
     average.load_state_dict(generator.state_dict())
-    if starts.average is not None:
-        _fill(average, _generator_start(starts.average, generator, grow=starts.grow))
-    if starts.discriminator is not None:
-        _fill(discriminator, _discriminator_start(starts.discriminator, discriminator, grow=starts.grow))
+    if starts.init_average is not None:
+        _fill(average, _generator_start(starts.init_average, generator, grow=starts.grow is not None))
+    _fill_discriminator(discriminator, starts)
     return _assemble(generator, discriminator, average, device, trainable_blocks=None, freeze_d=0)
 
 
@@ -88,15 +87,13 @@ def build_child(
     torch.manual_seed(seed)
     generator, average = parent.build_generator(), parent.build_generator()
     discriminator = Discriminator(architecture)
-    for network, start in ((generator, starts.generator), (average, starts.average or starts.generator)):
-        if start is not None:
+    start = starts.grow or starts.init
+    for network, path in ((generator, start), (average, starts.init_average or start)):
+        if path is not None:
             learning = generator_parameters(network, trainable_blocks)
-            tensors = _generator_start(start, network, grow=starts.grow)
+            tensors = _generator_start(path, network, grow=starts.grow is not None)
             _fill(network, dict(parent.generator) | {name: tensors[name] for name in learning})
-    if starts.discriminator is not None:
-        _fill(discriminator, _discriminator_start(starts.discriminator, discriminator, grow=starts.grow))
-    elif parent.discriminator:
-        _fill(discriminator, parent.discriminator)
+    _fill_discriminator(discriminator, starts, parent.discriminator)
     return _assemble(generator, discriminator, average, device, trainable_blocks=trainable_blocks, freeze_d=freeze_d)
 
 
@@ -187,6 +184,16 @@ def _fits(checkpoint: Checkpoint, architecture: Architecture, path: Path, *, gro
         )
     check_growth(found, architecture, path.name)
     return False
+
+
+def _fill_discriminator(
+    discriminator: Discriminator, starts: Starts, otherwise: Mapping[str, Tensor] | None = None
+) -> None:
+    if starts.init_discriminator is not None:
+        grow = starts.grow is not None
+        _fill(discriminator, _discriminator_start(starts.init_discriminator, discriminator, grow=grow))
+    elif otherwise:
+        _fill(discriminator, otherwise)
 
 
 def _fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:

@@ -1,85 +1,88 @@
-"""What decides a run, and the files by which it is found again; nothing here imports torch, so it is quickly said."""
+"""What decides a run, and the files by which it is found again; nothing here imports torch, so a dry run is quick."""
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar, Self
+
+from pydantic import AliasChoices, Field
 
 from nigaoe_core.errors import TrainingError
 from nigaoe_model.training.config import TrainingConfig
+from nigaoe_model.training.encoder.config import EncoderConfig
+from nigaoe_model.training.run_inputs import EncoderInputs, GeneratorInputs, Section
 
 CONFIG = "config.json"
-"""The resolved settings, in a run's folder."""
+"""The resolved plan, in a run's folder."""
 STATE = "state.safetensors"
 """Everything that going on exactly needs, in a run's folder."""
 
 
-@dataclass(frozen=True, slots=True)
-class Starts:
-    """Slim weight files to start from; None starts at random (``average``: from the generator).
+class RunPlan(Section):
+    """What plans of all kinds have in common.
 
     Attributes:
-        generator: File with a generator.
-        average: File whose generator becomes the moving average.
-        discriminator: File with a discriminator.
-        encoder: File of an encoder, perhaps of an earlier generator; only reconstruction needs one.
-        grow: The files may hold networks of half the run's resolution; such are grown
-            (see :mod:`nigaoe_model.training.growth`).
-    """
-
-    generator: Path | None = None
-    average: Path | None = None
-    discriminator: Path | None = None
-    encoder: Path | None = None
-    grow: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RunPlan:
-    """Everything that decides a run.
-
-    Attributes:
-        config: Resolved settings.
-        dataset: Folder of the packed data set.
-        folder: Where the run lives.
-        starts: Weights to start from.
-        parent: Slim checkpoint that a fine-tune starts from; None in a base run.
-        photo_latents: File of latents of photos that a fine-tune also draws; None draws z alone.
+        what: What is trained, for messages.
+        folder: Folder of the run.
         resume: Go on from the folder's state.
         tensorboard: Also write TensorBoard events.
     """
 
+    what: ClassVar[str]
+
+    folder: Path = Field(exclude=True)
+    resume: bool = Field(default=False, exclude=True)
+    tensorboard: bool = Field(default=False, exclude=True)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Return the plan that goes on with the run in ``folder``.
+
+        Raises:
+            TrainingError: There is no run of this kind.
+        """
+        try:
+            document = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+            return cls.model_validate(document | {"folder": folder, "resume": True})
+        except (OSError, ValueError, TypeError) as error:
+            raise TrainingError(f"`{folder}` holds no {cls.what} that could be resumed.") from error
+
+
+class GeneratorPlan(RunPlan, GeneratorInputs):
+    """Everything that decides the run of a generator: ``nigaoe train``, and with a parent ``nigaoe finetune``.
+
+    Attributes:
+        config: Resolved settings.
+    """
+
+    what: ClassVar[str] = "run"
+
     config: TrainingConfig
-    dataset: Path
-    folder: Path
-    starts: Starts = field(default_factory=Starts)
-    parent: Path | None = None
-    photo_latents: Path | None = None
-    resume: bool = False
-    tensorboard: bool = False
 
 
-def write_config(plan: RunPlan) -> None:
-    """Save the resolved settings beside the run."""
+class EncoderPlan(RunPlan, EncoderInputs):
+    """Everything that decides the run of an encoder: ``nigaoe train encoder``.
+
+    Attributes:
+        config: Resolved settings.
+    """
+
+    what: ClassVar[str] = "encoder's run"
+
+    config: EncoderConfig = Field(validation_alias=AliasChoices("config", "encoder"), serialization_alias="encoder")
+
+
+def write_plan(plan: RunPlan) -> None:
+    """Save the resolved plan beside the run."""
     plan.folder.mkdir(parents=True, exist_ok=True)
-    document = {
-        "config": plan.config.model_dump(mode="json"),
-        "dataset": str(plan.dataset),
-        "parent": str(plan.parent) if plan.parent else None,
-        "photo_latents": str(plan.photo_latents) if plan.photo_latents else None,
-    }
-    (plan.folder / CONFIG).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    document = plan.model_dump_json(indent=2, by_alias=True)
+    (plan.folder / CONFIG).write_text(document + "\n", encoding="utf-8")
 
 
-def read_config(folder: Path) -> RunPlan:
-    """Return the plan that goes on with the run in ``folder``.
+def check_folder(plan: RunPlan) -> None:
+    """Keep a new run from writing over an old one.
 
     Raises:
-        TrainingError: There is no run.
+        TrainingError: The folder holds a run that nobody asked to resume.
     """
-    try:
-        document = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        config = TrainingConfig.model_validate(document["config"])
-    except (OSError, ValueError, KeyError) as error:
-        raise TrainingError(f"`{folder}` holds no run that could be resumed.") from error
-    parent, latents = (Path(document[name]) if document.get(name) else None for name in ("parent", "photo_latents"))
-    return RunPlan(config, Path(document["dataset"]), folder, parent=parent, photo_latents=latents, resume=True)
+    if (plan.folder / STATE).is_file() and not plan.resume:
+        raise TrainingError(f"`{plan.folder}` holds a run already; resume it with --resume-from or choose another.")

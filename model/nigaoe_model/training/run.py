@@ -1,4 +1,4 @@
-"""Set up a run from a config, a data set and weights, and carry it out."""
+"""Set up the run of a generator from a plan, and carry it out."""
 
 import torch
 
@@ -19,14 +19,15 @@ from nigaoe_model.training.growth import grown_architecture
 from nigaoe_model.training.moment_matching import LEVELS, MomentMatching
 from nigaoe_model.training.networks import Networks, build_child, build_networks
 from nigaoe_model.training.photo_latents import PhotoLatents
-from nigaoe_model.training.plan import RunPlan, write_config
-from nigaoe_model.training.run_log import RunLog
-from nigaoe_model.training.run_state import Progress, check_folder
-from nigaoe_model.training.session import Report, Session, Watch, fill_moments
-from nigaoe_model.training.trainer import Trainer
+from nigaoe_model.training.plan import GeneratorPlan, check_folder
+from nigaoe_model.training.run_inputs import Starts
+from nigaoe_model.training.run_state import Progress, saved_names
+from nigaoe_model.training.session import Report, Watch, set_up_torch, train
+from nigaoe_model.training.step import Aids
+from nigaoe_model.training.trainer import GeneratorTrainer
 
 
-def carry_out(plan: RunPlan, report: Report | None = None, watch: Watch | None = None) -> Progress:
+def train_generator(plan: GeneratorPlan, report: Report | None = None, watch: Watch | None = None) -> Progress:
     """Train as planned; several processes under ``torchrun``.
 
     Args:
@@ -40,51 +41,32 @@ def carry_out(plan: RunPlan, report: Report | None = None, watch: Watch | None =
         TrainingError: The folder's contents and the plan disagree, or the numbers became infinite.
         InvalidSettings: The device has no instructions for the chosen precision.
     """
-    _set_up_torch(plan.config)
+    set_up_torch(plan.config.compute.threads)
     with joined_team(plan.config.compute.device) as team:
-        return _carry_out(plan, team, report, watch)
+        return train(_trainer(plan, team), plan, report, watch)
 
 
-def _carry_out(plan: RunPlan, team: Team, report: Report | None, watch: Watch | None) -> Progress:
+def _trainer(plan: GeneratorPlan, team: Team) -> GeneratorTrainer:
     dataset = PackedDataset(plan.dataset)
     parent = load_checkpoint(plan.parent) if plan.parent is not None else None
     architecture = _architecture(plan, parent, dataset)
-    check_folder(plan.folder, resume=plan.resume)
-    networks = _networks(plan, architecture, parent, team)
-    trainer = Trainer(
-        plan.config,
-        dataset,
-        networks,
-        team,
+    check_folder(plan)
+    saved = saved_names(plan.folder) if plan.resume else frozenset()
+    networks = _networks(plan.config, Starts() if saved else plan, architecture, parent, team)
+    has_encoder = any(name.startswith("reconstruction.") for name in saved)
+    aids = Aids(
         moments=_moments(plan.config, team),
         photo_latents=_photo_latents(plan, parent),
-        encoder=_encoder(plan, networks, team),
-        parent=_person(plan.config, parent, team),
+        encoder=_encoder(plan, networks, team, trained=has_encoder),
+        person=_person(plan.config, parent, team),
     )
-    if team.leads:
-        write_config(plan)
-    log = RunLog(plan.folder, tensorboard=plan.tensorboard and team.leads)
-    session = Session(trainer, plan.folder, log, parent=parent, report=report, watch=watch)
-    if not (plan.resume and session.resume()):
-        fill_moments(trainer)
-    progress = session.run()
-    if team.leads:
-        session.export("latest")
-    team.wait()
-    return progress
+    return GeneratorTrainer(plan.config, dataset, networks, team, aids, parent=parent)
 
 
-def _set_up_torch(config: TrainingConfig) -> None:
-    # Denormal numbers make late, small gradients up to a hundred times slower on a CPU.
-    torch.set_flush_denormal(True)
-    if config.compute.threads is not None:
-        torch.set_num_threads(config.compute.threads)
-
-
-def _architecture(plan: RunPlan, parent: Checkpoint | None, dataset: PackedDataset) -> Architecture:
+def _architecture(plan: GeneratorPlan, parent: Checkpoint | None, dataset: PackedDataset) -> Architecture:
     architecture = parent.card.architecture if parent is not None else plan.config.architecture
-    if architecture is None and plan.starts.grow and plan.starts.generator is not None:
-        architecture = grown_architecture(read_card(plan.starts.generator).architecture)
+    if architecture is None and plan.grow is not None:
+        architecture = grown_architecture(read_card(plan.grow).architecture)
     if architecture is None:
         raise TrainingError("The config has no [architecture]; only a fine-tune takes it from its parent.")
     if architecture.resolution != dataset.resolution:
@@ -95,15 +77,16 @@ def _architecture(plan: RunPlan, parent: Checkpoint | None, dataset: PackedDatas
     return architecture
 
 
-def _networks(plan: RunPlan, architecture: Architecture, parent: Checkpoint | None, team: Team) -> Networks:
-    config = plan.config
+def _networks(
+    config: TrainingConfig, starts: Starts, architecture: Architecture, parent: Checkpoint | None, team: Team
+) -> Networks:
     if parent is None:
-        return build_networks(architecture, plan.starts, team.device, seed=config.compute.seed)
+        return build_networks(architecture, starts, team.device, seed=config.compute.seed)
     if config.freeze is None:
         raise TrainingError("A fine-tune needs a [freeze] table that says how many blocks learn.")
     return build_child(
         parent,
-        plan.starts,
+        starts,
         team.device,
         trainable_blocks=config.freeze.trainable_blocks,
         freeze_d=config.freeze.freeze_d,
@@ -111,12 +94,14 @@ def _networks(plan: RunPlan, architecture: Architecture, parent: Checkpoint | No
     )
 
 
-def _encoder(plan: RunPlan, networks: Networks, team: Team) -> Encoder | None:
+def _encoder(plan: GeneratorPlan, networks: Networks, team: Team, *, trained: bool) -> Encoder | None:
+    """Return the encoder that learns along; one whose state was saved needs no file to start from."""
     if not plan.config.reconstruction.weight:
         return None
     torch.manual_seed(plan.config.compute.seed)
     shape = encoder_architecture(networks.generator.architecture)
-    return start_encoder(shape, measure_latents(networks.generator), plan.starts.encoder).to(team.device)
+    start = None if trained else plan.init_encoder
+    return start_encoder(shape, measure_latents(networks.generator), start).to(team.device)
 
 
 def _person(config: TrainingConfig, parent: Checkpoint | None, team: Team) -> Generator | None:
@@ -127,7 +112,7 @@ def _person(config: TrainingConfig, parent: Checkpoint | None, team: Team) -> Ge
     return parent.build_generator().to(team.device)
 
 
-def _photo_latents(plan: RunPlan, parent: Checkpoint | None) -> PhotoLatents | None:
+def _photo_latents(plan: GeneratorPlan, parent: Checkpoint | None) -> PhotoLatents | None:
     if plan.photo_latents is None:
         return None
     if parent is None:

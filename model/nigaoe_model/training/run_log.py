@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ LOG = "log.jsonl"
 
 
 class RunLog:
-    """Collect values between two lines and write their means.
+    """Writes lines.
 
     Args:
         folder: The run's folder.
@@ -21,27 +21,11 @@ class RunLog:
 
     def __init__(self, folder: Path, *, tensorboard: bool = False) -> None:
         self.path = folder / LOG
-        self._sums: dict[str, float] = defaultdict(float)
-        self._counts: dict[str, int] = defaultdict(int)
         self._writer = _tensorboard_writer(folder) if tensorboard else None
 
-    def collect(self, **values: float) -> None:
-        """Add values that the next line shall average."""
-        for name, value in values.items():
-            self._sums[name] += value
-            self._counts[name] += 1
-
-    @property
-    def has_news(self) -> bool:
-        """Whether something was collected since the last line."""
-        return bool(self._counts)
-
-    def write(self, images_seen: int, **values: float) -> dict[str, float]:
-        """Write one line: the means of what was collected, and ``values`` as they are."""
-        means = {name: self._sums[name] / self._counts[name] for name in self._sums}
-        self._sums.clear()
-        self._counts.clear()
-        line = {"images": images_seen, "time": round(time.time(), 1)} | means | values
+    def write(self, images_seen: int, numbers: Mapping[str, float]) -> dict[str, float]:
+        """Write one line and return it: when it was written, and some numbers."""
+        line: dict[str, float] = {"images": images_seen, "time": round(time.time(), 1), **numbers}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({k: v if k == "time" else _rounded(v) for k, v in line.items()}) + "\n")
         self._to_tensorboard(line, images_seen)

@@ -1,7 +1,6 @@
 """Score a generator against a data set while it trains; the processes of a run share the work."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -14,35 +13,10 @@ from nigaoe_model.training.distributed import Team
 from nigaoe_model.training.feature_statistics import Features, frechet_distance, picture_features, precision_recall
 from nigaoe_model.training.photo_latents import PhotoLatents
 from nigaoe_model.training.sample_grid import draw_pictures, draw_styles, fixed_latents
+from nigaoe_model.training.session import Score
 
 CHUNK = 256
-"""Pictures that are handed from drawing to looking at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """One examination.
-
-    Attributes:
-        fd_effnet: Frechet distance on EfficientNet-Lite0 features; smaller is better.
-        precision: Share of drawn pictures within the data.
-        recall: Share of the data within what is drawn.
-        fd_photos: The same distance for drawings of photos' latents; None where the run has no such latents.
-    """
-
-    fd_effnet: float
-    precision: float
-    recall: float
-    fd_photos: float | None = None
-
-    @property
-    def verdict(self) -> float:
-        """What decides which checkpoint is the best: drawings of photos, where there are some, are what it is for."""
-        return self.fd_effnet if self.fd_photos is None else self.fd_photos
-
-    def flat(self) -> dict[str, float]:
-        """Return name to value, without what was not measured."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+"""Pictures that are handed from the generator to the feature network at a time."""
 
 
 def data_floor(dataset: PackedDataset, samples: int, device: torch.device) -> float:
@@ -75,7 +49,7 @@ class Examiner:
     Args:
         dataset: What the generator learns.
         samples: Pictures drawn, and taken from the data, for each score.
-        team: Processes that draw and look at a share each; all of them must call.
+        team: Processes that draw and evaluate a share each; all of them must call.
         photo_latents: What a conversion would ask the generator to draw; on the team's device.
         least_psi: Those are truncated by a psi between this and 1.
     """
@@ -106,13 +80,21 @@ class Examiner:
         return self._real
 
     def examine(self, generator: Generator) -> Score:
-        """Score a generator on the team's device; every process gets the same score."""
+        """Score a generator on the team's device; every process gets the same score.
+
+        Its numbers are ``fd_effnet``, the Frechet distance on EfficientNet-Lite0 features; ``precision``, the share of
+        drawn pictures within the data; ``recall``, the share of the data within what is drawn; and where there are
+        latents of photos ``fd_photos``, the same distance for drawings of those. Drawings of photos are what a style
+        is for, so where there are some they decide.
+        """
         z = fixed_latents(self.samples, generator.architecture.z_dim, seed=1)[self._share]
         fake = self._features(draw_pictures(generator, part) for part in torch.split(z, CHUNK))
-        coverage = precision_recall(self.real, fake)
-        return Score(
-            frechet_distance(self.real, fake), coverage.precision, coverage.recall, self._photo_distance(generator)
-        )
+        coverage, distance = precision_recall(self.real, fake), frechet_distance(self.real, fake)
+        numbers = {"fd_effnet": distance, "precision": coverage.precision, "recall": coverage.recall}
+        photos = self._photo_distance(generator)
+        if photos is None:
+            return Score(numbers, distance)
+        return Score(numbers | {"fd_photos": photos}, photos, by_photos=True)
 
     def _photo_distance(self, generator: Generator) -> float | None:
         if self._photo_styles is None:

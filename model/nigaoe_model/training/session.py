@@ -1,43 +1,133 @@
-"""A run from its first step to its last: when to log, save, show and score.
+"""A run from its first step to its last, whatever is trained: logging, saving, scoring, resuming, stopping.
 
-The trainer knows one step; the session knows the calendar.
+The trainer knows what a step is and what of its networks is scored, shown and shipped; the session knows when.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
+from torch import Tensor
 
-from nigaoe_core.errors import TrainingError
-from nigaoe_model.stylegan2.checkpoint import Checkpoint
-from nigaoe_model.training.config import TrainingConfig
-from nigaoe_model.training.dataset import PackedDataset
 from nigaoe_model.training.distributed import Team
-from nigaoe_model.training.export import describe_run, slim_discriminator, slim_generator, write_encoder, write_pair
+from nigaoe_model.training.plan import RunPlan, write_plan
 from nigaoe_model.training.run_log import RunLog
-from nigaoe_model.training.run_state import Progress, go_on, save_state
-from nigaoe_model.training.sample_grid import draw_pictures, draw_styles, fixed_latents, save_grid
-from nigaoe_model.training.schedule import Calendar
-from nigaoe_model.training.scoring import Examiner, Score
-from nigaoe_model.training.stop_signals import stop_signals
-from nigaoe_model.training.trainer import Trainer
+from nigaoe_model.training.run_state import Progress, load_state, save_state
+from nigaoe_model.training.schedule import Cadence, Schedule, stop_signals
 
-GRID_PICTURES = 64
+STOP_CHECK_STEPS = 16
+"""Steps of several GPUs from one question whether any process was asked to stop to the next."""
 
-STOP_LOOK_STEPS = 16
-"""Steps of several GPUs from one question whether anybody was asked to stop to the next."""
 Report = Callable[[Progress, dict[str, float]], None]
 Watch = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one examination of a network found.
+
+    Attributes:
+        numbers: Name to value, as they are logged.
+        verdict: What decides which checkpoint is the best; the lowest wins.
+        by_photos: Whether the verdict is about photos' latents; such verdicts compare only with each other.
+    """
+
+    numbers: dict[str, float]
+    verdict: float
+    by_photos: bool = False
+
+
+class Trainer(Protocol):
+    """What a session drives: networks in training, on the processes of a team.
+
+    Attributes:
+        team: Processes of the run.
+        progress: Images and steps so far; a step moves it.
+    """
+
+    team: Team
+    progress: Progress
+
+    @property
+    def cadence(self) -> Cadence:
+        """When the session logs, saves, scores and draws samples."""
+
+    def prepare(self) -> None:
+        """Do what has to be done once before the first step, after a state was restored."""
+
+    def step(self) -> None:
+        """Show one batch and move the networks once; the device may still compute when this returns."""
+
+    def take_losses(self) -> dict[str, float]:
+        """Return what a line of the log says of the steps since the last call; nothing where there were none.
+
+        Raises:
+            TrainingError: The numbers became infinite.
+        """
+
+    def score(self) -> Score:
+        """Examine what is shipped; all processes call, and get the same score."""
+
+    def draw_samples(self, folder: Path) -> None:
+        """Write sheets of samples into the run's folder; the leading process calls."""
+
+    def export(self, folder: Path, stem: str) -> None:
+        """Write slim checkpoints that begin with ``stem``, with the last score; the leading process calls."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return everything that going on exactly needs, by name, and bring ``progress`` up to date."""
+
+    def restore(self, progress: Progress, tensors: dict[str, Tensor]) -> None:
+        """Go on from what :meth:`tensors` returned.
+
+        Raises:
+            TrainingError: The tensors belong to other networks.
+        """
+
+
+def set_up_torch(threads: int | None) -> None:
+    """Prepare PyTorch for training.
+
+    Args:
+        threads: CPU threads; None leaves PyTorch's choice.
+    """
+    # Denormal numbers make late, small gradients up to a hundred times slower on a CPU.
+    torch.set_flush_denormal(True)
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def train(trainer: Trainer, plan: RunPlan, report: Report | None = None, watch: Watch | None = None) -> Progress:
+    """Train in the plan's folder, or go on with what is saved there.
+
+    Args:
+        trainer: Networks and step.
+        plan: Of the run; saved beside it.
+        report: Called with each line of the log, by the leading process only.
+        watch: Called after each step.
+
+    Raises:
+        TrainingError: The numbers became infinite, or the saved state is damaged or of other networks.
+    """
+    if trainer.team.leads:
+        write_plan(plan)
+    log = RunLog(plan.folder, tensorboard=plan.tensorboard and trainer.team.leads)
+    saved = load_state(plan.folder) if plan.resume else None
+    if saved is not None:
+        trainer.restore(*saved)
+    trainer.prepare()
+    return Session(trainer, plan.folder, log, report=report, watch=watch).run()
 
 
 class Session:
     """One process's part of a run.
 
     Args:
-        trainer: Networks and step.
-        folder: The run's folder; states, logs, grids and checkpoints go there.
-        parent: What a fine-tune started from.
+        trainer: Networks and step, prepared.
+        folder: The run's folder; states, logs, samples and checkpoints go there.
         log: Where lines go.
         report: Called with each line of the log, by the leading process only.
         watch: Called after each step.
@@ -49,146 +139,93 @@ class Session:
         folder: Path,
         log: RunLog,
         *,
-        parent: Checkpoint | None = None,
         report: Report | None = None,
         watch: Watch | None = None,
     ) -> None:
-        self.trainer, self.folder, self.parent = trainer, folder, parent
-        self.config: TrainingConfig = trainer.config
-        self.dataset: PackedDataset = trainer.dataset
-        self.team: Team = trainer.team
-        self.log = log
-        self.report = report
-        self.watch = watch
-        self.score: Score | None = None
-        self._photos = trainer.photo_latents
-        least_psi, samples = self.config.photo_latents.least_psi, self.config.cadence.score_samples
-        self._examiner = Examiner(self.dataset, samples, self.team, self._photos, least_psi=least_psi)
-        self._calendar = self._new_calendar()
+        self.trainer, self.folder, self.log, self.report, self.watch = trainer, folder, log, report, watch
+        self.team, self.cadence = trainer.team, trainer.cadence
+        self._schedule = Schedule(self.cadence, trainer.progress.images_seen)
+        self._scored_at = -1
         self._stop = False
 
-    def resume(self) -> bool:
-        """Go on from the folder's state; False where there is none.
-
-        Raises:
-            TrainingError: The state is damaged or of other networks.
-        """
-        return go_on(self.folder, self.trainer.restore)
-
     def run(self) -> Progress:
-        """Train to the end, or until a signal asks to stop; both leave a state on disk.
+        """Train to the end, or until a signal asks to stop; both leave a state and the checkpoint ``latest`` on disk.
 
         Raises:
             TrainingError: The numbers became infinite.
         """
-        self._calendar = self._new_calendar()
         with stop_signals(self._ask_to_stop):
-            while self.trainer.progress.images_seen < self.config.total_images:
+            while self.trainer.progress.images_seen < self.cadence.total_images and not self._asked_to_stop():
                 started = time.monotonic()
                 self.trainer.step()
                 self.trainer.progress.seconds += time.monotonic() - started
                 if self.watch is not None:
                     self.watch(self.trainer.progress)
-                self._keep_calendar()
-                if self._asked_to_stop():
-                    break
-            self.log.collect(**self.trainer.take_losses())
-            if self.log.has_news:  # A run may be shorter than the distance of two lines.
-                self._write_line()
-            self._save()
+                self._do_what_is_due()
+            self._end()
         return self.trainer.progress
 
-    # ---- the calendar -----------------------------------------------------------------------------------------------
-
-    def _new_calendar(self) -> Calendar:
-        images, cadence = self.trainer.progress.images_seen, self.config.cadence
-        return Calendar(images, batch=self.config.batch, save_seconds=cadence.save_seconds)
-
-    def _keep_calendar(self) -> None:
-        cadence = self.config.cadence
+    def _do_what_is_due(self) -> None:
+        cadence = self.cadence
         if self._due(cadence.log_images):
             self._write_line()
-        if self._due(cadence.grid_images):
-            self._show()
+        if self._due(cadence.sample_images) and self.team.leads:
+            self.trainer.draw_samples(self.folder)
         scoring = self._due(cadence.score_images) and self._may_score()
         # A score takes long and may be killed, so what it judges is saved first.
-        if scoring or self._calendar.saving_is_due():
+        if scoring or self._schedule.saving_is_due():
             self._save()
         if scoring:
-            self._examine()
+            self._score()
 
-    def _may_score(self) -> bool:
-        """Whether there is time for a score; the last is always made. Who leads has the clock: all score, or none."""
-        ends = self.trainer.progress.images_seen >= self.config.total_images
-        affordable = self._calendar.scoring_is_affordable(self.config.cadence.score_share)
-        return self.team.agree(self.team.leads and (ends or affordable))
+    def _end(self) -> None:
+        self._write_line()  # A run may be shorter than the distance of two lines.
+        if self.cadence.score_at_end and self._scored_at != self.trainer.progress.images_seen:
+            self._save()
+            self._score()
+        self._save()
+        if self.team.leads:
+            self.trainer.export(self.folder, "latest")
+        self.team.wait()
 
     def _due(self, every: int) -> bool:
-        return self._calendar.crossed(self.trainer.progress.images_seen, every)
+        return self._schedule.crossed(self.trainer.progress.images_seen, every)
+
+    def _may_score(self) -> bool:
+        """Whether there is time for a score; the last is always made. The leading process decides for all."""
+        ends = self.trainer.progress.images_seen >= self.cadence.total_images
+        return self.team.agree(self.team.leads and (ends or self._schedule.scoring_is_affordable()))
 
     def _write_line(self) -> None:
         started, progress = time.monotonic(), self.trainer.progress
-        self.log.collect(**self.trainer.take_losses())
+        losses = self.trainer.take_losses()
         progress.seconds += time.monotonic() - started  # Steps are asked for; here is waited for them.
-        if not self.team.leads:
-            return
-        speed = self._calendar.images_per_second(progress.images_seen)
-        extra = {"images_per_second": speed, "augment_p": progress.augment_p, "seconds": progress.seconds}
-        line = self.log.write(progress.images_seen, **extra)
-        if not all(abs(line.get(name, 0.0)) < 1e6 for name in ("g_loss", "d_loss")):
-            raise TrainingError("The losses became infinite; lower the learning rates or raise r1_gamma, then resume.")
-        if self.report is not None:
-            self.report(progress, line)
+        if losses:
+            pace = self._schedule.images_per_second(progress.images_seen)
+            self._log(losses | {"images_per_second": pace, "seconds": progress.seconds})
 
-    def _show(self) -> None:
-        if not self.team.leads:
-            return
-        z = fixed_latents(GRID_PICTURES, self.trainer.networks.average.architecture.z_dim).to(self.team.device)
-        sheet = draw_pictures(self.trainer.networks.average, z)
-        stem = f"{self.trainer.progress.images_seen:09d}"
-        save_grid(sheet, self.folder / "grids" / f"{stem}.png")
-        if self._photos is not None:
-            ws = self._photos.fixed(GRID_PICTURES, least_psi=self.config.photo_latents.least_psi)
-            save_grid(draw_styles(self.trainer.networks.average, ws), self.folder / "grids" / f"{stem}-photos.png")
+    def _score(self) -> None:
+        """Score what is shipped; the best one is kept as a slim checkpoint."""
+        started, progress = time.monotonic(), self.trainer.progress
+        score = self.trainer.score()
+        self._schedule.scored(time.monotonic() - started)
+        self._scored_at = progress.images_seen
+        best = progress.is_best(score.verdict, by_photos=score.by_photos)
+        if best and self.cadence.keep_best and self.team.leads:
+            self.trainer.export(self.folder, "best")
+        self._log(score.numbers)
 
-    def _examine(self) -> None:
-        """Score the average; the best one is kept as a slim checkpoint."""
-        started = time.monotonic()
-        score = self.score = self._examiner.examine(self.trainer.networks.average)
-        self._calendar.scored(time.monotonic() - started)
+    def _log(self, numbers: dict[str, float]) -> None:
         if not self.team.leads:
             return
-        progress = self.trainer.progress
-        best = progress.is_best(score.verdict, by_photos=score.fd_photos is not None)
-        line = self.log.write(progress.images_seen, **score.flat())
-        if best and self.config.cadence.keep_best:
-            self.export("best")
+        line = self.log.write(self.trainer.progress.images_seen, numbers)
         if self.report is not None:
-            self.report(progress, line)
+            self.report(self.trainer.progress, line)
 
     def _save(self) -> None:
-        self._calendar.saved()
+        self._schedule.saved()
         if self.team.leads:
             save_state(self.folder, self.trainer.progress, self.trainer.tensors())
-
-    def export(self, stem: str) -> None:
-        """Write the slim checkpoints: generator, discriminator, and the encoder where one learned along."""
-        networks, score = self.trainer.networks, self.score
-        metrics = {} if score is None else {"FD-effnet": score.fd_effnet, "recall": score.recall}
-        if score is not None and score.fd_photos is not None:
-            metrics["FD-effnet of photos' latents"] = score.fd_photos
-        card = describe_run(
-            self.config,
-            self.dataset,
-            networks.average,
-            images_seen=self.trainer.progress.images_seen,
-            metrics=metrics,
-            parent=self.parent,
-        )
-        generator = slim_generator(card, networks, self.parent)
-        write_pair(self.folder, stem, generator, slim_discriminator(card, networks))
-        if self.trainer.reconstruction is not None:
-            write_encoder(self.folder, stem, generator, self.trainer.reconstruction.average)
 
     # ---- stopping -------------------------------------------------------------------------------------------------
 
@@ -198,23 +235,6 @@ class Session:
     def _asked_to_stop(self) -> bool:
         # Several processes ask each other, for which a GPU would have to be waited for after every step.
         waits = self.team.size > 1 and self.team.device.type == "cuda"
-        if waits and self.trainer.progress.steps % STOP_LOOK_STEPS:
+        if waits and self.trainer.progress.steps % STOP_CHECK_STEPS:
             return False
         return self.team.agree(self._stop)
-
-
-def fill_moments(trainer: Trainer) -> None:
-    """Measure the data's feature moments on a fixed choice of the data."""
-    if trainer.moments is None:
-        return
-    count = min(trainer.config.moments.samples, len(trainer.dataset))
-    generator = torch.Generator().manual_seed(0)
-    chosen = torch.randperm(len(trainer.dataset), generator=generator)[:count].sort().values
-    flips = torch.rand(count, generator=generator) < (0.5 if trainer.config.augmentation.x_flip else 0.0)
-
-    def batches() -> Iterator[torch.Tensor]:
-        for indices, flip in zip(torch.split(chosen, 32), torch.split(flips, 32), strict=True):
-            image = trainer.dataset.pictures(indices.numpy())
-            yield torch.where(flip[:, None, None, None], image.flip(3), image).to(trainer.team.device)
-
-    trainer.moments.measure(batches())

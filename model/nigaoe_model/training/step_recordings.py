@@ -12,6 +12,7 @@ Random numbers are those of an eager step: a replay hands the generator's presen
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final, Generic, Literal, TypeVar
 
+import numpy as np
 import structlog
 import torch
 from torch import Tensor
@@ -79,7 +80,7 @@ class StepRecordings(Generic[Kind]):
             kept = [place.clone() for place in self._places()]
         self._clean()
         try:
-            self._replays[kind] = recorder.record(lambda: self._answered(kind))
+            self._replays[kind] = recorder.record(lambda: self._recorded(kind))
         except RuntimeError as error:
             self._give_up(error)
         finally:
@@ -88,7 +89,7 @@ class StepRecordings(Generic[Kind]):
                 for place, before in zip(self._places(), kept, strict=True):
                     place.copy_(before)
 
-    def _answered(self, kind: Kind) -> "_Nothing":
+    def _recorded(self, kind: Kind) -> "_Nothing":
         self._body(kind)
         return _NOTHING
 
@@ -99,12 +100,18 @@ class StepRecordings(Generic[Kind]):
 
 
 class _Nothing:
-    """What a step answers with: all it does lies at its places."""
+    """The result of a recorded step: all it does lies at its places."""
 
     columns: Final[list[Tensor]] = []
 
 
 _NOTHING: Final = _Nothing()
+
+
+def seed_step(*numbers: int) -> None:
+    """Seed PyTorch's global random numbers for one step by what names it: the run's seed, the rank, the step."""
+    entropy = np.random.SeedSequence(numbers)
+    torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
 
 
 def step_recorder(

@@ -50,14 +50,14 @@ class StepState:
             if name in tensors:
                 place.copy_(tensors[name])
 
-    def tell(self, progress: Progress) -> None:
+    def report(self, progress: Progress) -> None:
         """Write the present numbers into ``progress``; waits for the device."""
         progress.augment_p = float(self.augment_p)
         progress.mean_path_length = float(self.mean_path_length) if float(self.path_length_steps) else None
 
 
 class Controls:
-    """What the host says to a step, written to its place before the step is begun. All # [], float32.
+    """Numbers that the host writes to their places before a step is begun. All # [], float32.
 
     A number is filled in by a launch that nobody waits for, unlike a copy from the host's memory.
 

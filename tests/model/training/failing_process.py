@@ -12,8 +12,9 @@ import torch
 
 from nigaoe_core.errors import NigaoeError, TrainingError
 from nigaoe_model.training.config import TrainingConfig
-from nigaoe_model.training.run import RunPlan, carry_out
-from nigaoe_model.training.trainer import Trainer
+from nigaoe_model.training.plan import GeneratorPlan
+from nigaoe_model.training.run import train_generator
+from nigaoe_model.training.trainer import GeneratorTrainer
 
 FAILING_STEP = 3
 
@@ -22,9 +23,9 @@ def main() -> None:
     """Train until the second process fails."""
     torch.set_num_threads(1)
     way, dataset, folder = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    make_step = Trainer.step
+    make_step = GeneratorTrainer.step
 
-    def failing_step(trainer: Trainer) -> None:
+    def failing_step(trainer: GeneratorTrainer) -> None:
         if trainer.team.rank == 1 and trainer.progress.steps == FAILING_STEP:
             if way == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -32,7 +33,7 @@ def main() -> None:
         make_step(trainer)
 
     if way != "early":
-        Trainer.step = failing_step  # type: ignore[method-assign]
+        GeneratorTrainer.step = failing_step  # type: ignore[method-assign]
     elif os.environ["RANK"] == "1":
         dataset = dataset / "nowhere"
     shape = {"resolution": 16, "channels": {4: 8, 8: 8, 16: 4}, "z_dim": 8, "w_dim": 8, "mapping_layers": 2}
@@ -45,7 +46,7 @@ def main() -> None:
         }
     )
     try:
-        carry_out(RunPlan(config, dataset, folder))
+        train_generator(GeneratorPlan(config=config, dataset=dataset, folder=folder))
     except NigaoeError as error:
         sys.exit(str(error))
 

@@ -14,14 +14,17 @@ from nigaoe_model.training.carried_colours import CarriedColours
 from nigaoe_model.training.config import ColourSettings, TrainingConfig
 from nigaoe_model.training.dataset import PackedDataset
 from nigaoe_model.training.distributed import Team
-from nigaoe_model.training.networks import Starts, build_child
-from nigaoe_model.training.run import RunPlan, carry_out
-from nigaoe_model.training.trainer import Trainer
+from nigaoe_model.training.networks import build_child
+from nigaoe_model.training.plan import GeneratorPlan
+from nigaoe_model.training.run import train_generator
+from nigaoe_model.training.run_inputs import Starts
+from nigaoe_model.training.step import Aids
+from nigaoe_model.training.trainer import GeneratorTrainer
 
 ALONE = Team(0, 1, torch.device("cpu"))
 
 
-def step_of(trainer: Trainer) -> dict[str, float]:
+def step_of(trainer: GeneratorTrainer) -> dict[str, float]:
     """Make one step; its losses."""
     trainer.step()
     return trainer.take_losses()
@@ -69,7 +72,7 @@ def test_a_fine_tune_learns_to_transfer_colours(
         for name, weight in person.named_parameters():
             # Draws negatives, so that there is everything to learn; styles that turned, too, would cancel it.
             weight.mul_(-1.0 if "torgb" in name and "affine" not in name else 1.0)
-    trainer = Trainer(config, tiny_dataset, networks, ALONE, parent=person)
+    trainer = GeneratorTrainer(config, tiny_dataset, networks, ALONE, Aids(person=person))
     carried = [step_of(trainer)["colours"] for _ in range(40)]
     assert carried[0] > 1.5
     assert np.mean(carried[-5:]) < 0.8 * np.mean(carried[:5])
@@ -84,4 +87,4 @@ def test_a_base_run_has_nobody_to_take_colours_from(
     """The message says which command the setting is for."""
     config = tiny_config.model_copy(update={"colours": ColourSettings(weight=1.0)})
     with pytest.raises(TrainingError, match="nigaoe finetune"):
-        carry_out(RunPlan(config, tiny_dataset.folder, tmp_path / "run"))
+        train_generator(GeneratorPlan(config=config, dataset=tiny_dataset.folder, folder=tmp_path / "run"))

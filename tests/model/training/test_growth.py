@@ -18,8 +18,8 @@ from nigaoe_model.training.dataset import PackedDataset
 from nigaoe_model.training.distributed import Team
 from nigaoe_model.training.growth import grown_architecture
 from nigaoe_model.training.networks import Networks, build_child, build_networks
-from nigaoe_model.training.plan import Starts
-from nigaoe_model.training.trainer import Trainer
+from nigaoe_model.training.run_inputs import Starts
+from nigaoe_model.training.trainer import GeneratorTrainer
 
 SMALL = Architecture(resolution=16, channels={4: 8, 8: 8, 16: 4}, z_dim=8, w_dim=8, mapping_layers=2)
 LARGE = grown_architecture(SMALL, 8)
@@ -44,7 +44,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def grown(trained: Path) -> Networks:
     """The same networks with 32 px."""
-    return build_networks(LARGE, Starts(trained, trained, trained, grow=True), CPU, seed=5)
+    return build_networks(LARGE, Starts(grow=trained, init_average=trained, init_discriminator=trained), CPU, seed=5)
 
 
 @pytest.mark.parametrize("noise", ["fixed", "none"])
@@ -73,14 +73,14 @@ def test_everything_that_is_new_learns(
 ) -> None:
     """After a few steps each parameter of the new blocks has moved, the silent ToRGB and the unheard channels too."""
     config = tiny_config.model_copy(update={"architecture": LARGE})
-    networks = build_networks(LARGE, Starts(trained, None, trained, grow=True), CPU, seed=5)
+    networks = build_networks(LARGE, Starts(grow=trained, init_discriminator=trained), CPU, seed=5)
     new = {
         name: (parameter, parameter.detach().clone())
         for network in (networks.generator, networks.discriminator)
         for name, parameter in network.named_parameters()
         if ".b32." in name or name.startswith("fromrgb")
     }
-    trainer = Trainer(config, larger_dataset, networks, Team(0, 1, CPU))
+    trainer = GeneratorTrainer(config, larger_dataset, networks, Team(0, 1, CPU))
     for _ in range(3):
         trainer.step()
     assert len(new) == 21
@@ -90,20 +90,20 @@ def test_everything_that_is_new_learns(
 def test_what_does_not_fit_is_named(trained: Path, tmp_path: Path) -> None:
     """Without the permission to grow, with another width, with two resolutions at once, and with too few channels."""
     with pytest.raises(CheckpointMismatch, match="--grow"):
-        build_networks(LARGE, Starts(trained), CPU, seed=0)
+        build_networks(LARGE, Starts(init=trained), CPU, seed=0)
     wider = LARGE.model_copy(update={"channels": LARGE.channels | {8: 16}})
     with pytest.raises(CheckpointMismatch, match="channels"):
-        build_networks(wider, Starts(trained, grow=True), CPU, seed=0)
+        build_networks(wider, Starts(grow=trained), CPU, seed=0)
     with pytest.raises(CheckpointMismatch, match="grows to 32 px, not to 64"):
-        build_networks(grown_architecture(LARGE), Starts(trained, grow=True), CPU, seed=0)
+        build_networks(grown_architecture(LARGE), Starts(grow=trained), CPU, seed=0)
     with pytest.raises(CheckpointMismatch, match="at least 6 channels"):
-        build_networks(grown_architecture(SMALL), Starts(None, None, trained, grow=True), CPU, seed=0)
+        build_networks(grown_architecture(SMALL), Starts(grow=trained, init_discriminator=trained), CPU, seed=0)
     with pytest.raises(CheckpointMismatch, match="any further"):
         grown_architecture(published_architecture(1024))
     foreign = tmp_path / "foreign.safetensors"
     save_file({"a": torch.zeros(1)}, foreign)
     with pytest.raises(Exception, match="another program"):
-        build_networks(LARGE, Starts(foreign, grow=True), CPU, seed=0)
+        build_networks(LARGE, Starts(grow=foreign), CPU, seed=0)
 
 
 def test_a_style_of_half_the_resolution_gives_its_blocks(trained: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_style_of_half_the_resolution_gives_its_blocks(trained: Path) -> None:
     card = CheckpointCard(name="large", architecture=LARGE, alignment=DEMO, domain="human")
     torch.manual_seed(8)
     parent = Checkpoint(card, Generator(LARGE).state_dict())
-    child = build_child(parent, Starts(trained, grow=True), CPU, trainable_blocks=2, freeze_d=0, seed=0)
+    child = build_child(parent, Starts(grow=trained), CPU, trainable_blocks=2, freeze_d=0, seed=0)
     style = load_checkpoint(trained).generator
     state = child.average.state_dict()
     assert child.learning_names is not None

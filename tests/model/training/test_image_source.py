@@ -1,4 +1,4 @@
-"""Real pictures come in the order of the schedule, whether they lie on the device or are read ahead."""
+"""Which pictures a step shows, and how they come to the device: as a whole, or read ahead."""
 
 import gc
 import threading
@@ -7,12 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from nigaoe_model.training.batch_schedule import BatchSchedule
 from nigaoe_model.training.dataset import PackedDataset
 from nigaoe_model.training.image_source import (
     BLOCK_STEPS,
-    ImageSource,
+    BatchSchedule,
     ResidentImages,
     Shares,
     StreamedImages,
@@ -20,7 +22,7 @@ from nigaoe_model.training.image_source import (
 )
 
 CPU = torch.device("cpu")
-Make = Callable[[PackedDataset, Shares, torch.device], ImageSource]
+Make = Callable[[PackedDataset, Shares, torch.device], ResidentImages | StreamedImages]
 
 
 @pytest.mark.parametrize("make", [ResidentImages, StreamedImages])
@@ -74,7 +76,7 @@ class _Failing(BatchSchedule):
 
 
 def test_the_thread_ends_with_its_source(tiny_dataset: PackedDataset) -> None:
-    """Nobody closes a source: whoever drops it leaves no thread behind."""
+    """Nobody closes a source: dropping it leaves no thread behind."""
 
     def readers() -> list[threading.Thread]:
         return [thread for thread in threading.enumerate() if thread.name.startswith("image-reader")]
@@ -110,3 +112,37 @@ def test_a_gpu_gets_the_same_bytes(tiny_dataset: PackedDataset, make: Make) -> N
     for step, batch in enumerate(shown):
         expected = tiny_dataset.pixels[shares.schedule.indices(step * 8, 8)]
         assert torch.equal(batch.cpu(), torch.from_numpy(expected)), step
+
+
+# ---- which pictures a step shows ------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(count=st.integers(1, 40), batch=st.integers(1, 16), seed=st.integers(0, 5))
+def test_every_picture_comes_once_an_epoch(count: int, batch: int, seed: int) -> None:
+    """However batches fall, an epoch is a permutation."""
+    schedule = BatchSchedule(count, seed)
+    stream = [int(i) for start in range(0, 2 * count + batch, batch) for i in schedule.indices(start, batch)]
+    assert sorted(stream[:count]) == list(range(count))
+    assert sorted(stream[count : 2 * count]) == list(range(count))
+
+
+def test_a_resumed_run_sees_the_same_pictures() -> None:
+    """Batches are a function of the images seen, not of how one came there."""
+    assert (BatchSchedule(30, 1).indices(50, 8) == BatchSchedule(30, 1).indices(48, 10)[2:]).all()
+
+
+def test_an_epoch_is_shuffled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its order stays while its batches are shown, the boundary between two epochs included."""
+    shuffled: list[int] = []
+    draw = BatchSchedule._shuffled
+
+    def counted(self: BatchSchedule, epoch: int) -> NDArray[np.int64]:
+        shuffled.append(epoch)
+        return draw(self, epoch)
+
+    monkeypatch.setattr(BatchSchedule, "_shuffled", counted)
+    schedule = BatchSchedule(30, 1)
+    for seen in range(0, 90, 4):
+        schedule.indices(seen, 4)
+    assert shuffled == [0, 1, 2, 3]

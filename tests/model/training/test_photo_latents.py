@@ -15,10 +15,12 @@ from nigaoe_model.stylegan2.generator import Generator
 from nigaoe_model.training.config import TrainingConfig
 from nigaoe_model.training.dataset import PackedDataset
 from nigaoe_model.training.distributed import Team
-from nigaoe_model.training.networks import Starts, build_child
+from nigaoe_model.training.networks import build_child
 from nigaoe_model.training.photo_latents import PhotoLatents, PhotoLatentsCard, find_photo_latents
+from nigaoe_model.training.run_inputs import Starts
 from nigaoe_model.training.scoring import Examiner
-from nigaoe_model.training.trainer import Trainer
+from nigaoe_model.training.step import Aids
+from nigaoe_model.training.trainer import GeneratorTrainer
 
 NUM_WS, W_DIM = 6, 8
 ALONE = Team(0, 1, torch.device("cpu"))
@@ -100,10 +102,10 @@ def test_photos_decide_which_checkpoint_is_the_best(tiny_dataset: PackedDataset,
     mean = tiny_generator.mapping.broadcast(tiny_generator.mapping.w_avg[None])[0]
     latents = PhotoLatents(card, mean + torch.randn(5, *mean.shape, generator=torch.Generator().manual_seed(0)), mean)
     score = Examiner(tiny_dataset, 16, ALONE, latents, least_psi=0.7).examine(tiny_generator)
-    assert score.fd_effnet == pytest.approx(alone.fd_effnet)
-    assert score.verdict == score.fd_photos != score.fd_effnet
-    assert alone.verdict == alone.fd_effnet
-    assert "fd_photos" not in alone.flat()
+    assert score.numbers["fd_effnet"] == pytest.approx(alone.numbers["fd_effnet"])
+    assert score.verdict == score.numbers["fd_photos"] != score.numbers["fd_effnet"]
+    assert alone.verdict == alone.numbers["fd_effnet"]
+    assert "fd_photos" not in alone.numbers
 
 
 def test_a_fine_tune_draws_them_and_keeps_what_is_frozen(
@@ -115,8 +117,8 @@ def test_a_fine_tune_draws_them_and_keeps_what_is_frozen(
     networks = build_child(parent, Starts(), ALONE.device, trainable_blocks=1, freeze_d=0, seed=1)
     config = type(tiny_config).model_validate(tiny_config.model_dump() | {"freeze": {"trainable_blocks": 1}})
     latents = latents_of(parent.digest)
-    trainer = Trainer(config, tiny_dataset, networks, ALONE, photo_latents=latents)
-    shown = trainer._shown_styles()
+    trainer = GeneratorTrainer(config, tiny_dataset, networks, ALONE, Aids(photo_latents=latents))
+    shown = trainer.body.shown_styles()
     of_photos = torch.isin((shown / shown[:, :1, :1])[:, :, 0].sum(dim=1).round(decimals=4), torch.tensor([6.0]))
     assert len(shown) == config.batch
     assert of_photos[config.batch // 2 :].any()

@@ -13,17 +13,20 @@ from nigaoe_model.stylegan2.latent_statistics import measure_latents
 from nigaoe_model.training.config import TrainingConfig
 from nigaoe_model.training.dataset import PackedDataset
 from nigaoe_model.training.distributed import Team
-from nigaoe_model.training.networks import Starts, build_networks
+from nigaoe_model.training.networks import build_networks
+from nigaoe_model.training.plan import GeneratorPlan
 from nigaoe_model.training.reconstruction import REFRESH_STEPS
-from nigaoe_model.training.run import RunPlan, carry_out
+from nigaoe_model.training.run import train_generator
+from nigaoe_model.training.run_inputs import Starts
 from nigaoe_model.training.run_log import read_log
 from nigaoe_model.training.run_state import load_state, save_state
-from nigaoe_model.training.trainer import Trainer
+from nigaoe_model.training.step import Aids
+from nigaoe_model.training.trainer import GeneratorTrainer
 
 ALONE = Team(0, 1, torch.device("cpu"))
 
 
-def step_of(trainer: Trainer) -> dict[str, float]:
+def step_of(trainer: GeneratorTrainer) -> dict[str, float]:
     """Make one step; its losses."""
     trainer.step()
     return trainer.take_losses()
@@ -35,13 +38,13 @@ def redrawing(tiny_config: TrainingConfig) -> TrainingConfig:
     return tiny_config.model_validate(tiny_config.model_dump() | {"reconstruction": {"weight": 3.0}})
 
 
-def trainer_of(config: TrainingConfig, dataset: PackedDataset) -> Trainer:
+def trainer_of(config: TrainingConfig, dataset: PackedDataset) -> GeneratorTrainer:
     networks = build_networks(config.architecture, Starts(), ALONE.device, seed=0)
     if not config.reconstruction.weight:
-        return Trainer(config, dataset, networks, ALONE)
+        return GeneratorTrainer(config, dataset, networks, ALONE)
     torch.manual_seed(0)
     encoder = start_encoder(encoder_architecture(config.architecture), measure_latents(networks.generator))
-    return Trainer(config, dataset, networks, ALONE, encoder=encoder)
+    return GeneratorTrainer(config, dataset, networks, ALONE, Aids(encoder=encoder))
 
 
 def test_pictures_drawn_again_come_nearer_to_themselves(redrawing: TrainingConfig, tiny_dataset: PackedDataset) -> None:
@@ -56,16 +59,16 @@ def test_it_teaches_the_encoder_and_the_synthesis_but_not_the_mapping(
 ) -> None:
     """Codes come from the encoder; where styles lie is the adversary's business."""
     trainer = trainer_of(redrawing, tiny_dataset)
-    assert trainer.reconstruction is not None
+    assert trainer.body.reconstruction is not None
     trainer.images.prepare(0)
-    real = trainer._real_batch()
-    drawn = trainer._draw_batch(real)
+    real = trainer.body.real_batch()
+    drawn = trainer.body.draw_batch(real)
     assert drawn.redrawn is not None
-    trainer.reconstruction.loss(real, drawn.redrawn, drawn.fake)["reconstruction"].backward()
+    trainer.body.reconstruction.loss(real, drawn.redrawn, drawn.fake)["reconstruction"].backward()
     generator = trainer.networks.generator
     assert not any(p.grad.any() for p in generator.mapping.parameters() if p.grad is not None)
     assert all(p.grad is not None for n, p in generator.synthesis.named_parameters() if "noise_strength" not in n)
-    assert all(p.grad is not None for p in trainer.reconstruction.encoder.heads.parameters())
+    assert all(p.grad is not None for p in trainer.body.reconstruction.learner.network.heads.parameters())
 
 
 @pytest.mark.parametrize(("in_w", "alike"), [(0.0, 0), (0.5, 1), (1.0, 2)])
@@ -75,10 +78,10 @@ def test_a_share_of_the_codes_has_one_style_for_all_layers(
     """They lie in W, where a plain sample is drawn from; the others lie beside it."""
     settings = redrawing.reconstruction.model_copy(update={"in_w": in_w})
     trainer = trainer_of(redrawing.model_copy(update={"reconstruction": settings}), tiny_dataset)
-    assert trainer.reconstruction is not None
-    torch.nn.init.normal_(trainer.reconstruction.encoder.heads.weight)
+    assert trainer.body.reconstruction is not None
+    torch.nn.init.normal_(trainer.body.reconstruction.learner.network.heads.weight)
     trainer.images.prepare(0)
-    redrawn = trainer._draw_batch(trainer._real_batch()).redrawn
+    redrawn = trainer.body.draw_batch(trainer.body.real_batch()).redrawn
     assert redrawn is not None
     codes = redrawn.w_plus
     assert len(codes) == 2  # half of the batch of four
@@ -88,7 +91,7 @@ def test_a_share_of_the_codes_has_one_style_for_all_layers(
 def test_a_resumed_run_goes_on_in_every_bit(
     redrawing: TrainingConfig, tiny_dataset: PackedDataset, tmp_path: Path
 ) -> None:
-    """Encoder, its average, its Adam and the priors come back, also across a new look at where w lies."""
+    """Encoder, its average, its Adam and the priors come back, also across a new measurement of w."""
     whole = trainer_of(redrawing, tiny_dataset)
     whole.progress.steps = REFRESH_STEPS - 2
     for _ in range(4):
@@ -120,7 +123,7 @@ def test_a_run_leaves_the_encoder_beside_its_generator(
 ) -> None:
     """The file fits the generator it was written with, so that searches may start from it at once."""
     config = redrawing.model_copy(update={"total_images": 8})
-    carry_out(RunPlan(config, tiny_dataset.folder, tmp_path))
+    train_generator(GeneratorPlan(config=config, dataset=tiny_dataset.folder, folder=tmp_path))
     loaded = load_generator(tmp_path / "latest.safetensors", encoder=tmp_path / "latest-encoder.safetensors")
     assert loaded.encoder is not None
     assert loaded.encoder.card.name == "g_ori-encoder"
@@ -131,12 +134,13 @@ def test_a_style_draws_its_own_pictures_again_and_keeps_what_is_frozen(
     redrawing: TrainingConfig, tiny_dataset: PackedDataset, tmp_path: Path
 ) -> None:
     """A fine-tune's codes lie in its parent's latent space, and only its last blocks learn to draw them."""
-    carry_out(RunPlan(redrawing.model_copy(update={"total_images": 8}), tiny_dataset.folder, tmp_path / "base"))
+    short = redrawing.model_copy(update={"total_images": 8})
+    train_generator(GeneratorPlan(config=short, dataset=tiny_dataset.folder, folder=tmp_path / "base"))
     base = tmp_path / "base" / "latest.safetensors"
     config = redrawing.model_validate(
         redrawing.model_dump() | {"freeze": {"trainable_blocks": 1}, "architecture": None, "total_images": 16}
     )
-    carry_out(RunPlan(config, tiny_dataset.folder, tmp_path / "style", parent=base))
+    train_generator(GeneratorPlan(config=config, dataset=tiny_dataset.folder, folder=tmp_path / "style", parent=base))
     parent, child = load_checkpoint(base), load_checkpoint(tmp_path / "style" / "latest.safetensors")
     learned = {name for name, tensor in child.generator.items() if not torch.equal(tensor, parent.generator[name])}
     assert learned

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
 
 from nigaoe_core.errors import TrainingError
 from nigaoe_model.training.run_log import RunLog, read_log
-from nigaoe_model.training.run_state import STATE, Progress, adam_tensors, load_state, restore_adam, save_state
+from nigaoe_model.training.run_state import STATE, Progress, load_state, save_state
 
 
 def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -23,39 +22,13 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 def test_the_best_score_is_the_lowest_of_its_kind() -> None:
-    """Distances of z and of photos' latents do not compare: whoever begins to score photos begins anew, and back."""
+    """Distances of z and of photos' latents do not compare: a run that begins to score photos begins anew, and back."""
     progress = Progress(images_seen=16)
     assert [progress.is_best(score) for score in (9.0, 9.0, 8.0)] == [True, False, True]
     progress.images_seen = 32
     assert [progress.is_best(score, by_photos=True) for score in (12.0, 13.0)] == [True, False]
     assert (progress.best_score, progress.best_images) == (12.0, 32)
     assert progress.is_best(20.0)
-
-
-@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
-def test_an_optimiser_goes_on_in_every_bit(layout: torch.memory_format, tmp_path: Path) -> None:
-    """Also where filters lie in memory otherwise than files keep them."""
-
-    def optimised(weight: Tensor) -> tuple[nn.Parameter, torch.optim.Adam]:
-        parameter = nn.Parameter(weight.clone(memory_format=torch.contiguous_format).contiguous(memory_format=layout))
-        return parameter, torch.optim.Adam([parameter], lr=0.1, fused=True)
-
-    random = torch.Generator().manual_seed(0)
-    gradients = [torch.randn(4, 3, 3, 3, generator=random).contiguous(memory_format=layout) for _ in range(4)]
-    whole, adam = optimised(torch.zeros(4, 3, 3, 3))
-    for gradient in gradients[:2]:
-        whole.grad = gradient
-        adam.step()
-    save_state(tmp_path, Progress(), {"w": whole.detach(), **adam_tensors(adam, ["w"])})
-    found = load_state(tmp_path)
-    assert found is not None
-    resumed, again = optimised(found[1]["w"])
-    restore_adam(again, ["w"], found[1])
-    for gradient in gradients[2:]:
-        for parameter, optimiser in ((whole, adam), (resumed, again)):
-            parameter.grad = gradient
-            optimiser.step()
-    assert torch.equal(resumed, whole)
 
 
 def test_no_state_is_no_error_and_a_damaged_one_is(tmp_path: Path) -> None:
@@ -66,14 +39,11 @@ def test_no_state_is_no_error_and_a_damaged_one_is(tmp_path: Path) -> None:
         load_state(tmp_path)
 
 
-def test_the_log_averages_between_lines_and_survives_a_torn_one(tmp_path: Path) -> None:
-    """Means of what was collected; half a last line is left out."""
+def test_the_log_survives_a_torn_line(tmp_path: Path) -> None:
+    """Half a last line is left out."""
     log = RunLog(tmp_path)
-    log.collect(loss=1.0)
-    log.collect(loss=3.0)
-    log.write(16, speed=2.0)
-    log.collect(loss=5.0)
-    log.write(32)
+    log.write(16, {"loss": 2.0, "speed": 2.0})
+    log.write(32, {"loss": 5.0})
     with log.path.open("a") as file:
         file.write('{"images": 4')
     lines = read_log(tmp_path)
@@ -84,6 +54,5 @@ def test_tensorboard_events_are_written(tmp_path: Path) -> None:
     """The extra's events lie below the run."""
     pytest.importorskip("tensorboard")
     log = RunLog(tmp_path, tensorboard=True)
-    log.collect(loss=1.0)
-    log.write(16)
+    log.write(16, {"loss": 1.0})
     assert list((tmp_path / "tensorboard").glob("events.*"))

@@ -27,16 +27,17 @@ from nigaoe_model.training.config import TrainingConfig, change_config
 from nigaoe_model.training.dataset import PackedDataset
 from nigaoe_model.training.distributed import Team
 from nigaoe_model.training.moment_matching import LEVELS, MomentMatching
-from nigaoe_model.training.networks import Starts, build_child, build_networks
+from nigaoe_model.training.networks import build_child, build_networks
 from nigaoe_model.training.photo_latents import PhotoLatents, PhotoLatentsCard
 from nigaoe_model.training.reconstruction import REFRESH_STEPS
+from nigaoe_model.training.run_inputs import Starts
 from nigaoe_model.training.run_state import load_state, save_state
-from nigaoe_model.training.session import fill_moments
-from nigaoe_model.training.step_recordings import StepRecordings, step_recorder
-from nigaoe_model.training.trainer import StepKind, Trainer
+from nigaoe_model.training.step import Aids, StepKind
+from nigaoe_model.training.step_recordings import StepRecordings, seed_step, step_recorder
+from nigaoe_model.training.trainer import GeneratorTrainer
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need an NVIDIA GPU")
-Make = Callable[..., Trainer]
+Make = Callable[..., GeneratorTrainer]
 
 
 @pytest.fixture(autouse=True)
@@ -68,11 +69,13 @@ def brisk(tiny_config: TrainingConfig, tiny_dataset: PackedDataset) -> Make:
         "average.rampup": 0.5,
     }
 
-    def make(recorder: Recorder | None = None, device: str = "cpu", **changes: object) -> Trainer:
+    def make(recorder: Recorder | None = None, device: str = "cpu", **changes: object) -> GeneratorTrainer:
         config, team = change_config(tiny_config, aids | changes), Team(0, 1, torch.device(device))
         networks = build_networks(config.architecture, Starts(), team.device, seed=0)
-        trainer = Trainer(config, tiny_dataset, networks, team, MomentMatching(pooled), recorder=recorder)
-        fill_moments(trainer)
+        trainer = GeneratorTrainer(
+            config, tiny_dataset, networks, team, Aids(MomentMatching(pooled)), recorder=recorder
+        )
+        trainer.prepare()
         return trainer
 
     return make
@@ -80,7 +83,7 @@ def brisk(tiny_config: TrainingConfig, tiny_dataset: PackedDataset) -> Make:
 
 @pytest.fixture
 def redrawing(tiny_config: TrainingConfig, larger_dataset: PackedDataset) -> Make:
-    """The same with the feature network's moments and with reconstruction; 32 px, so that the network can look."""
+    """The same with the feature network's moments and with reconstruction; 32 px, the least that it takes."""
     shape = {"resolution": 32, "channels": {4: 8, 8: 8, 16: 4, 32: 4}, "z_dim": 8, "w_dim": 8, "mapping_layers": 2}
     aids = {
         "architecture": shape | {"minibatch_std_group": 2},
@@ -91,15 +94,16 @@ def redrawing(tiny_config: TrainingConfig, larger_dataset: PackedDataset) -> Mak
         "reconstruction.weight": 3.0,
     }
 
-    def make(recorder: Recorder | None = None, device: str = "cpu", **changes: object) -> Trainer:
+    def make(recorder: Recorder | None = None, device: str = "cpu", **changes: object) -> GeneratorTrainer:
         config, team = change_config(tiny_config, aids | changes), Team(0, 1, torch.device(device))
         networks = build_networks(config.architecture, Starts(), team.device, seed=0)
         features = FrozenFeatures(shared_features(LEVELS, device))
         torch.manual_seed(0)
         encoder = start_encoder(encoder_architecture(config.architecture), measure_latents(networks.generator))
         moments, encoder = MomentMatching(features).to(team.device), encoder.to(team.device)
-        trainer = Trainer(config, larger_dataset, networks, team, moments, encoder=encoder, recorder=recorder)
-        fill_moments(trainer)
+        used = Aids(moments, encoder=encoder)
+        trainer = GeneratorTrainer(config, larger_dataset, networks, team, used, recorder=recorder)
+        trainer.prepare()
         return trainer
 
     return make
@@ -116,7 +120,7 @@ def style(tiny_config: TrainingConfig, tiny_dataset: PackedDataset, parent: Chec
     config = type(tiny_config).model_validate(tiny_config.model_dump() | changes)
     card = PhotoLatentsCard(generator_sha256=parent.digest, dataset="photos", steps=1)
 
-    def make(recorder: Recorder | None = None, device: str = "cpu") -> Trainer:
+    def make(recorder: Recorder | None = None, device: str = "cpu") -> GeneratorTrainer:
         team = Team(0, 1, torch.device(device))
         networks = build_child(parent, Starts(), team.device, trainable_blocks=1, freeze_d=0, seed=1)
         shape = (parent.card.architecture.num_ws, parent.card.architecture.w_dim)
@@ -124,12 +128,13 @@ def style(tiny_config: TrainingConfig, tiny_dataset: PackedDataset, parent: Chec
             card, torch.randn(5, *shape, generator=torch.Generator().manual_seed(0)), torch.zeros(shape)
         )
         person = parent.build_generator().to(team.device)
-        return Trainer(config, tiny_dataset, networks, team, photo_latents=latents, parent=person, recorder=recorder)
+        aids = Aids(photo_latents=latents, person=person)
+        return GeneratorTrainer(config, tiny_dataset, networks, team, aids, recorder=recorder)
 
     return make
 
 
-def steps(trainer: Trainer, count: int) -> list[dict[str, float]]:
+def steps(trainer: GeneratorTrainer, count: int) -> list[dict[str, float]]:
     """The losses of some steps."""
     losses = []
     for _ in range(count):
@@ -138,7 +143,7 @@ def steps(trainer: Trainer, count: int) -> list[dict[str, float]]:
     return losses
 
 
-def agree(first: Trainer, second: Trainer) -> None:
+def agree(first: GeneratorTrainer, second: GeneratorTrainer) -> None:
     """Both stand at the same place, in every bit."""
     theirs = second.tensors()
     different = [name for name, tensor in first.tensors().items() if not torch.equal(tensor, theirs[name])]
@@ -151,11 +156,11 @@ def agree(first: Trainer, second: Trainer) -> None:
 
 def test_forty_replayed_steps_are_forty_eager_ones(brisk: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """While p falls to 0, moments fade out and the average's decay ramps up, of every kind: equal in every bit."""
-    monkeypatch.setattr(trainer_module, "AUGMENTATION_LOOK_STEPS", 10)
+    monkeypatch.setattr(trainer_module, "AUGMENTATION_CHECK_STEPS", 10)
     eager, recorded = brisk(), brisk(TapeRecorder())
     kinds: set[StepKind] = set()
     for _ in range(40):
-        kinds.add(eager._kind_of_step())
+        kinds.add(eager.kind_of_step())
         assert steps(eager, 1) == steps(recorded, 1)
     agree(eager, recorded)
     assert recorded.recordings.records
@@ -194,10 +199,14 @@ def test_it_does_not_matter_when_a_step_is_recorded(brisk: Make) -> None:
     agree(early, late)
 
 
-def brisk_recordings(trainer: Trainer, recorder: Recorder) -> StepRecordings[StepKind]:
+def brisk_recordings(trainer: GeneratorTrainer, recorder: Recorder) -> StepRecordings[StepKind]:
     """Recordings of a trainer that began without."""
     return StepRecordings(
-        trainer._make, recorder, places=trainer._places, seed=trainer._seed, clean=trainer._drop_gradients
+        trainer.body.make,
+        recorder,
+        places=trainer.body.places,
+        seed=lambda: seed_step(trainer.config.compute.seed, 0, trainer.progress.steps),
+        clean=trainer.body.drop_gradients,
     )
 
 
@@ -216,13 +225,13 @@ def test_restoring_a_running_trainer_is_seen(brisk: Make, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "change",
     [
-        lambda t: t.state.augment_p.fill_(1.0),
+        lambda t: t.body.state.augment_p.fill_(1.0),
         lambda t: t.networks.average.synthesis.block(8).conv1.bias.add_(1.0),
-        lambda t: t.state.mean_path_length.fill_(50.0),
+        lambda t: t.body.state.mean_path_length.fill_(50.0),
     ],
     ids=["p", "average", "path_length"],
 )
-def test_what_is_written_between_replays_is_seen(brisk: Make, change: Callable[[Trainer], Tensor]) -> None:
+def test_what_is_written_between_replays_is_seen(brisk: Make, change: Callable[[GeneratorTrainer], Tensor]) -> None:
     """A replayed trainer answers to it as an eager one does, and otherwise than one to which nothing happened."""
     eager, recorded, undisturbed = brisk(), brisk(TapeRecorder()), brisk(TapeRecorder())
     for trainer in (eager, recorded, undisturbed):
@@ -249,16 +258,16 @@ def test_decay_and_weights_are_the_present_ones(brisk: Make) -> None:
     ours, theirs = dict(moved.named_parameters())[name], dict(trainer.networks.generator.named_parameters())[name]
     # After one step of four images a half-life of one leaves a sixteenth of the old average.
     torch.testing.assert_close(ours, theirs + (before[name] - theirs) / 16)
-    assert float(trainer.controls.moment_weight) == 1e6
+    assert float(trainer.body.controls.moment_weight) == 1e6
 
 
-def test_the_prior_may_look_again_between_replays(redrawing: Make) -> None:
+def test_the_prior_may_be_measured_again_between_replays(redrawing: Make) -> None:
     """Every hundred steps the latents' statistics take the old ones' places, and replays measure by them."""
     rarely = {"regularisation.r1_every": 1000, "regularisation.path_length_every": 1000}
     eager, recorded = redrawing(**rarely), redrawing(TapeRecorder(), **rarely)
     for trainer in (eager, recorded):
         trainer.progress.steps = REFRESH_STEPS - 3
-    prior = recorded.reconstruction.objective.prior
+    prior = recorded.body.reconstruction.objective.prior
     steps(recorded, 1)
     before = prior.whitening.clone(), prior.whitening.data_ptr(), float(prior.variance)
     losses = steps(recorded, 5)
@@ -336,7 +345,7 @@ def test_a_gpu_goes_on_from_a_state(brisk: Make, tmp_path: Path) -> None:
     resumed.restore(*saved)
     first, second = steps(through, 10), steps(resumed, 10)
     assert second[0] == pytest.approx(first[0], rel=1e-2, abs=1e-3)
-    assert float(resumed.state.augment_p) == float(through.state.augment_p)
+    assert float(resumed.body.state.augment_p) == float(through.body.state.augment_p)
     assert through.recordings.records
     assert resumed.recordings.records
 
@@ -347,11 +356,11 @@ def test_a_gpu_sees_what_is_written_between_replays(brisk: Make) -> None:
     calm, moved = (brisk(CudaRecorder(torch.device("cuda", 0)), "cuda", **{"compute.device": "cuda"}) for _ in range(2))
     for trainer in (calm, moved):
         steps(trainer, 6)
-    moved.state.augment_p.fill_(1.0)
+    moved.body.state.augment_p.fill_(1.0)
     for trainer in (calm, moved):
         steps(trainer, 6)
     assert calm.recordings.records
-    assert float(moved.state.augment_p) > float(calm.state.augment_p)
+    assert float(moved.body.state.augment_p) > float(calm.body.state.augment_p)
     theirs = calm.tensors()
     assert any(
         not torch.equal(tensor, theirs[name]) for name, tensor in moved.tensors().items() if "discriminator" in name

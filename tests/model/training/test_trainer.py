@@ -20,19 +20,22 @@ from nigaoe_model.training.dataset import PackedDataset
 from nigaoe_model.training.distributed import Team
 from nigaoe_model.training.export import describe_run, slim_generator
 from nigaoe_model.training.losses import r1_penalty
-from nigaoe_model.training.networks import Starts, build_child, build_networks
+from nigaoe_model.training.networks import build_child, build_networks
+from nigaoe_model.training.run_inputs import Starts
 from nigaoe_model.training.run_state import Progress, load_state, save_state
-from nigaoe_model.training.trainer import Trainer
+from nigaoe_model.training.trainer import GeneratorTrainer
 
 ALONE = Team(0, 1, torch.device("cpu"))
 
 
-def base_trainer(config: TrainingConfig, dataset: PackedDataset, *, seed: int = 0) -> Trainer:
+def base_trainer(config: TrainingConfig, dataset: PackedDataset, *, seed: int = 0) -> GeneratorTrainer:
     config = config.model_copy(update={"compute": config.compute.model_copy(update={"seed": seed})})
-    return Trainer(config, dataset, build_networks(config.architecture, Starts(), ALONE.device, seed=seed), ALONE)
+    return GeneratorTrainer(
+        config, dataset, build_networks(config.architecture, Starts(), ALONE.device, seed=seed), ALONE
+    )
 
 
-def step_of(trainer: Trainer) -> dict[str, float]:
+def step_of(trainer: GeneratorTrainer) -> dict[str, float]:
     """Make one step; its losses."""
     trainer.step()
     return trainer.take_losses()
@@ -76,7 +79,7 @@ def test_a_resumed_run_makes_the_steps_of_an_uninterrupted_one(
     for name, tensor in whole.tensors().items():
         assert torch.equal(tensor, resumed.tensors()[name]), name
     assert resumed.progress == whole.progress
-    assert float(whole.state.sign_count) == (2 if kind == "ada" else 0)
+    assert float(whole.body.state.sign_count) == (2 if kind == "ada" else 0)
 
 
 def test_a_state_of_an_earlier_version_goes_on(tiny_config: TrainingConfig, tiny_dataset: PackedDataset) -> None:
@@ -88,17 +91,17 @@ def test_a_state_of_an_earlier_version_goes_on(tiny_config: TrainingConfig, tiny
     progress = Progress(images_seen=4, steps=1, mean_path_length=earlier.progress.mean_path_length, augment_p=0.5)
     later = base_trainer(change_config(tiny_config, ada | {"augmentation.initial_p": 0.0}), tiny_dataset)
     later.restore(progress, tensors)
-    assert float(later.state.augment_p) == 0.5
-    assert float(later.state.mean_path_length) == earlier.progress.mean_path_length
-    assert later._kind_of_step().augmented
+    assert float(later.body.state.augment_p) == 0.5
+    assert float(later.body.state.mean_path_length) == earlier.progress.mean_path_length
+    assert later.kind_of_step().augmented
     later.step()
-    assert float(later.state.path_length_steps) == 1
+    assert float(later.body.state.path_length_steps) == 1
 
 
 def test_pictures_are_left_alone_while_the_strength_is_zero(
     tiny_config: TrainingConfig, tiny_dataset: PackedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ADA at p = 0 costs nothing, until the host looks again and finds that p has moved."""
+    """ADA at p = 0 costs nothing, until the host reads p again and finds that it has moved."""
     shown: list[float] = []
     forward = AdaptiveAugmentation.forward
 
@@ -107,11 +110,11 @@ def test_pictures_are_left_alone_while_the_strength_is_zero(
         return forward(self, image, p)
 
     monkeypatch.setattr(AdaptiveAugmentation, "forward", counted)
-    monkeypatch.setattr(trainer_module, "AUGMENTATION_LOOK_STEPS", 4)
+    monkeypatch.setattr(trainer_module, "AUGMENTATION_CHECK_STEPS", 4)
     trainer = base_trainer(change_config(tiny_config, {"augmentation.kind": "ada"}), tiny_dataset)
     for _ in range(2):
         trainer.step()
-    trainer.state.augment_p.fill_(0.25)
+    trainer.body.state.augment_p.fill_(0.25)
     for _ in range(2):
         trainer.step()
     assert shown == []
@@ -135,7 +138,7 @@ def test_everything_of_a_base_run_learns(tiny_config: TrainingConfig, tiny_datas
     assert same == []
 
 
-def _unmoved(trainer: Trainer, before: dict[str, Tensor], prefix: str, name: str) -> bool:
+def _unmoved(trainer: GeneratorTrainer, before: dict[str, Tensor], prefix: str, name: str) -> bool:
     return torch.equal(trainer.tensors()[prefix + name], before[prefix + name])
 
 
@@ -156,7 +159,7 @@ def test_frozen_tensors_keep_every_bit(
     }
     freeze = {"freeze": {"trainable_blocks": trainable_blocks, "freeze_d": freeze_d}}
     config = type(tiny_config).model_validate(tiny_config.model_dump() | freeze)
-    trainer = Trainer(config, tiny_dataset, networks, ALONE)
+    trainer = GeneratorTrainer(config, tiny_dataset, networks, ALONE)
     for _ in range(7):
         trainer.step()
     card = describe_run(config, tiny_dataset, networks.average, images_seen=28, metrics={}, parent=parent)
@@ -192,7 +195,7 @@ def test_a_child_may_take_its_last_blocks_from_another(
     other = Checkpoint(parent.card, {n: t.half() for n, t in Generator(tiny_architecture).state_dict().items()})
     save_checkpoint(other, tmp_path / "other.safetensors")
     networks = build_child(
-        parent, Starts(tmp_path / "other.safetensors"), ALONE.device, trainable_blocks=1, freeze_d=0, seed=0
+        parent, Starts(init=tmp_path / "other.safetensors"), ALONE.device, trainable_blocks=1, freeze_d=0, seed=0
     )
     state = networks.generator.state_dict()
     last, frozen = "synthesis.blocks.b16.conv1.conv.weight", "synthesis.blocks.b8.conv1.conv.weight"
@@ -205,7 +208,7 @@ def test_the_r1_step_descends_half_gamma_times_the_interval(
 ) -> None:
     """The gradient of the lazy step is that of gamma / 2 * R1 * r1_every, computed here in float64."""
     trainer = base_trainer(tiny_config, tiny_dataset)
-    real = tiny_dataset.pictures(trainer.schedule.indices(0, 4))
+    real = tiny_dataset.pictures(trainer.order.indices(0, 4))
     judge = Discriminator(tiny_config.architecture).double()
     judge.load_state_dict(trainer.networks.discriminator.state_dict())
     shown = real.double().requires_grad_(True)
@@ -213,7 +216,7 @@ def test_the_r1_step_descends_half_gamma_times_the_interval(
     expected = r1_penalty(judge(shown), shown) * settings.r1_gamma / 2 * settings.r1_every
     expected.backward()
 
-    trainer._r1_step(real)
+    trainer.body.r1_step(real)
     pairs = zip(trainer.networks.discriminator.parameters(), judge.parameters(), strict=True)
     found, wanted = zip(*((p.grad, q.grad) for p, q in pairs if p.grad is not None and q.grad is not None), strict=True)
     found, wanted = (torch.cat([g.double().flatten() for g in gradients]) for gradients in (found, wanted))
@@ -225,10 +228,10 @@ def test_real_and_drawn_pictures_share_no_minibatch_statistic(
 ) -> None:
     """One joint pass of the discriminator answers as two passes do."""
     trainer = base_trainer(tiny_config, tiny_dataset)
-    real = tiny_dataset.pictures(trainer.schedule.indices(0, 4))
+    real = tiny_dataset.pictures(trainer.order.indices(0, 4))
     fake = torch.randn_like(real)
-    both = trainer._judge_both(real, fake)
-    for joint, alone in zip(both, (trainer._judge(real), trainer._judge(fake)), strict=True):
+    both = trainer.body.judge_both(real, fake)
+    for joint, alone in zip(both, (trainer.body._judge(real), trainer.body._judge(fake)), strict=True):
         assert torch.allclose(joint, alone, atol=1e-5)
 
 

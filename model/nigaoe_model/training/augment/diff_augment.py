@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nigaoe_model.training.augment.base import Augmentation
+from nigaoe_model.training.augment import Augmentation
 
 
 class DiffAugment(Augmentation):

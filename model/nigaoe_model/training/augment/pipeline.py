@@ -11,8 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nigaoe_model.training.augment import colour, geometry
-from nigaoe_model.training.augment.base import Augmentation
+from nigaoe_model.training.augment import Augmentation, colour, geometry
 from nigaoe_model.training.augment.wavelets import BANDS, SYM6, low_pass, octave_bands, separable
 
 BLIT, GEOMETRY, COLOUR, FILTER, NOISE, CUTOUT = "blit", "geometry", "colour", "filter", "noise", "cutout"
@@ -163,3 +162,21 @@ def _lognormal(image: Tensor, sigma: float) -> Tensor:
 
 def _to_pictures(values: Tensor) -> Tensor:
     return values[:, None, None, None]
+
+
+def updated_p(p: Tensor, sign_statistic: Tensor, target: float, images: Tensor, speed_images: int) -> Tensor:
+    """Return the strength after ``images`` more images.
+
+    ADA's feedback (section 3.1, equation 1): overfitting shows in the signs of D's answers to real pictures.
+
+    Args:
+        p: Strength so far. # [].
+        sign_statistic: ``r_t = E[sign(D(real))]``; 1 is complete overfitting. # [].
+        target: Value of ``r_t`` to hold.
+        images: Images since the last update. # [].
+        speed_images: Images in which p may go from 0 to 1.
+
+    Returns:
+        A strength in 0..1. # [].
+    """
+    return (p + torch.sign(sign_statistic - target) * images / speed_images).clamp(0.0, 1.0)

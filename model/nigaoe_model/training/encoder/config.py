@@ -10,7 +10,8 @@ from pydantic import Field
 from nigaoe_core.jobs import Preset
 from nigaoe_model.inversion.encoder.architecture import FEATURES, Width
 from nigaoe_model.inversion.settings import PRESETS, LossWeights
-from nigaoe_model.training.config import AverageSettings, Fraction, Images, Positive, Section, Weight
+from nigaoe_model.training.config import AverageSettings, Fraction, Images, Positive, Weight
+from nigaoe_model.training.run_inputs import Section
 
 SEARCH: Final = PRESETS[Preset.STANDARD]
 """What a guess is judged by unless a run says otherwise: the search that goes on from it."""
@@ -23,7 +24,7 @@ class OwnFaceSettings(Section):
         style_mixing: Probability that a face has two styles, one up to a random layer and one from there on.
         jitter: Standard deviation, at most, by which each layer's style is moved on its own, in those of w: photos
             need latents near W, not only in it.
-        redrawn: Share of the own faces that is also drawn anew from the guess and compared as a picture; the rest is
+        redrawn: Share of the own faces that is also redrawn from the guess and compared as a picture; the rest is
             judged by its known latent alone, which costs far less.
     """
 
@@ -49,7 +50,7 @@ class OptimiserSettings(Section):
 
 
 class CadenceSettings(Section):
-    """How often the run tells and keeps what it knows.
+    """How often the run logs, saves and scores.
 
     Attributes:
         log_images: Pictures from one line of the log to the next.
@@ -87,7 +88,7 @@ class NetworkSettings(Section):
     """Shape of the network, where it shall not be the usual one.
 
     Attributes:
-        widths: Channels from the looked-at resolution down to 4 pixels; None: the usual ones.
+        widths: Channels from the encoder's input resolution down to 4 pixels; None: the usual ones.
         features: Numbers that describe a face before the layers' heads.
     """
 
@@ -105,8 +106,7 @@ class EncoderConfig(Section):
         batch: Pictures a step.
         photo_share: Share of photos in a batch, where a data set is given; the rest are own faces.
         variation: How much every other photo's framing and light are varied
-        (`nigaoe_model.training.encoder.faces.varied`):
-            few photos then teach more.
+            (:func:`nigaoe_model.training.encoder.faces.varied`): few photos then teach more.
         code: Weight of the distance between guessed and known latents of own faces, in units of w's variance.
         weights: Terms by which the redrawn guess is compared with the picture, as in a search: pictures, and the priors
             that keep the guess near the mean and near W.

@@ -1,7 +1,5 @@
 """How near an encoder's guesses are: to faces and photos that it never saw, and beside the mean face's distance."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -10,37 +8,12 @@ from nigaoe_model.inversion.encoder.network import Encoder
 from nigaoe_model.portrait.pair import LoadedGenerator
 from nigaoe_model.training.encoder.config import OwnFaceSettings
 from nigaoe_model.training.encoder.faces import KnownFaces, draw_known_faces
+from nigaoe_model.training.session import Score
 
 TOGETHER = 16
-"""Pictures that are looked at as one batch."""
+"""Pictures that are evaluated as one batch."""
 SEED = 2**40
 """Of the examined own faces: no step of a run has it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Grade:
-    """One examination, as medians over faces.
-
-    Attributes:
-        start: Reported distance of the guess.
-        mean_face: Reported distance of the mean face.
-        nearer: Share of faces whose guess is nearer than the mean face.
-        mahalanobis: How far from the mean the guesses lie: 1 is typical.
-    """
-
-    start: float
-    mean_face: float
-    nearer: float
-    mahalanobis: float
-
-    def flat(self, prefix: str) -> dict[str, float]:
-        """Return name to value."""
-        return {
-            f"{prefix}_start": self.start,
-            f"{prefix}_mean_face": self.mean_face,
-            f"{prefix}_nearer": self.nearer,
-            f"{prefix}_mahalanobis": self.mahalanobis,
-        }
 
 
 class EncoderExaminer:
@@ -64,21 +37,26 @@ class EncoderExaminer:
             self._own = draw_known_faces(loaded, faces, OwnFaceSettings(style_mixing=0, jitter=0))
         self._mean_face = {name: self._distances(pictures, None)[0] for name, pictures in self._sets().items()}
 
-    def examine(self, encoder: Encoder) -> dict[str, float]:
-        """Return grades of own faces and photos by name; ``own_code`` is the distance of latents, 1 for the mean."""
+    def examine(self, encoder: Encoder) -> Score:
+        """Score an encoder by medians over faces, of own ones (``own_``) and of photos (``photo_``), if there are any.
+
+        ``start`` is the reported distance of the guess, ``mean_face`` that of the mean face, ``nearer`` the share of
+        faces whose guess is nearer than the mean face, ``mahalanobis`` how far from the mean the guesses lie, 1 being
+        typical. ``own_code`` is the distance of latents, 1 for the mean face. The start's distance decides, of photos
+        if there are any.
+        """
         numbers: dict[str, float] = {}
         for name, pictures in self._sets().items():
             distances, mahalanobis = self._distances(pictures, encoder)
             mean_face = self._mean_face[name]
-            nearer = float((distances < mean_face).float().mean())
-            grade = Grade(float(distances.median()), float(mean_face.median()), nearer, float(mahalanobis.median()))
-            numbers |= grade.flat(name)
-        return numbers | {"own_code": code_distance(encoder, self._own, self._objective)}
-
-    @staticmethod
-    def score(numbers: dict[str, float]) -> float:
-        """Return the one number by which the best network is kept: the start's distance, of photos if there are any."""
-        return numbers.get("photo_start", numbers["own_start"])
+            numbers |= {
+                f"{name}_start": float(distances.median()),
+                f"{name}_mean_face": float(mean_face.median()),
+                f"{name}_nearer": float((distances < mean_face).float().mean()),
+                f"{name}_mahalanobis": float(mahalanobis.median()),
+            }
+        numbers["own_code"] = code_distance(encoder, self._own, self._objective)
+        return Score(numbers, numbers.get("photo_start", numbers["own_start"]))
 
     def _sets(self) -> dict[str, Tensor]:
         own = {"own": self._own.image}

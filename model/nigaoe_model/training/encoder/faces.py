@@ -9,10 +9,9 @@ from torch import Tensor
 from nigaoe_core.errors import TrainingError
 from nigaoe_model.portrait.pair import LoadedGenerator
 from nigaoe_model.stylegan2.generator import mix_at_random
-from nigaoe_model.training.batch_schedule import BatchSchedule
 from nigaoe_model.training.dataset import PackedDataset, to_unit_range
 from nigaoe_model.training.encoder.config import OwnFaceSettings
-from nigaoe_model.training.image_source import ImageSource, Shares, image_source
+from nigaoe_model.training.image_source import BatchSchedule, ResidentImages, Shares, StreamedImages, image_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class Photos:
         self.device = loaded.generator.mapping.w_avg.device
         self.shown = len(dataset) - min(held_out, len(dataset) // 10)
         self._schedule = BatchSchedule(self.shown, seed)
-        self._source: ImageSource | None = None
+        self._source: ResidentImages | StreamedImages | None = None
         self._count = 0
 
     def prepare(self, photos_seen: int, count: int) -> None:

@@ -11,17 +11,14 @@ from nigaoe_model.inversion.encoder.network import Encoder
 from nigaoe_model.portrait.pair import LoadedGenerator, load_generator
 from nigaoe_model.training.dataset import PackedDataset
 from nigaoe_model.training.encoder.config import EncoderConfig
-from nigaoe_model.training.encoder.examination import EncoderExaminer
 from nigaoe_model.training.encoder.faces import Photos, check_framing
-from nigaoe_model.training.encoder.plan import EncoderPlan, write_config
-from nigaoe_model.training.encoder.session import EncoderSession
 from nigaoe_model.training.encoder.trainer import EncoderTrainer
-from nigaoe_model.training.run_log import RunLog
-from nigaoe_model.training.run_state import Progress, check_folder
-from nigaoe_model.training.session import Report, Watch
+from nigaoe_model.training.plan import EncoderPlan, check_folder
+from nigaoe_model.training.run_state import Progress, saved_names
+from nigaoe_model.training.session import Report, Watch, set_up_torch, train
 
 
-def carry_out(plan: EncoderPlan, report: Report | None = None, watch: Watch | None = None) -> Progress:
+def train_encoder(plan: EncoderPlan, report: Report | None = None, watch: Watch | None = None) -> Progress:
     """Train as planned.
 
     Args:
@@ -35,24 +32,15 @@ def carry_out(plan: EncoderPlan, report: Report | None = None, watch: Watch | No
         TrainingError: The folder's contents and the plan disagree, or the numbers became infinite.
         InvalidSettings: The device has no instructions for the chosen precision.
     """
-    check_folder(plan.folder, resume=plan.resume)
+    check_folder(plan)
     config = plan.config
-    torch.set_flush_denormal(True)
-    if config.compute.threads is not None:
-        torch.set_num_threads(config.compute.threads)
+    set_up_torch(config.compute.threads)
     loaded = load_generator(plan.generator, _device(config.compute.device))
     photos = _photos(plan, loaded)
     torch.manual_seed(config.compute.seed)
-    trainer = EncoderTrainer(config, loaded, _encoder(plan, loaded), photos)
-    held_out = _held_out(plan, photos, loaded)
-    examiner = EncoderExaminer(loaded, trainer.objective, config.cadence.score_faces, held_out, trainer.region)
-    write_config(plan)
-    log = RunLog(plan.folder, tensorboard=plan.tensorboard)
-    names = () if photos is None else (photos.dataset.card.name,)
-    session = EncoderSession(trainer, examiner, plan.folder, log, datasets=names, report=report, watch=watch)
-    if plan.resume:
-        session.resume()
-    return session.run()
+    encoder = _encoder(plan, loaded)
+    trainer = EncoderTrainer(config, loaded, encoder, photos, held_out=_held_out(plan, photos, loaded))
+    return train(trainer, plan, report, watch)
 
 
 def _device(name: str) -> str:
@@ -60,7 +48,8 @@ def _device(name: str) -> str:
 
 
 def _encoder(plan: EncoderPlan, loaded: LoadedGenerator) -> Encoder:
-    encoder = start_encoder(_architecture(plan.config, loaded), loaded.statistics, plan.init)
+    start = None if plan.resume and saved_names(plan.folder) else plan.init
+    encoder = start_encoder(_architecture(plan.config, loaded), loaded.statistics, start)
     return encoder.to(loaded.generator.mapping.w_avg.device)
 
 

@@ -1,4 +1,4 @@
-"""One training step of an encoder.
+"""The training of an encoder, as a session drives it.
 
 Own faces teach the latent itself (Zhu et al., "In-Domain GAN Inversion for Real Image Editing", 2020, section 3.1, and
 free pairs of picture and latent). Photos teach through the generator: what it draws from the guess must look like the
@@ -9,46 +9,51 @@ steps that the stopped one would have made. It reads and writes the device's mem
 (:mod:`nigaoe_model.training.step_recordings`).
 """
 
-import copy
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from nigaoe_core.errors import TrainingError
-from nigaoe_model.device import preferred_layout
 from nigaoe_model.inversion.algorithm import weight_columns
 from nigaoe_model.inversion.batch import Iterate
+from nigaoe_model.inversion.encoder.checkpoint import EncoderCard, EncoderCheckpoint, save_encoder
 from nigaoe_model.inversion.encoder.network import Encoder
 from nigaoe_model.inversion.graphs import Recorder
 from nigaoe_model.inversion.region import face_region
 from nigaoe_model.portrait.convert import search_objective
 from nigaoe_model.portrait.pair import LoadedGenerator
+from nigaoe_model.stylegan2.checkpoint import TrainingRecord
 from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis
+from nigaoe_model.training.distributed import Team
 from nigaoe_model.training.encoder.config import EncoderConfig, OptimiserSettings
+from nigaoe_model.training.encoder.examination import EncoderExaminer
 from nigaoe_model.training.encoder.faces import KnownFaces, Photos, draw_known_faces
-from nigaoe_model.training.moving_average import ema_decay, update_average
+from nigaoe_model.training.encoder.learner import EncoderLearner
+from nigaoe_model.training.optimisation import ema_decay
 from nigaoe_model.training.precision import resolve_precision
-from nigaoe_model.training.run_state import Progress, adam_tensors, part_of, prefixed, primed, restore_adam
-from nigaoe_model.training.step_recordings import StepRecordings, step_recorder
+from nigaoe_model.training.run_state import Progress
+from nigaoe_model.training.schedule import Cadence
+from nigaoe_model.training.session import Score
+from nigaoe_model.training.step_recordings import StepRecordings, seed_step, step_recorder
 from nigaoe_model.training.step_state import LossMeter
 
 LOSSES = ("code", "picture", "distance", "broken")
 
-CLIP_NORM = 1.0
-"""Longest gradient: one odd photo must not throw the network."""
+MAX_NAME = 64
 
 
 class EncoderTrainer:
-    """The encoder, its moving average and the step that moves them.
+    """The step that moves an encoder and its moving average; and what is scored and shipped.
 
     Args:
         config: The run's settings.
         loaded: The generator whose latents are learned; it does not change.
         encoder: On the generator's device.
         photos: Shown beside the generator's own faces; None: own faces only.
+        held_out: Photos that examinations show; None: there are none. # [N, 3, R, R].
         recorder: Records steps; None leaves it to ``compute.step_graphs``.
 
     Raises:
@@ -61,16 +66,19 @@ class EncoderTrainer:
         loaded: LoadedGenerator,
         encoder: Encoder,
         photos: Photos | None = None,
+        *,
+        held_out: Tensor | None = None,
         recorder: Recorder | None = None,
     ) -> None:
-        self.config, self.loaded, self.photos = config, loaded, photos
+        self.config, self.loaded, self.photos, self._held_out = config, loaded, photos, held_out
         self.device = encoder.mean.device
-        encoder = encoder.to(memory_format=preferred_layout(self.device))
-        self.network = encoder.train().requires_grad_(requires_grad=True)
-        self.average = copy.deepcopy(encoder).eval().requires_grad_(requires_grad=False)
+        self.team = Team(0, 1, self.device)
+        # Places in the device's memory that the host writes before a step.
+        self._rate, self._average_rate = (torch.zeros((), device=self.device) for _ in range(2))
+        dtype = resolve_precision(config.compute.precision, self.device, from_resolution=4).dtype
+        self.learner = EncoderLearner(encoder, dtype, rate=self._rate, beta2=config.optimiser.beta2)
         self.objective = search_objective(loaded)
-        self.dtype = resolve_precision(config.compute.precision, self.device, from_resolution=4).dtype
-        self.synthesis = FrozenSynthesis(loaded.generator.synthesis, dtype=self.dtype)
+        self.synthesis = FrozenSynthesis(loaded.generator.synthesis, dtype=dtype)
         self.progress = Progress()
         self.photo_count = round(config.batch * config.photo_share) if photos is not None else 0
         self.own_count = config.batch - self.photo_count
@@ -79,24 +87,33 @@ class EncoderTrainer:
         ).to(self.device)
         self._std = loaded.statistics.std.to(self.device)
         self._weights = weight_columns((config.weights,) * len(range(self._redrawn(), config.batch)), self.device)
-        # Places in the device's memory that the host writes before a step.
-        self._rate, self._average_rate = (torch.zeros((), device=self.device) for _ in range(2))
-        on_gpu = self.device.type == "cuda"
-        adam = torch.optim.Adam(
-            self.network.parameters(),
-            lr=self._rate,
-            betas=(0.9, config.optimiser.beta2),
-            fused=True,
-            capturable=on_gpu,
-        )
-        self.adam = primed(adam)
         self.losses = LossMeter(LOSSES, self.device)
+        self.last_score: Score | None = None
         self.recordings: StepRecordings[None] = StepRecordings(
             self._make,
             recorder or step_recorder(config.compute.step_graphs, self.device),
             places=self._places,
-            seed=self._seed,
-            clean=lambda: self.network.zero_grad(set_to_none=True),
+            seed=lambda: seed_step(self.config.compute.seed, self.progress.steps),
+            clean=lambda: self.learner.network.zero_grad(set_to_none=True),
+        )
+
+    @property
+    def cadence(self) -> Cadence:
+        """When the session logs, saves and scores."""
+        settings = self.config.cadence
+        return Cadence(
+            self.config.total_images,
+            self.config.batch,
+            log_images=settings.log_images,
+            save_seconds=settings.save_seconds,
+            score_images=settings.score_images,
+            score_at_end=True,
+        )
+
+    def prepare(self) -> None:
+        """Draw the examined faces."""
+        self._examiner = EncoderExaminer(
+            self.loaded, self.objective, self.config.cadence.score_faces, self._held_out, self.region
         )
 
     def step(self) -> None:
@@ -125,13 +142,15 @@ class EncoderTrainer:
         losses = self.losses.take()
         if losses.pop("broken", 0.0) > 0:
             raise TrainingError("The loss became infinite; lower optimiser.learning_rate, then resume.")
-        return losses | {"rate": self.rate}
+        return losses | {"rate": self.rate} if losses else {}
+
+    # ---- the step ---------------------------------------------------------------------------------------------------
 
     def _make(self, _kind: None) -> None:
         """Make one step; nothing is kept of it but what it wrote."""
         own = draw_known_faces(self.loaded, self.own_count, self.config.own_faces, self._std)
         images = own.image if self.photos is None else torch.cat([own.image, self.photos.batch()])
-        guessed = self._guess(images)
+        guessed = self.learner.guess(images)
         losses, loss = self._compare_latents(own, guessed), guessed.new_zeros(())
         if "code" in losses:
             loss = loss + self.config.code * losses["code"]
@@ -140,13 +159,7 @@ class EncoderTrainer:
             losses |= pictures
             loss = loss + pictures["picture"]
         losses["broken"] = self._descend(loss)
-        update_average(self.average, self.network, self._average_rate)
         self.losses.add(losses)
-
-    def _guess(self, images: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            guessed: Tensor = self.network(images)
-        return guessed.float()
 
     def _redrawn(self) -> int:
         """First picture that is drawn anew: the photos come last, and before them a share of the own faces."""
@@ -173,30 +186,54 @@ class EncoderTrainer:
             1 for a broken loss, else 0. # [].
         """
         broken = (~torch.isfinite(loss.detach())).float()
-        self.adam.zero_grad(set_to_none=True)
+        self.learner.adam.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # PyTorch leaves backward untyped
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP_NORM)
-        self.adam.found_inf = broken  # type: ignore[attr-defined]  # as torch.amp.GradScaler tells a fused Adam
-        self.adam.step()
+        self.learner.adam.found_inf = broken  # type: ignore[attr-defined]  # as torch.amp.GradScaler tells a fused Adam
+        self.learner.move(self._average_rate)
         return broken
 
     def _places(self) -> Iterator[Tensor]:
         """Yield all tensors that a step writes."""
-        for network in (self.network, self.average):
-            yield from network.parameters()
-            yield from network.buffers()
-        for state in self.adam.state.values():
-            yield from state.values()
+        yield from self.learner.places()
         yield self.losses.sums
 
-    def _seed(self) -> None:
-        entropy = np.random.SeedSequence((self.config.compute.seed, self.progress.steps))
-        torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
+    # ---- what is scored and shipped ---------------------------------------------------------------------------------
+
+    def score(self) -> Score:
+        """Examine the moving average."""
+        self.last_score = self._examiner.examine(self.learner.average)
+        return self.last_score
+
+    def draw_samples(self, folder: Path) -> None:
+        """An encoder has no pictures of its own; its cadence asks for none."""
+
+    def export(self, folder: Path, stem: str) -> None:
+        """Write the moving average in fp16 as ``<stem>.safetensors``."""
+        checkpoint = EncoderCheckpoint(self._card(), self.learner.average.state_dict())
+        save_encoder(checkpoint, folder / f"{stem}.safetensors", dtype=torch.float16)
+
+    def _card(self) -> EncoderCard:
+        config, loaded, suffix = self.config, self.loaded, "-encoder"
+        return EncoderCard(
+            name=config.name or loaded.card.name[: MAX_NAME - len(suffix)] + suffix,
+            architecture=self.learner.average.architecture,
+            generator_sha256=loaded.digest,
+            alignment=loaded.card.alignment,
+            training=TrainingRecord(
+                images_seen=self.progress.images_seen,
+                datasets=(self.photos.dataset.card.name,) if self.photos is not None else (),
+                recipe=config.model_dump(mode="json"),
+                metrics=self.last_score.numbers if self.last_score is not None else {},
+            ),
+            licence=config.licence or loaded.card.licence,
+            source="nigaoe train encoder",
+        )
+
+    # ---- state ------------------------------------------------------------------------------------------------------
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that a resumed run needs, by name."""
-        state = prefixed("encoder.", self.network.state_dict()) | prefixed("average.", self.average.state_dict())
-        return state | prefixed("adam.", adam_tensors(self.adam, self._names()))
+        return self.learner.tensors()
 
     def restore(self, progress: Progress, tensors: dict[str, Tensor]) -> None:
         """Go on from what :meth:`tensors` returned.
@@ -205,16 +242,11 @@ class EncoderTrainer:
             TrainingError: The tensors belong to another network.
         """
         try:
-            self.network.load_state_dict(part_of("encoder.", tensors))
-            self.average.load_state_dict(part_of("average.", tensors))
-            restore_adam(self.adam, self._names(), part_of("adam.", tensors))
+            self.learner.restore(tensors)
         except (RuntimeError, ValueError) as error:
             raise TrainingError(f"The saved state belongs to another network: {error}") from error
         self.recordings.forget()
         self.progress = progress
-
-    def _names(self) -> list[str]:
-        return [name for name, _ in self.network.named_parameters()]
 
 
 def learning_rate_at(settings: OptimiserSettings, images_seen: int, total_images: int) -> float:

@@ -44,7 +44,7 @@ def trainer_of(
         if dataset is not None
         else None
     )
-    return EncoderTrainer(config, loaded, Encoder(shape, loaded.statistics), photos, recorder)
+    return EncoderTrainer(config, loaded, Encoder(shape, loaded.statistics), photos, recorder=recorder)
 
 
 @pytest.fixture

@@ -55,17 +55,17 @@ def test_a_step_may_compute_in_sixteen_bits(trainer_for: Make) -> None:
     losses = [step_of(trainer) for trainer in (exact, short)]
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
     assert losses[1] != losses[0]
-    assert {parameter.dtype for parameter in short.network.parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in short.learner.network.parameters()} == {torch.float32}
 
 
 def test_the_average_follows_the_network(trainer_for: Make) -> None:
     """It moves, and lags behind."""
     trainer = trainer_for(photos=False)
-    start = {name: p.clone() for name, p in trainer.average.named_parameters()}
+    start = {name: p.clone() for name, p in trainer.learner.average.named_parameters()}
     for _ in range(5):
         trainer.step()
-    moved = dict(trainer.average.named_parameters())["heads.weight"]
-    network = dict(trainer.network.named_parameters())["heads.weight"]
+    moved = dict(trainer.learner.average.named_parameters())["heads.weight"]
+    network = dict(trainer.learner.network.named_parameters())["heads.weight"]
     assert not torch.equal(moved, start["heads.weight"])
     assert not torch.equal(moved, network)
 
@@ -75,7 +75,7 @@ def test_a_broken_loss_ends_the_run(trainer_for: Make) -> None:
     trainer = trainer_for(photos=False)
     trainer.step()
     before = {name: tensor.clone() for name, tensor in trainer.tensors().items() if name.startswith("adam.")}
-    trainer.network.stem.bias.data.fill_(float("nan"))
+    trainer.learner.network.stem.bias.data.fill_(float("nan"))
     trainer.step()
     with pytest.raises(TrainingError, match="learning_rate"):
         trainer.take_losses()

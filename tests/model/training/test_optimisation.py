@@ -1,11 +1,15 @@
-"""The moving average of weights."""
+"""Adam's state on disk, and the moving average of weights."""
+
+from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from nigaoe_model.stylegan2.architecture import Architecture
 from nigaoe_model.stylegan2.generator import Generator
-from nigaoe_model.training.moving_average import ema_decay, update_average
+from nigaoe_model.training.optimisation import adam_tensors, ema_decay, restore_adam, update_average
+from nigaoe_model.training.run_state import Progress, load_state, save_state
 
 
 def test_a_weight_counts_half_after_the_half_life() -> None:
@@ -37,3 +41,29 @@ def test_what_does_not_learn_is_not_touched(tiny_architecture: Architecture) -> 
     update_average(average, generator, torch.tensor(0.5), frozenset({"synthesis.blocks.b16.torgb.bias"}))
     changed = [n for n, t in average.state_dict().items() if not torch.equal(t, before[n])]
     assert changed == ["synthesis.blocks.b16.torgb.bias"]
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_an_optimiser_goes_on_in_every_bit(layout: torch.memory_format, tmp_path: Path) -> None:
+    """Also where filters lie in memory otherwise than files keep them."""
+
+    def optimised(weight: Tensor) -> tuple[nn.Parameter, torch.optim.Adam]:
+        parameter = nn.Parameter(weight.clone(memory_format=torch.contiguous_format).contiguous(memory_format=layout))
+        return parameter, torch.optim.Adam([parameter], lr=0.1, fused=True)
+
+    random = torch.Generator().manual_seed(0)
+    gradients = [torch.randn(4, 3, 3, 3, generator=random).contiguous(memory_format=layout) for _ in range(4)]
+    whole, adam = optimised(torch.zeros(4, 3, 3, 3))
+    for gradient in gradients[:2]:
+        whole.grad = gradient
+        adam.step()
+    save_state(tmp_path, Progress(), {"w": whole.detach(), **adam_tensors(adam, ["w"])})
+    found = load_state(tmp_path)
+    assert found is not None
+    resumed, again = optimised(found[1]["w"])
+    restore_adam(again, ["w"], found[1])
+    for gradient in gradients[2:]:
+        for parameter, optimiser in ((whole, adam), (resumed, again)):
+            parameter.grad = gradient
+            optimiser.step()
+    assert torch.equal(resumed, whole)
