@@ -135,8 +135,8 @@ def run_command(*settings: Setting) -> Callable[[Callable[..., None]], Callable[
 
     The decorated function gets a `RunOptions` first; further parameters are options of its own.
     """
+    output = _parameter("output", Path, typer.Option("--output", "-o", help="Folder of the run."))
     shared = [
-        _parameter("output", Path, typer.Option("--output", "-o", help="Folder of the run.")),
         _parameter("resume_from", Path, typer.Option(help="Go on with the run in this folder.")),
         inspect.Parameter("overrides", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Overrides),
         _flag("dry_run", typer.Option("--dry-run", help="Print the resolved config and stop.")),
@@ -157,7 +157,7 @@ def run_command(*settings: Setting) -> Callable[[Callable[..., None]], Callable[
             command(run, **values)
 
         own = list(inspect.signature(command).parameters.values())[1:]
-        parameters = [*(setting.parameter for setting in settings), *own, *shared]
+        parameters = [*own, output, *(setting.parameter for setting in settings), *shared]
         wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
         wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return wrapper

@@ -63,13 +63,13 @@ class GeneratorInputs(Starts):
 
 
 class EncoderInputs(Section):
-    """What the run of an encoder reads.
+    """What the run of an encoder reads; ``init`` only until there is a saved state.
 
     Attributes:
         generator: Slim checkpoint of g_ori.
         dataset: Photos, written by ``nigaoe data prepare``; without them only own faces teach.
         held_out: Photos for examinations; default: the last ones of --dataset.
-        init: Encoder to train on, perhaps of an earlier g_ori; it has no say once there is a saved state.
+        init: Encoder to train on, perhaps of an earlier g_ori.
     """
 
     generator: Path
