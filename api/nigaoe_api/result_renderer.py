@@ -15,9 +15,8 @@ from nigaoe_core.errors import NoSuchResult, UnknownBlob, UnknownJob
 from nigaoe_core.jobs import Job
 from nigaoe_core.services import Services
 from nigaoe_core.store.blob_store import ANIMATION, COMPARE, CROP, FRAMES, PERSON, RESULT_PNG, RESULT_WEBP
-from nigaoe_faces.film import frames_of
 from nigaoe_faces.images import ImageLimits, read_photo
-from nigaoe_faces.result_encoder import COMPOSITE, ResultEncoder
+from nigaoe_faces.result_encoder import COMPOSITE, ResultEncoder, frames_of
 from nigaoe_faces.sheet import Picture, side_by_side
 
 WEBP_QUALITY: Final = 90

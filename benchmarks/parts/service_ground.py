@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from nigaoe.embedded_redis import EmbeddedRedis
-from nigaoe.parent_watchdog import leashed
+from nigaoe.parent_watchdog import with_watchdog
 from nigaoe_core.jobs import Job, JobOptions, Preset, new_job
 from nigaoe_core.services import Services, connect
 from nigaoe_core.settings import Settings
@@ -76,7 +76,7 @@ class Ground:
 
     def __init__(self, folder: Path, *, threads: int = 0, weights: Path | None = None) -> None:
         self.folder = folder
-        self.valkey = EmbeddedRedis(folder / "valkey", leashed).start()
+        self.valkey = EmbeddedRedis(folder / "valkey", with_watchdog).start()
         self.settings = Settings(
             data_dir=folder / "data", redis_url=self.valkey.url, slots=SLOTS, max_queued_jobs=10_000,
             max_queue_age_seconds=3600, max_active_jobs_per_key=10_000, log_level="error",
@@ -115,7 +115,7 @@ class Ground:
         environment = {f"NIGAOE_{name.upper()}": str(value) for name, value in changed.items()}
         environment["NIGAOE_REDIS_URL"] = self.valkey.url
         process = subprocess.Popen(
-            leashed([sys.executable, "-m", "nigaoe", *command]), env={**os.environ, **environment}
+            with_watchdog([sys.executable, "-m", "nigaoe", *command]), env={**os.environ, **environment}
         )
         try:
             yield process

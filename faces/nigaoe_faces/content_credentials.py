@@ -16,9 +16,8 @@ import structlog
 
 from nigaoe_core.errors import InvalidSettings
 from nigaoe_core.settings import Settings
-from nigaoe_faces.encoding import encode_png
+from nigaoe_faces.encoding import DigitalSource, encode_png
 from nigaoe_faces.formats import sniff_format
-from nigaoe_faces.provenance import DigitalSource
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes

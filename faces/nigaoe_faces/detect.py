@@ -2,8 +2,8 @@
 
 The detector is MTCNN (Zhang et al., "Joint face detection and alignment using multitask cascaded networks",
 2016) as facenet-pytorch ships it, weights included: nothing is ever downloaded. Its networks are small, its cost grows
-with the picture's area, and it looks at faces of 12 to 48 pixels anyway, so photos are reduced before it sees them.
-What the cascade proposes is then looked at again in the photo itself (``nigaoe_faces.refine``).
+with the picture's area, and they take faces of 12 to 48 pixels anyway, so photos are reduced before they are searched.
+What the cascade proposes is then evaluated again in the photo itself (``nigaoe_faces.refine``).
 """
 
 import warnings
@@ -38,7 +38,7 @@ _MIN_FACE = 20
 # When nothing was found upright, scans and stripped phone photos may lie on their side.
 _QUARTER_TURNS = (1, 3)
 # Side of the enlarged surroundings of a face that reaches over the photo's edge.
-_ROOM = 256
+_WIDENED_SIDE = 256
 # Two finds are one face when their middles lie closer than this, in eye distances.
 _SAME_FACE = 0.5
 
@@ -54,7 +54,7 @@ class Face:
         box: Left, top, right and bottom edge; may reach over the photo's edge.
         landmarks: [5, 2] float64, read-only: left eye, right eye, nose, left and right mouth corner, left as seen in
             the picture.
-        confidence: The detector's certainty, 0 to 1: the mean over several looks at the upright face.
+        confidence: The detector's certainty, 0 to 1: the mean over several views of the upright face.
         pose: Which way the head looks, estimated from the landmarks.
     """
 
@@ -137,7 +137,7 @@ class FaceDetector:
         resized = _resize(rgb, scale)
         ratio = np.array([rgb.shape[1] / resized.shape[1], rgb.shape[0] / resized.shape[0]])
         return [
-            self._make_room(rgb, (_box_around(corners * ratio), points * ratio))
+            self._widened(rgb, (_box_around(corners * ratio), points * ratio))
             for corners, points in self._run_cascade(resized)
         ]
 
@@ -151,8 +151,8 @@ class FaceDetector:
         points = np.asarray(landmarks, dtype=np.float64).reshape(-1, 5, 2) - 0.5
         return list(zip(corners, points, strict=True))
 
-    def _make_room(self, rgb: NDArray[np.uint8], proposal: _Proposal) -> _Proposal:
-        """Search once more with room around it for a face that reaches over the photo's edge.
+    def _widened(self, rgb: NDArray[np.uint8], proposal: _Proposal) -> _Proposal:
+        """Search once more, in wider surroundings, for a face that reaches over the photo's edge.
 
         There facenet-pytorch cuts the box before its network sees it and scales the landmarks as if it had not.
         """
@@ -160,15 +160,15 @@ class FaceDetector:
         if np.abs(visible.ravel() - proposal[0]).max() < 1 or np.ptp(visible, axis=0).min() < 1:
             return proposal
         middle, reach = visible.mean(axis=0), float(np.ptp(visible, axis=0).max())
-        room = square_box_alignment(_box_around(np.stack([middle - reach, middle + reach])), _ROOM)
-        finds = self._run_cascade(crop_aligned(rgb, room))
+        wider = square_box_alignment(_box_around(np.stack([middle - reach, middle + reach])), _WIDENED_SIDE)
+        finds = self._run_cascade(crop_aligned(rgb, wider))
         if not finds:
             return proposal
-        corners, points = min(finds, key=lambda find: float(np.abs(find[0].mean(axis=0) - _ROOM / 2).sum()))
-        return _box_around(corners / room.scale + middle - reach), points / room.scale + middle - reach
+        corners, points = min(finds, key=lambda find: float(np.abs(find[0].mean(axis=0) - _WIDENED_SIDE / 2).sum()))
+        return _box_around(corners / wider.scale + middle - reach), points / wider.scale + middle - reach
 
     def _confirm(self, rgb: NDArray[np.uint8], proposals: list[_Proposal]) -> list[Face]:
-        """Look at each proposal again; keep those that are certain, each face once."""
+        """Refine each proposal; keep those that are certain, each face once."""
         faces = []
         for box, proposed in proposals:
             landmarks, confidence = refine_landmarks(self._networks, rgb, proposed)

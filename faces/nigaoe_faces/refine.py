@@ -1,4 +1,4 @@
-"""Steadier landmarks: MTCNN's networks look again, at the upright face, several times.
+"""Refinement of landmarks: MTCNN's networks evaluate the upright face again, in several views.
 
 In the cascade that network (O-Net) sees each face once, in whatever square its predecessor proposed, tilted as the
 photo is, and its answer depends on that square: the same photo at two sizes gives landmarks that differ by three to
@@ -42,9 +42,9 @@ _SEVEN_VIEWS = (
 )
 _MIRRORED = [1, 0, 2, 4, 3]
 
-# Single looks go on until the landmarks move by less than this share of the eye distance, but not for ever.
+# Single views are evaluated until the landmarks move by less than this share of the eye distance, but not for ever.
 _REST = 0.03
-_MOST_LOOKS = 4
+_MAX_SINGLE_VIEWS = 4
 # Below this score the landmarks may have drifted, or the face be upside down.
 _CERTAIN = 0.98
 # Scores this near to 0 or 1 count alike, or one rounding would outvote the other network.
@@ -83,39 +83,41 @@ def refine_landmarks(
         # MTCNN takes many upside-down faces for upright ones, with eyes at the nostrils and a mouth on the forehead.
         # O-Net alone errs the other way, too: of 997 upright portraits (UTKFace) it turned four over, with R-Net none.
         upside_down = _settle(networks, surroundings, _SURROUNDINGS - _IN_SURROUNDINGS)
-        ways = ((refined, score), upside_down)
-        refined, score = max(ways, key=lambda way: _log_odds(way[1]) + _coarse_log_odds(networks, surroundings, way[0]))
+        candidates = ((refined, score), upside_down)
+        refined, score = max(
+            candidates, key=lambda found: _log_odds(found[1]) + _coarse_log_odds(networks, surroundings, found[0])
+        )
     return _back(refined, placed), score
 
 
 def _settle(
     networks: Networks, picture: NDArray[np.uint8], landmarks: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float]:
-    """Look once at a time until the landmarks rest, then from all sides; step back if they drifted off the face."""
+    """Evaluate single views until the landmarks rest, then all views; step back if they drifted off the face."""
     path = []
-    for _ in range(_MOST_LOOKS):
-        found, score = _look(networks, picture, landmarks, _ONE_VIEW)
+    for _ in range(_MAX_SINGLE_VIEWS):
+        found, score = _evaluate(networks, picture, landmarks, _ONE_VIEW)
         path.append((landmarks, score))
         rests = np.abs(found - landmarks).mean() < _REST * np.abs(landmarks[1] - landmarks[0]).max()
         landmarks = found
         if rests:
             break
-    answers = [_look(networks, picture, landmarks, _SEVEN_VIEWS)]
+    answers = [_evaluate(networks, picture, landmarks, _SEVEN_VIEWS)]
     if answers[0][1] < _CERTAIN:
         best, _ = max(path, key=lambda step: step[1])
-        answers.append(_look(networks, picture, best, _SEVEN_VIEWS))
+        answers.append(_evaluate(networks, picture, best, _SEVEN_VIEWS))
     return max(answers, key=lambda answer: answer[1])
 
 
-def _look(
+def _evaluate(
     networks: Networks,
     picture: NDArray[np.uint8],
     landmarks: NDArray[np.float64],
     views: tuple[_View, ...],
 ) -> tuple[NDArray[np.float64], float]:
-    """Turn the face upright, show it in each view and mirrored; return the median landmarks and the mean score."""
+    """Evaluate each view of the upright face and its mirror image; return the median landmarks and the mean score."""
     matrices = [fit_similarity(landmarks, _in_view(*view)) for view in views]
-    _, answers, scores = _ask(networks.onet, picture, matrices, _INPUT, networks.device)
+    _, answers, scores = _run(networks.onet, picture, matrices, _INPUT, networks.device)
     points = answers.double().cpu().numpy().reshape(-1, 2, 5).transpose(0, 2, 1)  # [2V, 5, 2] in the unit square
     straight, mirrored = points[: len(views)], points[len(views) :][:, _MIRRORED]
     found = np.concatenate([straight, mirrored * (-1.0, 1.0) + (1.0, 0.0)]) * _INPUT
@@ -127,14 +129,14 @@ def _coarse_log_odds(networks: Networks, picture: NDArray[np.uint8], landmarks: 
     """Return the log-odds that R-Net gives to the face as these landmarks turn it."""
     reduction = _COARSE_INPUT / _INPUT
     matrices = [fit_similarity(landmarks, _in_view(*view) * reduction) for view in _SEVEN_VIEWS]
-    _, scores = _ask(networks.rnet, picture, matrices, _COARSE_INPUT, networks.device)
+    _, scores = _run(networks.rnet, picture, matrices, _COARSE_INPUT, networks.device)
     return _log_odds(float(scores[:, 1].mean()))
 
 
-def _ask(
+def _run(
     network: Any, picture: NDArray[np.uint8], matrices: list[NDArray[np.float64]], side: int, device: torch.device
 ) -> Any:
-    """Show a network the cuts of ``side`` pixels that the matrices describe, and their mirror images after them."""
+    """Run a network on the cuts of ``side`` pixels that the matrices describe, and their mirror images after them."""
     crops = np.stack([warp(picture, matrix, (side, side), Outside.EDGE) for matrix in matrices])  # [V, side, side, 3]
     both = torch.from_numpy(np.concatenate([crops, crops[:, :, ::-1]])).to(device)  # [2V, side, side, 3]
     with torch.no_grad():

@@ -26,7 +26,7 @@ from nigaoe_core.store.blob_store import (
     RESULT_WEBP,
 )
 from nigaoe_faces.encoding import encode_jpeg, encode_png
-from nigaoe_faces.film import FADE_FRAMES
+from nigaoe_faces.result_encoder import FADE_FRAMES
 
 if TYPE_CHECKING:
     from conftest import Api

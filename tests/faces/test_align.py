@@ -88,7 +88,7 @@ def test_points_grow_with_the_resolution() -> None:
     [{"zoom": 0.0}, {"zoom": float("nan")}, {"landmarks": ((0.1, 0.2),) * 4}, {"name": ""}, {"shift": 1}],
 )
 def test_a_template_without_meaning_is_refused(change: dict[str, object]) -> None:
-    """Metadata come from files that strangers made."""
+    """Metadata come from files that anybody made."""
     with pytest.raises(ValidationError):
         AlignmentTemplate.model_validate(FFHQ.model_dump() | change)
 

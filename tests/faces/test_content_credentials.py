@@ -87,7 +87,7 @@ def test_without_a_certificate_nothing_is_signed() -> None:
 
 
 def test_a_certificate_without_its_key_is_no_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Half a signature is a mistake that is told at the start."""
+    """Half a signature is refused at the start."""
     monkeypatch.setenv("NIGAOE_C2PA_CERTIFICATE", str(tmp_path / "chain.pem"))
     with pytest.raises(InvalidSettings, match="belong together"):
         load_settings()

@@ -68,7 +68,7 @@ def test_files_carry_no_metadata(quarters: Picture, encode: object) -> None:
     ],
 )
 def test_only_rgb_bytes_are_pictures(wrong: Picture) -> None:
-    """A float picture must be converted by whoever knows its range."""
+    """A float picture must be converted by a caller that knows its range."""
     with pytest.raises(ValueError, match="uint8 array"):
         encode_png(wrong)
 

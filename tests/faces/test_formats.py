@@ -12,7 +12,7 @@ from nigaoe_faces.formats import AVIF, HEIC, JPEG, PICTURE_FORMATS, PNG, WEBP, P
     ("name", "expected"), [("JPEG", JPEG), ("PNG", PNG), ("WEBP", WEBP), ("AVIF", AVIF), ("HEIC", HEIC)]
 )
 def test_every_allowed_format_is_recognised(encode: Callable[..., bytes], name: str, expected: PictureFormat) -> None:
-    """What an encoder wrote is told by its first bytes."""
+    """The first bytes of what an encoder wrote name it."""
     assert sniff_format(encode(Image.new("RGB", (40, 40)), name)) is expected
 
 

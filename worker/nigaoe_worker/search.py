@@ -12,8 +12,7 @@ from torch import Tensor
 
 from nigaoe_core.errors import InversionError
 from nigaoe_core.jobs import Progress, Seconds
-from nigaoe_faces.encoding import encode_jpeg
-from nigaoe_faces.provenance import DigitalSource
+from nigaoe_faces.encoding import DigitalSource, encode_jpeg
 from nigaoe_faces.sheet import resized
 from nigaoe_model.inversion.request import Finished, InversionRequest, InversionResult, StopReason
 from nigaoe_model.inversion.request import Progress as SearchProgress
