@@ -1,4 +1,4 @@
-"""One supervised child: started on a leash, started again when it dies, with growing pauses, ended in order."""
+"""Supervised child process: started with a parent watchdog, started again when it dies, ended in order."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from nigaoe.parent_watchdog import leashed
+from nigaoe.parent_watchdog import with_watchdog
 
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
@@ -41,7 +41,7 @@ class ChildProcess:
         fatal: Collection[int] = (),
     ) -> None:
         self.name = name
-        self._command = leashed(command)
+        self._command = with_watchdog(command)
         self._environment = dict(environment)
         self._files = tuple(files)
         self._fatal = frozenset(fatal)

@@ -7,9 +7,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from nigaoe.command_groups import LazyCommand, LazyGroup
 from nigaoe.exit_codes import exit_code
 from nigaoe.extras import brings, missing_extra
-from nigaoe.lazy_commands import LazyCommand, LazyGroup
 from nigaoe_core.errors import NigaoeError
 
 _COMMANDS = "nigaoe.commands"
@@ -56,17 +56,17 @@ class _Commands(LazyGroup):
         ),
         LazyCommand(
             "serve",
-            f"{_COMMANDS}.serve:serve",
+            f"{_COMMANDS}.service:serve",
             "Start the upload page, the REST API and a worker, with a store of their own; Ctrl-C ends them all.",
         ),
         LazyCommand(
             "api",
-            f"{_COMMANDS}.api:api",
+            f"{_COMMANDS}.service:api",
             "Serve the REST API and the page for the Redis in NIGAOE_REDIS_URL; workers run elsewhere.",
         ),
         LazyCommand(
             "worker",
-            f"{_COMMANDS}.worker:worker",
+            f"{_COMMANDS}.service:worker",
             "Run a worker for the Redis in NIGAOE_REDIS_URL, until SIGTERM. "
             "It is `celery -A nigaoe_worker.app worker -P threads`.",
         ),

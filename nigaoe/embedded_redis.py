@@ -54,7 +54,7 @@ class EmbeddedRedis:
 
     Args:
         folder: Where the journal lies; made readable for its owner only.
-        launch: Puts a launcher before the server's command, such as `nigaoe.parent_watchdog.leashed`.
+        launch: Puts a launcher before the server's command, such as `nigaoe.parent_watchdog.with_watchdog`.
     """
 
     def __init__(self, folder: Path, launch: Callable[[list[str]], list[str]] = list) -> None:

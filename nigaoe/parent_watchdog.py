@@ -1,7 +1,8 @@
-"""A launcher that ties a process to its parent: should the parent vanish, even by ``kill -9``, the kernel ends it.
+"""Parent watchdog: a launcher for a process that shall end with its parent, even when that is ended by ``kill -9``.
 
-Run as a file, ``python -S leash.py SIGNAL PARENT COMMAND...``: it imports next to nothing and becomes the command, so
-process id, files and environment stay. Where the kernel offers no such thing (macOS), it stays and watches instead.
+Run as a file, ``python -S parent_watchdog.py SIGNAL PARENT COMMAND...``: it imports next to nothing, asks the kernel to
+signal it when the parent ends, and becomes the command, so process id, files and environment stay. Where the kernel
+offers no such thing (macOS), it stays and watches instead.
 """
 
 import ctypes
@@ -16,7 +17,7 @@ PR_SET_PDEATHSIG = 1
 WATCH_SECONDS = 0.5
 
 
-def leashed(command: Sequence[str], *, end: int = 9) -> list[str]:
+def with_watchdog(command: Sequence[str], *, end: int = 9) -> list[str]:
     """Return the command with the launcher before it. Start it from a thread that lives as long as the process.
 
     Args:

@@ -1,12 +1,13 @@
 """A whole Nigaoe as one process tree: Valkey, worker and API below one supervisor.
 
-The same code path as a deployment on many machines; only the supervisor is different. Children are on a leash, so
-that nothing is left behind even by ``kill -9`` of this process; jobs survive it in the journal and the blob folder.
-What nobody expected of one of them (it cannot be started for now, its answer is none) does not end the others.
+The same code path as a deployment on many machines; only the supervisor is different. Children have a parent watchdog,
+so nothing is left behind even by ``kill -9`` of this process; jobs survive it in the journal and the blob folder.
+An unexpected error of one of them (it cannot be started for now, it does not answer) does not end the others.
 """
 
 import http
 import os
+import select
 import signal
 import socket
 import sys
@@ -14,20 +15,20 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Final
+from types import FrameType
+from typing import Any, Final, Self
 
 import structlog
 
 from nigaoe.child_process import ChildProcess
 from nigaoe.embedded_redis import EmbeddedRedis
 from nigaoe.exit_codes import EXIT_CODES
-from nigaoe.parent_watchdog import leashed
-from nigaoe.signal_inbox import SignalInbox
+from nigaoe.parent_watchdog import with_watchdog
 from nigaoe_core.errors import InvalidSettings, StoreUnavailable, UsageError
 from nigaoe_core.guarded_loop import UnexpectedErrors
 from nigaoe_core.settings import Settings
 
-LOOK_SECONDS: Final = 1.0
+SUPERVISION_SECONDS: Final = 1.0
 READY_TIMEOUT: Final = 2.0
 WORKER_GRACE: Final = 30.0
 """Beyond the time for draining: handing back, storing, saying goodbye."""
@@ -35,9 +36,34 @@ API_GRACE: Final = 20.0
 FATAL: Final = frozenset({EXIT_CODES[UsageError], os.EX_CONFIG})
 """Exit statuses of a child whose settings are wrong."""
 
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _ENDS: Final = frozenset({int(signal.SIGTERM), int(signal.SIGINT), int(signal.SIGHUP)})
 
 _log = structlog.get_logger(__name__)
+
+
+class SignalInbox:
+    """Collects signals of this process while it is entered; only in the main thread."""
+
+    def __enter__(self) -> Self:
+        self._reader, self._writer = socket.socketpair()
+        for end in (self._reader, self._writer):
+            end.setblocking(False)  # noqa: FBT003 - socket's own signature.
+        self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        self._handlers: dict[int, Any] = {number: signal.signal(number, _nothing) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup)
+        self._reader.close()
+        self._writer.close()
+
+    def wait(self, seconds: float) -> set[int]:
+        """Return the signals that came, as soon as one does; empty: the time is up."""
+        readable, _, _ = select.select([self._reader], [], [], seconds)
+        return set(self._reader.recv(4096)) if readable else set()
 
 
 class Patience(Enum):
@@ -54,14 +80,14 @@ class ProcessTree:
     Args:
         settings: Of the whole system.
         listening: The API's bound socket; it survives a restart of the API, so clients wait instead of being refused.
-        tell: Says something to whoever started the tree.
+        tell: Prints a sentence for the user who started the tree.
     """
 
     def __init__(self, settings: Settings, listening: socket.socket, tell: Callable[[str], None]) -> None:
         self._settings = settings
         self._tell = tell
         self._errors = UnexpectedErrors()
-        self._redis = None if settings.redis_url else EmbeddedRedis(settings.data_dir / "redis", leashed_valkey)
+        self._redis = None if settings.redis_url else EmbeddedRedis(settings.data_dir / "redis", valkey_with_watchdog)
         url = settings.redis_url.get_secret_value() if settings.redis_url else None
         environment = child_environment(settings, url or (self._redis.url if self._redis else ""))
         self._port = int(listening.getsockname()[1])
@@ -86,8 +112,8 @@ class ProcessTree:
         with SignalInbox() as inbox:
             try:
                 self._start()
-                while not inbox.wait(LOOK_SECONDS) & _ENDS:
-                    self._look()
+                while not inbox.wait(SUPERVISION_SECONDS) & _ENDS:
+                    self._supervise()
             finally:
                 self._end(inbox)
 
@@ -97,7 +123,7 @@ class ProcessTree:
         self._worker.start()
         self._api.start()
 
-    def _look(self) -> None:
+    def _supervise(self) -> None:
         with self._errors.contained("valkey"):
             self._keep_store()
         with self._errors.contained("readiness"):
@@ -137,7 +163,7 @@ class ProcessTree:
         child.end()
         give_up = time.monotonic() + seconds
         while not child.has_ended():
-            if inbox.wait(LOOK_SECONDS) & _ENDS:
+            if inbox.wait(SUPERVISION_SECONDS) & _ENDS:
                 patience = Patience(min(patience.value + 1, Patience.KILL.value))
                 child.signal(signal.SIGUSR2)
             if patience is Patience.KILL or time.monotonic() > give_up:
@@ -158,9 +184,9 @@ def child_environment(settings: Settings, redis_url: str) -> Mapping[str, str]:
     return {**os.environ, **decided}
 
 
-def leashed_valkey(command: list[str]) -> list[str]:
+def valkey_with_watchdog(command: list[str]) -> list[str]:
     """Tie the server to this process; SIGTERM lets it close its journal in order."""
-    return leashed(command, end=signal.SIGTERM)
+    return with_watchdog(command, end=signal.SIGTERM)
 
 
 def is_ready(port: int, host: str) -> bool:
@@ -171,3 +197,7 @@ def is_ready(port: int, host: str) -> bool:
             return bool(answer.status == http.HTTPStatus.OK)
     except OSError:
         return False
+
+
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    """Python writes the number to the inbox by itself; a handler has to exist for that."""

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nigaoe.command_groups import DefaultCommandGroup
 from nigaoe.commands.train_options import RunOptions, argument, carry_out, config_option, option, run_command
 from nigaoe.commands.train_pair import pair, pair_report
-from nigaoe.default_command import DefaultCommandGroup
 from nigaoe_core.errors import UsageError
 from nigaoe_model.training.run_inputs import EncoderInputs, GeneratorInputs
 

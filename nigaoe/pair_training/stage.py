@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from nigaoe.pair_training.journal import RunRecord
-from nigaoe.parent_watchdog import leashed
+from nigaoe.parent_watchdog import with_watchdog
 from nigaoe_core.bundled import import_path
 from nigaoe_model.training.schedule import stop_signals
 
@@ -123,7 +123,7 @@ class StageProcesses:
         output.parent.mkdir(parents=True, exist_ok=True)
         with output.open("ab") as file:
             popen = subprocess.Popen(
-                leashed(self._commands[name], end=signal.SIGTERM),
+                with_watchdog(self._commands[name], end=signal.SIGTERM),
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=file,

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nigaoe.cli import app
-from nigaoe.lazy_commands import LazyGroup
+from nigaoe.command_groups import LazyGroup
 
 LIGHT = """
 import sys

@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from nigaoe import parent_watchdog as leash
-from nigaoe.parent_watchdog import leashed
+from nigaoe import parent_watchdog
+from nigaoe.parent_watchdog import with_watchdog
 
 PATIENCE = 60.0
 
 OWNER = """
 import subprocess, sys, time
 sys.path.insert(0, sys.argv[1])
-from nigaoe.parent_watchdog import leashed
-child = subprocess.Popen(leashed([sys.executable, "-c", "import time; time.sleep(600)"]))
+from nigaoe.parent_watchdog import with_watchdog
+child = subprocess.Popen(with_watchdog([sys.executable, "-c", "import time; time.sleep(600)"]))
 print(child.pid, flush=True)
 time.sleep(600)
 """
@@ -49,7 +49,7 @@ def test_a_child_does_not_outlive_its_parent(repository: Path) -> None:
 
 def test_a_parent_that_died_before_is_noticed() -> None:
     """Its child came too late to be tied, and ends without becoming the command."""
-    command = leashed([sys.executable, "-c", "print('never')"])
+    command = with_watchdog([sys.executable, "-c", "print('never')"])
     command[command.index(str(os.getpid()))] = "1"
     result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert result.stdout == ""
@@ -59,7 +59,7 @@ def test_the_command_keeps_the_process(tmp_path: Path) -> None:
     """Same process id, same environment, same status."""
     told = tmp_path / "told"
     tell = "import os, sys; open(sys.argv[1], 'w').write(str(os.getpid()) + os.environ['A']); sys.exit(7)"
-    process = subprocess.Popen(leashed([sys.executable, "-c", tell, str(told)]), env={**os.environ, "A": "!"})
+    process = subprocess.Popen(with_watchdog([sys.executable, "-c", tell, str(told)]), env={**os.environ, "A": "!"})
     assert process.wait(PATIENCE) == 7
     assert told.read_text() == f"{process.pid}!"
 
@@ -67,8 +67,8 @@ def test_the_command_keeps_the_process(tmp_path: Path) -> None:
 WATCHED = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from nigaoe import parent_watchdog as leash
-sys.exit(leash.watch(9, int(sys.argv[2]), [sys.executable, "-c", sys.argv[3]]))
+from nigaoe import parent_watchdog
+sys.exit(parent_watchdog.watch(9, int(sys.argv[2]), [sys.executable, "-c", sys.argv[3]]))
 """
 
 
@@ -88,4 +88,4 @@ def test_where_the_kernel_cannot_it_ends_orphans(repository: Path) -> None:
     """The parent's id is not that of the parent: it is gone."""
     arguments = [sys.executable, "-c", WATCHED, str(repository), "1", "import time; time.sleep(600)"]
     assert subprocess.run(arguments, timeout=PATIENCE, check=False).returncode == 256 - signal.SIGKILL
-    assert leash.WATCH_SECONDS < 2
+    assert parent_watchdog.WATCH_SECONDS < 2

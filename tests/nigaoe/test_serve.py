@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from nigaoe.child_process import ChildProcess
-from nigaoe.serve import ProcessTree
+from nigaoe.serve import ProcessTree, SignalInbox
 from nigaoe_core.errors import InvalidSettings
 from nigaoe_core.settings import Settings
 
@@ -55,7 +56,7 @@ def test_an_answer_that_is_none_ends_nobody(tree: ProcessTree, monkeypatch: pyte
     """Whatever listens there speaks no HTTP: children are looked after all the same."""
     monkeypatch.setattr("nigaoe.serve.is_ready", raises)
     dies(tree._worker)
-    until(lambda: tree._look() or tree._worker.pid)
+    until(lambda: tree._supervise() or tree._worker.pid)
     assert tree._errors.counts["readiness"] >= 1
 
 
@@ -74,7 +75,7 @@ def test_a_child_that_cannot_be_started_for_now_is_one_child(
     monkeypatch.setattr(tree._worker, "start", start_or_fail)
     for child in (tree._worker, tree._api):
         dies(child)
-    until(lambda: tree._look() or (tree._worker.pid and tree._api.pid))
+    until(lambda: tree._supervise() or (tree._worker.pid and tree._api.pid))
     assert tree._errors.counts["worker"] == 2
 
 
@@ -85,4 +86,28 @@ def test_wrong_settings_end_the_tree(tree: ProcessTree) -> None:
     tree._api.start()
     until(tree._api.has_ended)
     with pytest.raises(InvalidSettings, match="api cannot run"):
-        tree._look()
+        tree._supervise()
+
+
+def test_a_signal_ends_the_wait() -> None:
+    """The supervisor sleeps for an hour, and a child dies."""
+    with SignalInbox() as inbox:
+        threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGCHLD]).start()
+        assert signal.SIGCHLD in inbox.wait(3600)
+
+
+def test_signals_that_came_together_are_all_returned() -> None:
+    """None is swallowed by another."""
+    with SignalInbox() as inbox:
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert {signal.SIGHUP, signal.SIGTERM} <= inbox.wait(60)
+        assert inbox.wait(0.0) - {signal.SIGCHLD} == set()
+
+
+def test_everything_is_as_before_afterwards() -> None:
+    """Handlers and the wake-up file are restored."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)}
+    with SignalInbox():
+        assert signal.getsignal(signal.SIGTERM) is not before[signal.SIGTERM]
+    assert {number: signal.getsignal(number) for number in before} == before

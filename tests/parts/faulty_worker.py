@@ -19,7 +19,7 @@ from typing import Any, Final
 import torch
 
 import nigaoe_worker.runtime
-from nigaoe.commands.worker import worker as run_worker
+from nigaoe.commands.service import worker as run_worker
 from nigaoe_core.errors import BlobStoreUnavailable, StoreUnavailable
 from nigaoe_core.store.folder_blob_store import FolderBlobStore
 from nigaoe_core.store.job_store import JobStore

@@ -270,7 +270,7 @@ def poisoned(engine):
     return step(engine)
 
 SlotEngine.step = poisoned
-from nigaoe.commands.worker import worker
+from nigaoe.commands.service import worker
 worker()
 """
 
