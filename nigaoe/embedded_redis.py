@@ -1,8 +1,8 @@
-"""A Valkey of our own for `nigaoe serve`: private socket, journal in the data folder, one owner at a time.
+"""Embedded Valkey server of `nigaoe serve`: private socket, journal in the data folder, one owner at a time.
 
 The journal (AOF) is written and synced before an answer leaves, so what was accepted survives ``kill -9`` of this
 process, of the server, and of the machine. On a full disk the server ends rather than answer what it could not write
-down; whoever supervises it calls `EmbeddedRedis.start` again until there is room. Should this process die, the server
+down; its supervisor calls `EmbeddedRedis.start` again until there is space. Should this process die, the server
 may outlive it; the next start finds it by its lock, ends it in order, and goes on with the same journal. Two living
 owners of one folder are refused.
 """
@@ -42,7 +42,7 @@ _OPTIONS: Final = (
     # own fsync 1.
     "appendfsync=always",
     "save=",  # The journal is enough.
-    "maxmemory-policy=noeviction",  # A job must never be dropped to make room.
+    "maxmemory-policy=noeviction",  # A job must never be dropped to free memory.
     "loglevel=warning",
     "enable-debug-command=no",
 )
@@ -208,7 +208,7 @@ def _system_binary() -> Path:
 
 
 def _end(pid: int, has_ended: Callable[[], bool]) -> bool:
-    """Ask a process to end, force it after `STOP_SECONDS`, and tell whether it is gone."""
+    """Ask a process to end, force it after `STOP_SECONDS`, and return whether it is gone."""
     for order in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.kill(pid, order)

@@ -1,4 +1,4 @@
-"""What the command line tells the shell: one exit code a kind of failure."""
+"""Exit codes of the command line: one a kind of failure."""
 
 from collections.abc import Collection
 from typing import Final

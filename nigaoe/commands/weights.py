@@ -23,7 +23,7 @@ app.command()(inspect)
 app.command("import")(import_file)
 app.command()(fetch)
 
-LAYOUTS = ("rosinality", "nvidia-state")
+FAMILIES = ("rosinality", "nvidia-state")
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 _Name = Annotated[str, typer.Argument(help="Generator or style; see `nigaoe weights list`.")]
@@ -115,7 +115,7 @@ def remove(
     _refuse_removal(registry, entry)
     if not yes:
         typer.confirm(f"Delete {entry.path}?", abort=True)
-    # First the entry, then the files: whoever reads in between sees a registry that is whole.
+    # First the entry, then the files: a reader in between sees a registry that is whole.
     edit_manifest(settings.registry_path, lambda manifest: _without(manifest, name))
     _delete_files(entry)
     Console(stderr=True).print(f"[green]✓[/] [bold]{escape(name)}[/] is removed.", highlight=False)
@@ -134,8 +134,8 @@ def export(
     from nigaoe_model.checkpoints.exporting import export_weights
     from nigaoe_model.stylegan2.checkpoint import load_checkpoint
 
-    if layout not in LAYOUTS:
-        raise UsageError(f"There is no layout `{layout}`; there are: {', '.join(LAYOUTS)}.")
+    if layout not in FAMILIES:
+        raise UsageError(f"There is no layout `{layout}`; there are: {', '.join(FAMILIES)}.")
     entry = Registry.from_settings(load_settings()).entry(name)
     path = output or Path(f"{name}-{layout}.pt")
     checkpoint = load_checkpoint(entry.path)

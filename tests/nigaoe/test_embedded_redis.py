@@ -1,4 +1,4 @@
-"""The server of our own: it keeps what it was given, whoever is killed."""
+"""The server of our own: it keeps what it was given, whichever process is killed."""
 
 import os
 import resource
@@ -109,7 +109,7 @@ def test_a_long_path_gets_a_short_socket(tmp_path: Path) -> None:
 
 
 def test_two_living_owners_are_refused(folder: Path, owner: subprocess.Popen[str]) -> None:
-    """The second `nigaoe serve` on one data folder is told so, and the first goes on."""
+    """The second `nigaoe serve` on one data folder says so, and the first goes on."""
     assert owner.stdout is not None
     pid = int(owner.stdout.readline())
     with pytest.raises(InvalidSettings, match="NIGAOE_DATA_DIR"):
@@ -134,7 +134,7 @@ def test_a_server_that_outlived_its_owner_is_ended(folder: Path, owner: subproce
 @pytest.mark.faults
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux can limit another process")
 def test_a_full_disk_ends_the_server_and_loses_nothing(folder: Path) -> None:
-    """It ends rather than answer what it could not write down; with room again, it has all that was answered."""
+    """It ends rather than answer what it could not write down; with space again, it has all that was answered."""
     with EmbeddedRedis(folder) as server:
         client(server).set("job", "accepted")
         (journal,) = (folder / "appendonlydir").glob("*.incr.aof")

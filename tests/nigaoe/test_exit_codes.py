@@ -1,4 +1,4 @@
-"""What the shell is told."""
+"""Exit codes."""
 
 from nigaoe.exit_codes import exit_code
 from nigaoe_core.errors import BrokenImage, EmptyImage, NigaoeError, NoFace, UnknownStyle

@@ -1,4 +1,4 @@
-"""How the three commands of the service refuse to start; how they run is told in tests/faults and tests/worker."""
+"""How the three commands of the service refuse to start; how they run is tested in tests/faults and tests/worker."""
 
 import os
 import socket

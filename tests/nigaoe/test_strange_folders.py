@@ -53,7 +53,7 @@ def test_the_service_and_its_children_run_there(start: Start, python: Path, samp
 def test_a_conversion_runs_there(start: Start, python: Path, sample_photo: Path, tmp_path: Path) -> None:
     """As `nigaoe` and as `python -m nigaoe`, where Python itself would look in the folder first."""
     asked = ("convert", sample_photo, "-o", tmp_path / "out", "--steps", "1")
-    (tmp_path / "nigaoe.py").unlink()  # Whoever says `python -m nigaoe` beside it has asked for it.
+    (tmp_path / "nigaoe.py").unlink()  # `python -m nigaoe` beside it would ask for it.
     for command in ((python.with_name("nigaoe"),), (python, "-m", "nigaoe")):
         result = start(*command, *asked)
         assert result.returncode == 0, result.stderr

@@ -29,7 +29,7 @@ def test_both_files_cover_what_the_project_names(repository: Path) -> None:
 
 
 def test_the_second_file_adds_to_the_first(repository: Path) -> None:
-    """Whoever develops is bound by both."""
+    """Developers are bound by both."""
     assert (repository / "constraints-dev.txt").read_text().startswith("--constraint constraints.txt\n")
 
 

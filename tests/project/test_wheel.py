@@ -57,7 +57,7 @@ def test_the_wheel_says_who_may_use_it(names: set[str]) -> None:
 
 
 def test_the_sdist_holds_the_sources_and_nothing_local(sdist: Path, tmp_path: Path) -> None:
-    """Neither an environment nor data sets, training runs or results of whoever built it."""
+    """Neither an environment nor data sets, training runs or results of the machine that built it."""
     root = unpacked(sdist, tmp_path)
     found = {path.name for path in root.iterdir()}
     assert {"pyproject.toml", "README.md", "LICENSE", "NOTICE", "Makefile", "tests", "weights", "nigaoe"} <= found

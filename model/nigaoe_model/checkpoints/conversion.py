@@ -12,7 +12,7 @@ from torch import Tensor
 from nigaoe_core.errors import BrokenCheckpoint, CheckpointMismatch
 from nigaoe_faces.align import FFHQ, AlignmentTemplate
 from nigaoe_model.checkpoints.examination import Reading
-from nigaoe_model.checkpoints.families import LAYOUTS
+from nigaoe_model.checkpoints.families import FAMILIES
 from nigaoe_model.checkpoints.families.recognised import LayoutName
 from nigaoe_model.checkpoints.layouts import discriminator_rows, generator_rows, to_native
 from nigaoe_model.checkpoints.reader_process import DISCRIMINATOR, GENERATOR, LATENT_AVG
@@ -80,7 +80,7 @@ def converted_checkpoint(path: Path, reading: Reading, tensors: Path, descriptio
 
 
 def _generator(layout: LayoutName, architecture: Architecture, tensors: Mapping[str, Tensor]) -> State:
-    rows = generator_rows(LAYOUTS[layout].generator, architecture)
+    rows = generator_rows(FAMILIES[layout].generator, architecture)
     if layout != "rosinality" or "noises.noise_0" in tensors:
         return to_native(rows, tensors)
     without_maps = [row for row in rows if not row.native.endswith(".noise_const")]
@@ -88,7 +88,7 @@ def _generator(layout: LayoutName, architecture: Architecture, tensors: Mapping[
 
 
 def _discriminator(layout: LayoutName, architecture: Architecture, tensors: Mapping[str, Tensor]) -> State:
-    return to_native(discriminator_rows(LAYOUTS[layout].discriminator, architecture), tensors) if tensors else {}
+    return to_native(discriminator_rows(FAMILIES[layout].discriminator, architecture), tensors) if tensors else {}
 
 
 def _noise_maps(architecture: Architecture) -> State:

@@ -1,9 +1,10 @@
-"""What the torch-free registry cannot check: that files are what they were, and that what is together belongs so."""
+"""Checks of registered weights that need torch, and the encoder beside an imported generator."""
 
 import hashlib
 import shutil
 from pathlib import Path
 
+from nigaoe_core.atomic_write import atomic_replacement
 from nigaoe_core.errors import BrokenCheckpoint, StorageError, UsageError
 from nigaoe_core.manifest import Manifest, edit_manifest
 from nigaoe_core.registry import GeneratorEntry, Registry, WeightEntry
@@ -64,9 +65,8 @@ def attach_encoder(registry: Registry, name: str, path: Path, folder: Path) -> P
     load_generator(entry.path, encoder=path)
     copy = folder / f"{name}-encoder.safetensors"
     try:
-        fresh = copy.with_suffix(".new")
-        shutil.copyfile(path, fresh)
-        fresh.replace(copy)
+        with atomic_replacement(copy) as part:
+            shutil.copyfile(path, part)
     except OSError as error:
         raise StorageError(f"`{folder}` cannot be written ({error}); check its owner and space.") from error
     news = {"encoder": copy.name, "encoder_sha256": file_sha256(copy)}

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nigaoe_core.errors import CheckpointMismatch
-from nigaoe_model.checkpoints.families import LAYOUTS, Layouts, nvidia, rosinality, tensorflow
+from nigaoe_model.checkpoints.families import FAMILIES, Family, nvidia, rosinality, tensorflow
 from nigaoe_model.checkpoints.layouts import (
     Row,
     discriminator_rows,
@@ -59,13 +59,13 @@ def test_tensorflow_covers_every_tensor(architecture: Architecture) -> None:
     assert critic == _shapes(Discriminator, architecture)
 
 
-@pytest.mark.parametrize("layouts", LAYOUTS.values(), ids=LAYOUTS)
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_shapes_tell_the_architecture(architecture: Architecture, layouts: Layouts) -> None:
+def test_shapes_tell_the_architecture(architecture: Architecture, family: Family) -> None:
     """Resolution, widths, latents and mapping depth are read off the tensors."""
-    rows = generator_rows(layouts.generator, architecture)
+    rows = generator_rows(family.generator, architecture)
     state = {row.foreign: torch.empty(row.foreign_shape, device="meta") for row in rows}
-    assert infer_architecture(layouts.generator, state) == architecture
+    assert infer_architecture(family.generator, state) == architecture
 
 
 def test_a_network_larger_than_any_is_refused() -> None:

@@ -1,6 +1,7 @@
 """Families of weight files, recognised by what is in a file: some can be imported, others are refused by name."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -11,19 +12,29 @@ from nigaoe_model.checkpoints.formats import Content
 from nigaoe_model.checkpoints.layouts import Layout, discriminator_rows
 from nigaoe_model.stylegan2.architecture import Architecture
 
+_TOLD_BY_SHAPES = ("resolution", "channels", "z_dim", "w_dim", "mapping_layers")
 
-class Layouts(NamedTuple):
-    """Those of the two networks of one implementation."""
 
+class Family(NamedTuple):
+    """One implementation of StyleGAN2.
+
+    Attributes:
+        recognise: Collects the networks of a file; None when it is none of the family.
+        generator: Where the tensors of a generator lie.
+        discriminator: Where those of a discriminator lie.
+    """
+
+    recognise: Callable[[Any], Recognised | None]
     generator: Layout
     discriminator: Layout
 
 
-LAYOUTS = {
-    "rosinality": Layouts(rosinality.generator_layout, rosinality.discriminator_layout),
-    "nvidia": Layouts(nvidia.generator_layout, nvidia.discriminator_layout),
-    "tensorflow": Layouts(tensorflow.generator_layout, tensorflow.discriminator_layout),
+FAMILIES = {
+    "nvidia": Family(nvidia.recognise, nvidia.generator_layout, nvidia.discriminator_layout),
+    "tensorflow": Family(tensorflow.recognise, tensorflow.generator_layout, tensorflow.discriminator_layout),
+    "rosinality": Family(rosinality.recognise, rosinality.generator_layout, rosinality.discriminator_layout),
 }
+"""By the name of the layout, in the order in which files are tried."""
 
 
 def recognise(content: Content) -> Recognised:
@@ -36,9 +47,9 @@ def recognise(content: Content) -> Recognised:
         CheckpointMismatch: The family is known, and its tensors do not fit together.
     """
     refused.refuse_by_name(content.value)
-    for family in (nvidia.recognise, tensorflow.recognise, rosinality.recognise):
+    for family in FAMILIES.values():
         try:
-            found = family(content.value)
+            found = family.recognise(content.value)
         except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise CheckpointMismatch(
                 f"The file looks like a StyleGAN2, but its tensors do not fit together ({_plain(error)})."
@@ -53,15 +64,12 @@ def recognise(content: Content) -> Recognised:
 
 def _with_fitting_discriminator(found: Recognised) -> Recognised:
     """Leave the discriminator out, with a note, when it does not fit the generator's architecture."""
-    rows = discriminator_rows(LAYOUTS[found.layout].discriminator, found.architecture)
+    rows = discriminator_rows(FAMILIES[found.layout].discriminator, found.architecture)
     tensors = found.discriminator
     if not tensors or all(row.foreign in tensors and tensors[row.foreign].shape == row.foreign_shape for row in rows):
         return found
     note = "The discriminator is of another architecture than the generator and was left out."
     return replace(found, discriminator={}, notes=(*found.notes, note))
-
-
-_TOLD_BY_SHAPES = ("resolution", "channels", "z_dim", "w_dim", "mapping_layers")
 
 
 def _as_its_card_says(found: Recognised) -> Recognised:
