@@ -1,4 +1,4 @@
-"""The API as a process of its own: uvicorn around `nigaoe_api.app`."""
+"""API server process: uvicorn around `nigaoe_api.app`."""
 
 import socket
 from typing import Final

@@ -21,7 +21,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ChildProcess:
-    """A program that shall always run.
+    """Supervised program that is started again whenever it dies.
 
     Args:
         name: For the log.

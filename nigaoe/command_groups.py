@@ -12,7 +12,7 @@ from typer.main import get_command, get_group
 
 @dataclass(frozen=True, slots=True)
 class LazyCommand:
-    """Where a command is, and what help says of it until it is imported.
+    """Location of a command, and its help until it is imported.
 
     Attributes:
         name: What the user types.
@@ -39,7 +39,7 @@ class LazyCommand:
 
 
 class _Unloaded(TyperCommand):
-    """Stands for a command in lists."""
+    """Placeholder of a command in lists."""
 
     def __init__(self, lazy: LazyCommand) -> None:
         super().__init__(lazy.name, help=lazy.help)
@@ -47,7 +47,7 @@ class _Unloaded(TyperCommand):
 
 
 class LazyGroup(TyperGroup):
-    """Knows its commands by name and first sentence, and imports the one that is run."""
+    """Group that lists its commands by name and first sentence, and imports the one that is run."""
 
     lazy: ClassVar[Sequence[LazyCommand]]
 
@@ -73,7 +73,7 @@ class LazyGroup(TyperGroup):
 
 
 class DefaultCommandGroup(TyperGroup):
-    """Whatever does not begin with a command's name, its help included, goes to the command ``default``."""
+    """Group whose command ``default`` gets whatever does not begin with a command's name, its help included."""
 
     default: ClassVar[str]
 

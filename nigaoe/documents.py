@@ -1,4 +1,4 @@
-"""The parts of the documentation that are written from the code, so that they cannot rot.
+"""Generated parts of the documentation: written from the code, so that they cannot rot.
 
 ``python -m nigaoe.documents`` (or ``make documents``) writes them; a test compares them with what is committed.
 """

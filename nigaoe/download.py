@@ -1,4 +1,4 @@
-"""Fetch one file over https whose sha256 is known beforehand; an interrupted download goes on where it stopped."""
+"""Download of one file over https whose sha256 is known beforehand; an interrupted one goes on where it stopped."""
 
 import hashlib
 import http

@@ -1,4 +1,4 @@
-"""A whole Nigaoe as one process tree: Valkey, worker and API below one supervisor.
+"""Embedded service: Valkey, worker and API as one process tree below one supervisor.
 
 The same code path as a deployment on many machines; only the supervisor is different. Children have a parent watchdog,
 so nothing is left behind even by ``kill -9`` of this process; jobs survive it in the journal and the blob folder.
@@ -43,7 +43,7 @@ _log = structlog.get_logger(__name__)
 
 
 class SignalInbox:
-    """Collects signals of this process while it is entered; only in the main thread."""
+    """Signals of this process as something to wait for, while it is entered; only in the main thread."""
 
     def __enter__(self) -> Self:
         self._reader, self._writer = socket.socketpair()
@@ -75,7 +75,7 @@ class Patience(Enum):
 
 
 class ProcessTree:
-    """Starts and supervises the children.
+    """Supervisor that starts, restarts and ends the children.
 
     Args:
         settings: Of the whole system.

@@ -1,4 +1,4 @@
-"""Where a face stands in a photo and where it shall stand in the crop: one similarity transform and its inverse.
+"""Face alignment: one similarity transform from the photo to the aligned crop, and its inverse.
 
 Five landmarks are fitted to a template by least squares (Umeyama, "Least-squares estimation of transformation
 parameters between two point patterns", PAMI 1991, without the reflection). The template travels in the checkpoint's

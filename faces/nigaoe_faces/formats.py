@@ -1,4 +1,4 @@
-"""Which picture formats Nigaoe opens: told by their first bytes, never by a file name or a content type.
+"""Picture formats that Nigaoe opens, recognised by their first bytes, never by a file name or a content type.
 
 The allow-list is JPEG, PNG, WebP, AVIF and HEIC. Each decoder's class is called directly: Pillow's registry stays as it
 is (``pillow-heif`` would add itself to it for the whole process), and no other plugin ever sees an upload.

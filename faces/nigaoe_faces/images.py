@@ -27,7 +27,7 @@ _MEBIBYTE = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What an upload may cost.
+    """Limits on the cost of an upload.
 
     Attributes:
         max_bytes: Size of the file.

@@ -1,4 +1,4 @@
-"""Which way a head looks, estimated from five landmarks.
+"""Head pose, estimated from five landmarks.
 
 A rigid model of the five points is fitted by scaled orthographic projection: the affine map from the model to the
 landmarks, then the nearest rotation (the first step of DeMenthon and Davis, "Model-based object pose in 25 lines of

@@ -18,7 +18,7 @@ HOLD_SECONDS: Final = 2.0
 
 
 class ResultEncoder:
-    """Writes everything that leaves Nigaoe as a result; its reader can tell how it came to be.
+    """Encoder of everything that leaves Nigaoe as a result; each file says how it came to be.
 
     Args:
         credentials: Sign every file; None: files are only marked.
@@ -49,7 +49,7 @@ class ResultEncoder:
         return self._signed(encode_animation(frames, fps, hold_s=hold_s, source=GENERATED), GENERATED)
 
     def film(self, frames: Sequence[Picture], person: Picture, picture: Picture) -> bytes:
-        """Write the way to the person and into the drawing; see :func:`encode_film`."""
+        """Write the film of a portrait; see :func:`encode_film`."""
         return self._signed(encode_film(frames, person, picture), GENERATED)
 
     def _signed(self, data: bytes, source: DigitalSource) -> bytes:
@@ -63,10 +63,10 @@ def frames_of(strip: Picture) -> list[Picture]:
 
 
 def encode_film(frames: Sequence[Picture], person: Picture, picture: Picture) -> bytes:
-    """Write the way to the person and the change into the drawing as an animated WebP.
+    """Write the film of a portrait, from the first frame to the person and on to the drawing, as an animated WebP.
 
     Args:
-        frames: Of the way, oldest first; each is square.
+        frames: Of the search, oldest first; each is square.
         person: The face as it was found. # [R, R, 3].
         picture: The portrait. # [S, S, 3].
     """

@@ -1,4 +1,4 @@
-"""Several pictures side by side, as one picture that people show each other."""
+"""Contact sheets: several pictures composed into one that people show each other."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""`nigaoe weights`: what weight files are, bring them in, give them out, look after them."""
+"""`nigaoe weights`: list, inspect, import, fetch, verify, attach, export and remove weights."""
 
 import json
 import shutil

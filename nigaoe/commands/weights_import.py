@@ -1,4 +1,4 @@
-"""`nigaoe weights inspect` and `nigaoe weights import`: what a foreign file is, and into the registry with it."""
+"""`nigaoe weights inspect` and `nigaoe weights import`: report what a foreign file is, bring it into the registry."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -101,7 +101,7 @@ def bring_in(request: "ImportRequest") -> None:
     console = Console(stderr=True)
     with console.status(f"Importing {escape(request.path.name)} ..."):
         imported = import_weights(request, Registry.from_settings(settings), settings.registry_path)
-    _tell(console, imported)
+    _print_imported(console, imported)
 
 
 def check_name(name: str) -> None:
@@ -191,7 +191,7 @@ def _architecture(reading: "Reading") -> list[tuple[str, str]]:
     return lines
 
 
-def _tell(console: Console, imported: "Imported") -> None:
+def _print_imported(console: Console, imported: "Imported") -> None:
     kind = "style" if imported.is_style else "generator"
     size = imported.card.architecture.resolution
     console.print(

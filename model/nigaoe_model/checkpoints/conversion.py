@@ -1,4 +1,4 @@
-"""From foreign tensors to a native checkpoint: names and shapes by the layout's table, and what foreign files lack."""
+"""Conversion of foreign tensors to a native checkpoint: names and shapes by the layout, and what foreign files lack."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What the user says about a file; None and empty leave it to the file.
+    """The user's description of a file; None and empty leave it to the file.
 
     Attributes:
         name: Short name of the result.

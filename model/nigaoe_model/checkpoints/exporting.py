@@ -1,4 +1,4 @@
-"""Weights go out in the layouts that other programs read; importing the result gives the same numbers, bit for bit.
+"""Export of weights in layouts that other programs read; importing the result gives the same numbers, bit for bit.
 
 The files are written by ``torch.save`` and hold nothing but tensors, numbers and texts, so that everybody can open them
 with ``weights_only=True``. Under ``nigaoe`` lies our card as JSON; other programs ignore it.

@@ -21,7 +21,7 @@ from nigaoe_model.stylegan2.latent_statistics import measure_latents
 
 @dataclass(frozen=True, slots=True)
 class ImportRequest:
-    """What the user asks for.
+    """Request to import one file.
 
     Attributes:
         path: The foreign file.
@@ -46,7 +46,7 @@ class ImportRequest:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What came of it.
+    """Result of an import.
 
     Attributes:
         card: The new checkpoint's card.

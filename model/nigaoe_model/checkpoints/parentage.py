@@ -1,4 +1,4 @@
-"""What a fine-tuned generator still shares with the generator it came from.
+"""Comparison of a fine-tuned generator with the generator it came from: what both still share.
 
 FreezeG freezes everything but the last blocks, so most tensors are equal bit for bit and a latent means the same face
 in both. Where everything was fine-tuned nothing is equal, the meaning has drifted, and how far can be measured.

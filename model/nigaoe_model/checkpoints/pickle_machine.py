@@ -1,4 +1,4 @@
-"""A pickle is a program; this machine runs it without its two dangerous instructions.
+"""Inert pickle machine: a pickle is a program, which runs here without its two dangerous instructions.
 
 The standard library's `pickletools` takes the program apart, and the machine below keeps its stack. Where unpickling
 would import a name, a :class:`GlobalName` is put on the stack; where it would call something, a :class:`Call` is. No

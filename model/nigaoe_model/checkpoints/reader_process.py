@@ -1,4 +1,4 @@
-"""The process that touches foreign files: it binds itself, reads one file, reports in JSON, and ends.
+"""Reader process of foreign files: it binds itself, reads one file, reports in JSON, and ends.
 
 Run by :mod:`nigaoe_model.checkpoints.sandbox` as ``python -m nigaoe_model.checkpoints.reader_process``, with a request
 on standard input. It imports no torch: a checkpoint is opened without the library whose loaders are attacked.
@@ -36,7 +36,7 @@ DISCRIMINATOR = "discriminator/"
 
 
 class Request(BaseModel):
-    """What the parent wants.
+    """Request of the parent process.
 
     Attributes:
         path: The foreign file.

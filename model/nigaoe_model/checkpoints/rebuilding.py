@@ -1,4 +1,4 @@
-"""From calls that were never made to tensors, dictionaries and modules: the exact list of what is understood.
+"""Rebuilding of tensors, dictionaries and modules from recorded calls: the exact list of what is understood.
 
 A name that is not in `HARMLESS` or `CARRIES_SOURCE` makes a file unsafe. Names are compared whole, never by prefix.
 The stock loader of NVIDIA's files executes the Python source that lies in them as ``module_src``; here that entry is

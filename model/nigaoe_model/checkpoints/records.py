@@ -1,4 +1,4 @@
-"""What a pickle becomes when nothing in it is executed: names, calls that were never made, and tensors not yet read."""
+"""Records of what a pickle holds when nothing is executed: names, calls that were never made, tensors not yet read."""
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence

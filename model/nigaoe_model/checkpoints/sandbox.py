@@ -1,4 +1,4 @@
-"""A foreign file is opened in a process of its own, with limits; whatever happens there, this process goes on."""
+"""Sandbox for foreign files: each is read in a process of its own, with limits; whatever happens there, we go on."""
 
 import os
 import signal
