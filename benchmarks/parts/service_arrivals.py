@@ -140,7 +140,7 @@ def batching(ground: Ground, jobs: int, a_step: float) -> Iterator[tuple[str, Lo
 
 
 def statically(engine: SlotEngine, visitors: Visitors, *, together: bool) -> Load:
-    """A batch is whoever waits when the last batch is through; nobody joins it later."""
+    """A batch is what waits when the last batch is through; nothing joins it later."""
     while visitors.wait():
         answers = engine.run(visitors.arrived(SLOTS))
         if together:
@@ -152,7 +152,7 @@ def statically(engine: SlotEngine, visitors: Visitors, *, together: bool) -> Loa
 
 
 def continuously(engine: SlotEngine, visitors: Visitors) -> Load:
-    """Whoever comes joins at the next step, if there is a slot; the oldest goes first, as in the worker."""
+    """Each arrival joins at the next step, if there is a slot; the oldest goes first, as in the worker."""
     while engine.occupied or visitors.wait():
         for request in visitors.arrived(engine.free):
             engine.admit(request)

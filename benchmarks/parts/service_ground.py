@@ -60,8 +60,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(holds: Callable[[], object], pause: float = 0.02) -> None:
-    while not holds():
+def wait_for(condition: Callable[[], object], pause: float = 0.02) -> None:
+    while not condition():
         time.sleep(pause)
 
 
@@ -85,9 +85,9 @@ class Ground:
         )  # fmt: skip
         configure_logging(self.settings, "benchmark")
         self.services = connect(self.settings)
-        self.gallery = ModelCache(self.settings, prepare_device("cpu", threads))
-        self.gallery.load()
-        self.pair = self.gallery.pair(STYLE)
+        self.models = ModelCache(self.settings, prepare_device("cpu", threads))
+        self.models.load()
+        self.pair = self.models.pair(STYLE)
         photo = read_photo(PHOTO.read_bytes())
         card = self.pair.g_ori.card
         crop, _ = align_face(photo, FaceDetector().detect(photo)[0].landmarks, card.alignment, 256)

@@ -97,7 +97,7 @@ def _converted(
     cpu, start = time.process_time(), time.perf_counter()
     for finished in engine.run(requests):
         found, request = {"g_ori": finished.unwrap()}, finished.ticket.request
-        upscaler = ground.gallery.upscaler
+        upscaler = ground.models.upscaler
         keep(conclude(ground.pair, options, found, request.target, upscaler, seed=request.seed))
         done += 1
     return Cost(rate=done / (time.perf_counter() - start), device=(time.process_time() - cpu) / done)
