@@ -11,8 +11,9 @@ TORCH_FIRST = $(if $(TORCH),$(PIP) install --constraint constraints.txt \
 
 .DEFAULT_GOAL := help
 # Where a processor without AVX-512 could compute otherwise, or not at all.
-NARROW_TESTS := tests/model/test_precision.py tests/model/stylegan2/inference tests/model/training/test_precision.py \
-	tests/model/training/test_trainer.py tests/model/training/encoder/test_trainer.py tests/worker/test_model_cache.py
+NARROW_TESTS := tests/model/test_precision.py tests/model/test_features.py tests/model/stylegan2/inference \
+	tests/model/training/test_precision.py tests/model/training/test_trainer.py \
+	tests/model/training/encoder/test_trainer.py tests/worker/test_model_cache.py
 
 .PHONY: help demo serve test test-avx2 check format docs documents constraints clean
 

@@ -23,7 +23,7 @@ from benchmarks.parts.inversion_front import BUDGETS, print_front
 from benchmarks.parts.inversion_runs import add_subjects, held_out, run
 from benchmarks.parts.inversion_starts import print_starts
 from nigaoe_core.jobs import Preset
-from nigaoe_model.features import shared_features
+from nigaoe_model.features import frozen_features, shared_features
 from nigaoe_model.inversion.algorithm import Objective
 from nigaoe_model.inversion.engine import SlotEngine
 from nigaoe_model.inversion.request import InversionRequest
@@ -31,7 +31,6 @@ from nigaoe_model.inversion.settings import PRESETS, InversionSettings, Plateau
 from nigaoe_model.portrait.pair import load_generator
 from nigaoe_model.stylegan2.architecture import Architecture, demo_architecture, published_architecture
 from nigaoe_model.stylegan2.generator import Generator
-from nigaoe_model.stylegan2.inference.features import frozen_features
 from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis
 from nigaoe_model.stylegan2.latent_statistics import measure_latents, sample_w
 

@@ -23,10 +23,9 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from nigaoe_faces.align import DEMO
-from nigaoe_model.features import EfficientNetFeatures
+from nigaoe_model.features import EfficientNetFeatures, FrozenFeatures
 from nigaoe_model.inversion.encoder.architecture import encoder_architecture
 from nigaoe_model.inversion.encoder.checkpoint import start_encoder
-from nigaoe_model.stylegan2.inference.features import FrozenFeatures
 from nigaoe_model.stylegan2.latent_statistics import measure_latents
 from nigaoe_model.training.config import load_config
 from nigaoe_model.training.dataset import IMAGES, DatasetCard, PackedDataset, write_card

@@ -20,8 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from nigaoe_faces.align import DEMO
-from nigaoe_model.features import EfficientNetFeatures
-from nigaoe_model.stylegan2.inference.features import FrozenFeatures
+from nigaoe_model.features import EfficientNetFeatures, FrozenFeatures
 from nigaoe_model.training.config import load_config
 from nigaoe_model.training.dataset import IMAGES, DatasetCard, PackedDataset, write_card
 from nigaoe_model.training.distributed import Team

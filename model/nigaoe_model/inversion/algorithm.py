@@ -52,7 +52,7 @@ from operator import add
 import torch
 from torch import Tensor, nn
 
-from nigaoe_model.features import EfficientNetFeatures
+from nigaoe_model.features import EfficientNetFeatures, frozen_features
 from nigaoe_model.inversion.batch import Evaluation, Iterate, SearchState, StepInput, StepSizes, Target
 from nigaoe_model.inversion.encoder.network import Encoder
 from nigaoe_model.inversion.feature_distance import FeatureNetwork, pooled_region
@@ -61,7 +61,6 @@ from nigaoe_model.inversion.request import StopReason
 from nigaoe_model.inversion.settings import InversionSettings, LossWeights
 from nigaoe_model.inversion.tensors import per_sample
 from nigaoe_model.stylegan2.discriminator import Discriminator
-from nigaoe_model.stylegan2.inference.features import frozen_features
 from nigaoe_model.stylegan2.inference.linear_maps import sample_sum
 from nigaoe_model.stylegan2.inference.synthesis import FrozenSynthesis
 from nigaoe_model.stylegan2.latent_statistics import LatentStatistics

@@ -20,7 +20,7 @@ class MomentMatching(nn.Module):
 
     Args:
         features: Frozen network that returns the levels ``LEVELS``, such as
-            :class:`nigaoe_model.stylegan2.inference.features.FrozenFeatures`.
+            :class:`nigaoe_model.features.FrozenFeatures`.
         momentum: Decay of the moving average of the difference.
 
     The buffers hold, for each level, mean and standard deviation of the data's moments and the average difference.

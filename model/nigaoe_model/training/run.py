@@ -3,14 +3,13 @@
 import torch
 
 from nigaoe_core.errors import TrainingError
-from nigaoe_model.features import EfficientNetFeatures
+from nigaoe_model.features import EfficientNetFeatures, FrozenFeatures
 from nigaoe_model.inversion.encoder.architecture import encoder_architecture
 from nigaoe_model.inversion.encoder.checkpoint import start_encoder
 from nigaoe_model.inversion.encoder.network import Encoder
 from nigaoe_model.stylegan2.architecture import Architecture
 from nigaoe_model.stylegan2.checkpoint import Checkpoint, load_checkpoint, read_card
 from nigaoe_model.stylegan2.generator import Generator
-from nigaoe_model.stylegan2.inference.features import FrozenFeatures
 from nigaoe_model.stylegan2.latent_statistics import measure_latents
 from nigaoe_model.training.config import TrainingConfig
 from nigaoe_model.training.dataset import PackedDataset

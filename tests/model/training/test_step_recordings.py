@@ -15,12 +15,11 @@ from tape import FailingRecorder, Tape, TapeRecorder
 from torch import Tensor
 
 from nigaoe_core.errors import TrainingError
-from nigaoe_model.features import shared_features
+from nigaoe_model.features import FrozenFeatures, shared_features
 from nigaoe_model.inversion.encoder.architecture import encoder_architecture
 from nigaoe_model.inversion.encoder.checkpoint import start_encoder
 from nigaoe_model.inversion.graphs import CudaRecorder, Recorder
 from nigaoe_model.stylegan2.checkpoint import Checkpoint
-from nigaoe_model.stylegan2.inference.features import FrozenFeatures
 from nigaoe_model.stylegan2.latent_statistics import measure_latents
 from nigaoe_model.training import trainer as trainer_module
 from nigaoe_model.training.config import TrainingConfig, change_config
