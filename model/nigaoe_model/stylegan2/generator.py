@@ -7,14 +7,12 @@ modulated convolutions with demodulation, noise, and output skips.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from nigaoe_model.stylegan2.architecture import Architecture
-from nigaoe_model.stylegan2.layers import EqualLinear, ModulatedConv2d
-from nigaoe_model.stylegan2.ops.activation import add_bias, bias_leaky_relu
+from nigaoe_model.stylegan2.layers import EqualLinear, NoiseMode, StyledConv, ToRGB
 from nigaoe_model.stylegan2.ops.folding import pays, upsampling_taps
 from nigaoe_model.stylegan2.ops.resample import fir_kernel, upsample2d, upsampling_matrix
 from nigaoe_model.stylegan2.tags import tag, tag_parameter
@@ -22,7 +20,6 @@ from nigaoe_model.stylegan2.tags import tag, tag_parameter
 LARGEST_MATRIX = 128
 """Pictures up to this side are enlarged by matrix products on a GPU."""
 
-NoiseMode = Literal["random", "fixed", "none"]
 Noise = NoiseMode | Sequence[Tensor]
 
 
@@ -108,57 +105,6 @@ def mix_at_random(ws_first: Tensor, ws_second: Tensor, probability: float) -> Te
     mixed = torch.rand(count, 1, 1, device=device) < probability
     layers = torch.arange(num_ws, device=device)[None, :, None]
     return torch.where(mixed & (layers >= crossovers), ws_second, ws_first)
-
-
-class StyledConv(nn.Module):
-    """One layer of a synthesis block: modulated convolution, noise, bias, leaky rectifier."""
-
-    noise_const: Tensor
-
-    def __init__(self, in_channels: int, out_channels: int, resolution: int, architecture: Architecture) -> None:
-        super().__init__()
-        self.resolution = resolution
-        self.clamp = architecture.conv_clamp
-        self.conv = ModulatedConv2d(in_channels, out_channels, 3, architecture.w_dim)
-        self.noise_strength = nn.Parameter(torch.zeros([]))
-        self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.register_buffer("noise_const", torch.randn(resolution, resolution))
-
-    def forward(
-        self,
-        x: Tensor,
-        w: Tensor,
-        noise: Tensor | NoiseMode,
-        up_kernel: Tensor | None = None,
-        up_taps: Tensor | None = None,
-    ) -> Tensor:
-        """Draw one layer. ``w`` # [N, w_dim]; ``noise`` a mode or maps # [N or 1, 1, R, R]."""
-        x = self.conv(x, w, up_kernel, up_taps)
-        noise_map = self._noise(noise, x)
-        if noise_map is not None:
-            x = x + noise_map.to(x.dtype) * self.noise_strength.to(x.dtype)
-        return bias_leaky_relu(x, self.bias, clamp=self.clamp)
-
-    def _noise(self, noise: Tensor | NoiseMode, x: Tensor) -> Tensor | None:
-        if isinstance(noise, Tensor):
-            return noise
-        if noise == "random":
-            return torch.randn(x.shape[0], 1, self.resolution, self.resolution, device=x.device, dtype=x.dtype)
-        return self.noise_const if noise == "fixed" else None
-
-
-class ToRGB(nn.Module):
-    """Modulated 1 x 1 convolution to three channels, without demodulation."""
-
-    def __init__(self, in_channels: int, architecture: Architecture) -> None:
-        super().__init__()
-        self.conv = ModulatedConv2d(in_channels, 3, 1, architecture.w_dim, demodulate=False)
-        self.bias = nn.Parameter(torch.zeros(3))
-        self.clamp = architecture.conv_clamp
-
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """Map features # [N, C, R, R] to colours # [N, 3, R, R]."""
-        return add_bias(self.conv(x, w), self.bias, clamp=self.clamp)
 
 
 class SynthesisBlock(nn.Module):

@@ -1,19 +1,23 @@
-"""Building blocks with equalised learning rate, shared by the generator and the discriminator.
+"""Layers with equalised learning rate, of which generator and discriminator consist.
 
 Equalised learning rate (Karras et al. 2018, section 4.1): weights are stored with unit variance and scaled when used,
 so that Adam moves every layer at the same pace.
 """
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nigaoe_model.stylegan2.ops.activation import bias_leaky_relu
+from nigaoe_model.stylegan2.architecture import Architecture
+from nigaoe_model.stylegan2.ops.activation import add_bias, bias_leaky_relu
 from nigaoe_model.stylegan2.ops.folding import downsampling_taps, folded_downsampling, folded_shortcut, pays
 from nigaoe_model.stylegan2.ops.modulation import modulated_conv2d
 from nigaoe_model.stylegan2.ops.resample import downsample2d, filter2d
+
+NoiseMode = Literal["random", "fixed", "none"]
 
 FOLDED_SIZE = 3
 """Side of the kernels that a filter is folded into."""
@@ -80,6 +84,57 @@ class ModulatedConv2d(nn.Module):
         style = self.affine(w)  # [N, I]
         weight = self.weight * self.weight_gain
         return modulated_conv2d(x, weight, style, demodulate=self.demodulate, up_kernel=up_kernel, up_taps=up_taps)
+
+
+class StyledConv(nn.Module):
+    """One layer of a synthesis block: modulated convolution, noise, bias, leaky rectifier."""
+
+    noise_const: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int, resolution: int, architecture: Architecture) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.clamp = architecture.conv_clamp
+        self.conv = ModulatedConv2d(in_channels, out_channels, 3, architecture.w_dim)
+        self.noise_strength = nn.Parameter(torch.zeros([]))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+
+    def forward(
+        self,
+        x: Tensor,
+        w: Tensor,
+        noise: Tensor | NoiseMode,
+        up_kernel: Tensor | None = None,
+        up_taps: Tensor | None = None,
+    ) -> Tensor:
+        """Draw one layer. ``w`` # [N, w_dim]; ``noise`` a mode or maps # [N or 1, 1, R, R]."""
+        x = self.conv(x, w, up_kernel, up_taps)
+        noise_map = self._noise(noise, x)
+        if noise_map is not None:
+            x = x + noise_map.to(x.dtype) * self.noise_strength.to(x.dtype)
+        return bias_leaky_relu(x, self.bias, clamp=self.clamp)
+
+    def _noise(self, noise: Tensor | NoiseMode, x: Tensor) -> Tensor | None:
+        if isinstance(noise, Tensor):
+            return noise
+        if noise == "random":
+            return torch.randn(x.shape[0], 1, self.resolution, self.resolution, device=x.device, dtype=x.dtype)
+        return self.noise_const if noise == "fixed" else None
+
+
+class ToRGB(nn.Module):
+    """Modulated 1 x 1 convolution to three channels, without demodulation."""
+
+    def __init__(self, in_channels: int, architecture: Architecture) -> None:
+        super().__init__()
+        self.conv = ModulatedConv2d(in_channels, 3, 1, architecture.w_dim, demodulate=False)
+        self.bias = nn.Parameter(torch.zeros(3))
+        self.clamp = architecture.conv_clamp
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """Map features # [N, C, R, R] to colours # [N, 3, R, R]."""
+        return add_bias(self.conv(x, w), self.bias, clamp=self.clamp)
 
 
 class ConvLayer(nn.Module):

@@ -12,9 +12,9 @@ from torch import Tensor
 from nigaoe_model.device import preferred_layout
 from nigaoe_model.precision import check_support
 from nigaoe_model.stylegan2.architecture import Architecture
-from nigaoe_model.stylegan2.generator import StyledConv, Synthesis, SynthesisBlock, ToRGB
+from nigaoe_model.stylegan2.generator import Synthesis, SynthesisBlock
 from nigaoe_model.stylegan2.inference.linear_maps import Convolution, LinearMap, UpConvolution, rows_times
-from nigaoe_model.stylegan2.layers import ModulatedConv2d
+from nigaoe_model.stylegan2.layers import ModulatedConv2d, StyledConv, ToRGB
 from nigaoe_model.stylegan2.ops.activation import LEAKY_GAIN, LEAKY_SLOPE
 from nigaoe_model.stylegan2.ops.modulation import DEMODULATION_EPSILON
 
