@@ -69,8 +69,8 @@ class TimedRecorder:
         self.memory += held_memory() - memory
         return replay
 
-    def forget(self) -> None:
-        self.recorder.forget()
+    def release(self) -> None:
+        self.recorder.release()
 
     def another(self) -> Recorder:
         return self.recorder.another()
@@ -82,7 +82,7 @@ class CompilingRecorder:
     def record(self, work: Callable[[], Result]) -> Callable[[], Result]:
         return torch.compile(work, dynamic=False)
 
-    def forget(self) -> None:
+    def release(self) -> None:
         torch.compiler.reset()
 
     def another(self) -> Recorder:

@@ -78,7 +78,7 @@ class TapeRecorder:
 
         return replay
 
-    def forget(self) -> None:
+    def release(self) -> None:
         """Drop all tapes."""
         self.tapes.clear()
 

@@ -58,7 +58,7 @@ class Recorder(Protocol):
             torch.OutOfMemoryError: There is too little memory.
         """
 
-    def forget(self) -> None:
+    def release(self) -> None:
         """Release the memory that recordings share; they are not called any more."""
 
     def another(self) -> "Recorder":
@@ -79,7 +79,7 @@ class PlainRecorder:
 
         return again
 
-    def forget(self) -> None:
+    def release(self) -> None:
         """Do nothing: recordings share no memory."""
 
     def another(self) -> "PlainRecorder":
@@ -119,7 +119,7 @@ class CudaRecorder:
 
         return replay
 
-    def forget(self) -> None:
+    def release(self) -> None:
         """Begin another pool: a pool's memory is released with the last of its graphs."""
         self._pool = torch.cuda.graph_pool_handle()
 
@@ -197,7 +197,7 @@ class StepGraphs:
         """Drop all recordings and release their memory; they are made again when they are needed."""
         self._recordings.clear()
         self._buffers.clear()
-        self._recorder.forget()
+        self._recorder.release()
 
     def evaluate(self, evaluate_part: EvaluatePart, given: StepInput) -> Evaluation:
         """Evaluate a batch.

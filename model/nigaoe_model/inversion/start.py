@@ -123,7 +123,7 @@ class Starter:
         try:
             return _Recording(image, region, recorder.record(lambda: self._evaluate(encoder, image, region)))
         except RuntimeError as error:
-            recorder.forget()
+            recorder.release()
             if device_trouble(error) is DeviceTrouble.LOST:
                 raise
             _log.warning("start_graph.given_up", reason=str(error))

@@ -25,10 +25,10 @@ Noise = NoiseMode | Sequence[Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """A picture half drawn: what one block hands to the next, so that drawing can stop, be shared and go on.
+    """Output of a synthesis block and input of the next, from which synthesis can go on.
 
     Attributes:
-        resolution: Resolution R that has been drawn so far.
+        resolution: R of that block.
         features: # [N, C, R, R].
         image: RGB sum of the output skips, raw network range (about [-1, 1]). # [N, 3, R, R].
     """

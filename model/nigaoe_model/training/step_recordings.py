@@ -72,7 +72,7 @@ class StepRecordings(Generic[Kind]):
         """Drop all recordings; they are made again when they are needed."""
         self._replays.clear()
         if self._recorder is not None:
-            self._recorder.forget()
+            self._recorder.release()
 
     def _record(self, kind: Kind, recorder: Recorder) -> None:
         """Record one step. Its trial runs are steps, too, and are taken back: nothing has happened yet."""

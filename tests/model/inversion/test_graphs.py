@@ -50,7 +50,7 @@ class SharingRecorder(PlainRecorder):
 
         return spoiling
 
-    def forget(self) -> None:
+    def release(self) -> None:
         self.recordings.clear()
 
 

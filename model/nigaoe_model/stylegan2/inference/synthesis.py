@@ -12,7 +12,7 @@ from torch import Tensor
 from nigaoe_model.device import preferred_layout
 from nigaoe_model.precision import check_support
 from nigaoe_model.stylegan2.architecture import Architecture
-from nigaoe_model.stylegan2.generator import Synthesis, SynthesisBlock
+from nigaoe_model.stylegan2.generator import Canvas, Synthesis, SynthesisBlock
 from nigaoe_model.stylegan2.inference.linear_maps import Convolution, LinearMap, UpConvolution, rows_times
 from nigaoe_model.stylegan2.layers import ModulatedConv2d, StyledConv, ToRGB
 from nigaoe_model.stylegan2.ops.activation import LEAKY_GAIN, LEAKY_SLOPE
@@ -126,21 +126,6 @@ class _Block:
         return cls(block.resolution, layers, _Colours.of(block.torgb), architecture.layer_range(block.resolution))
 
 
-@dataclass(frozen=True, slots=True)
-class Unfinished:
-    """A batch of pictures that are drawn up to some resolution.
-
-    Attributes:
-        resolution: Of the last block that was drawn.
-        x: Its features. # [N, C, R, R].
-        image: Its picture. # [N, 3, R, R].
-    """
-
-    resolution: int
-    x: Tensor
-    image: Tensor
-
-
 class FrozenSynthesis:
     """Draws what a generator's synthesis network draws, for as long as its weights stay as they are.
 
@@ -172,7 +157,7 @@ class FrozenSynthesis:
             self._blocks = [_Block.of(block, self.architecture, _Storage(layout, dtype)) for block in blocks]
             self._up_taps = (kernel * 4)[None, None].expand(3, 1, -1, -1).contiguous()
 
-    def __call__(self, ws: Tensor, noise: Sequence[Tensor] | None = None, *, start: Unfinished | None = None) -> Tensor:
+    def __call__(self, ws: Tensor, noise: Sequence[Tensor] | None = None, *, start: Canvas | None = None) -> Tensor:
         """Return raw pictures; differentiable in ``ws`` and ``noise``.
 
         Args:
@@ -185,15 +170,13 @@ class FrozenSynthesis:
         """
         return self._drawn(ws, noise, start, self.architecture.resolution).image
 
-    def up_to(self, resolution: int, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Unfinished:
+    def up_to(self, resolution: int, ws: Tensor, noise: Sequence[Tensor] | None = None) -> Canvas:
         """Draw only the blocks up to ``resolution``; see :meth:`__call__`."""
         return self._drawn(ws, noise, None, resolution)
 
-    def _drawn(
-        self, ws: Tensor, noise: Sequence[Tensor] | None, start: Unfinished | None, resolution: int
-    ) -> Unfinished:
+    def _drawn(self, ws: Tensor, noise: Sequence[Tensor] | None, start: Canvas | None, resolution: int) -> Canvas:
         maps: Iterator[Tensor | None] = repeat(None) if noise is None else iter(noise)
-        x = self._const.expand(ws.shape[0], -1, -1, -1) if start is None else start.x
+        x = self._const.expand(ws.shape[0], -1, -1, -1) if start is None else start.features
         image = None if start is None else start.image
         for block in self._blocks:
             if block.resolution > resolution:
@@ -207,7 +190,7 @@ class FrozenSynthesis:
             rgb = block.colours(x, next(styles))
             image = rgb if image is None else rgb + self._doubled(image)
         assert image is not None  # noqa: S101 - there is always a 4 x 4 block
-        return Unfinished(resolution, x, image)
+        return Canvas(resolution, x, image)
 
     def _doubled(self, image: Tensor) -> Tensor:
         return F.conv_transpose2d(image, self._up_taps, stride=2, padding=1, groups=3)
