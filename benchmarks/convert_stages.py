@@ -61,7 +61,7 @@ class Clock:
         self.cpu.setdefault(name, []).append(time.process_time() - cpu)
 
 
-class Bench:
+class LoadedConversion:
     """Everything loaded that one conversion needs.
 
     Args:
@@ -123,18 +123,18 @@ def main() -> None:
     title = f"Milliseconds of {arguments.photo.name}, median of {arguments.runs}; {machine()}; {g_ori.digest[:12]}"
     table = Table(*columns, title=title)
     for preset in arguments.presets:
-        clock = measured(Bench(pair, PRESETS[preset]), arguments.photo, arguments.runs)
+        clock = measured(LoadedConversion(pair, PRESETS[preset]), arguments.photo, arguments.runs)
         command = [run_command(arguments.photo, preset, arguments.style, arguments.runs)] if bundled else []
         table.add_row(preset.value, "wall", *cells(clock.wall), *(f"{seconds * 1e3:.0f}" for seconds in command))
         table.add_row("", "CPU", *cells(clock.cpu))
     Console(width=150).print(table)
 
 
-def measured(bench: Bench, photo: Path, runs: int) -> Clock:
-    bench.convert(photo, Clock())
+def measured(loaded: LoadedConversion, photo: Path, runs: int) -> Clock:
+    loaded.convert(photo, Clock())
     clock = Clock()
     for _ in range(runs):
-        bench.convert(photo, clock)
+        loaded.convert(photo, clock)
     return clock
 
 

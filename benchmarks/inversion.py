@@ -124,7 +124,7 @@ def step_row(architecture: Architecture, batch: int, runs: int, limit: float, *,
 def looking(
     draw: Callable[[Tensor], Tensor], look: Callable[[Tensor], Sequence[Tensor]], ws: Tensor
 ) -> Callable[[], object]:
-    """Both networks forth and back, without anything around them."""
+    """Forward and backward pass of both networks, without anything around them."""
 
     def both() -> None:
         levels = look(draw(ws.clone().requires_grad_()))

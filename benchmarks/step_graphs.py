@@ -1,4 +1,4 @@
-"""What CUDA graphs save: admission and step of the slot engine, drawn anew, compiled, and replayed.
+"""What CUDA graphs save: admission and step of the slot engine, eager, compiled, and replayed.
 
 `python benchmarks/step_graphs.py`: time of a step by batch in the bundled g_ori, on faces that it drew itself; how far
 the distances of replayed searches are from those of drawn ones within 20 steps, and how far those of two equal searches

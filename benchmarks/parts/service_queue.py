@@ -41,7 +41,7 @@ def visitors(cost: StepCost, load: float, count: int, seed: int = 0) -> list[Vis
 
 
 def static(line: Sequence[Visitor], cost: StepCost, *, together: bool) -> None:
-    """A batch is whoever waits when the last batch is through; rows that ended cost nothing more."""
+    """A batch is all that wait when the last batch is through; rows that ended cost nothing more."""
     now, first = 0.0, 0
     while first < len(line):
         now = max(now, line[first].arrived)
