@@ -1,8 +1,10 @@
 """Draw the pictures of the documentation with the weights that are in the checkout: `python docs/pictures.py`.
 
-Nothing is chosen by hand: the samples are all photos of `samples/`, the drawn faces are the first of one seed.
+Nothing is chosen by hand but the README's picture (`hero.png`): the samples are all photos of `samples/`, the drawn
+faces are the first of one seed. `--only hero` draws that picture alone, `--only samples` the row of each sample photo.
 """
 
+import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from nigaoe_faces.align import align_face
 from nigaoe_faces.detect import FaceDetector, choose_face
 from nigaoe_faces.encoding import encode_png, encode_webp
 from nigaoe_faces.images import read_photo
-from nigaoe_faces.sheet import grid, resized, side_by_side
+from nigaoe_faces.sheet import grid, resized
 from nigaoe_model.device import prepare_device
 from nigaoe_model.inversion.settings import PRESETS
 from nigaoe_model.pixels import to_rgb
@@ -32,20 +34,29 @@ DRAWN_FACES = 24
 SAMPLES = 4
 COLUMNS = 8
 SEED = 24
+HERO_STYLE = "illustration"
+HERO_FACES = (3, 9, 10, 11, 12, 23)
+"""Of the faces of `SEED`, those that the style draws best: the one picture for which faces were chosen."""
 
 Picture = NDArray[np.uint8]
 
 
 def main() -> None:
-    """Write the hero picture, and for every style its model card's sheet and the samples that the API shows."""
+    """Write the README's picture, the samples, and for every style its card's sheet and what the API shows of it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=("hero", "samples", "styles"))
+    only = parser.parse_args().only
     prepare_device("cpu")
     registry = Registry.load(ROOT / "weights")
     pipeline = Pipeline(registry)
     IMAGES.mkdir(exist_ok=True)
     styles = [style.name for style in registry.styles()]
-    rows = [sample_row(pipeline, styles, photo) for photo in sorted((ROOT / "samples").glob("*.jpg"))]
-    write("samples.png", np.concatenate(rows))
-    for style in styles:
+    if only in (None, "hero"):
+        write("hero.png", hero(pipeline))
+    if only in (None, "samples"):
+        rows = [sample_pictures(pipeline, styles, photo) for photo in sorted((ROOT / "samples").glob("*.jpg"))]
+        write("samples.png", grid([picture for row in rows for picture in row], columns=len(rows[0])))
+    for style in styles if only in (None, "styles") else ():
         write(f"{style}.png", drawn_faces(pipeline, style), ROOT / "weights")
         write_samples(pipeline, style)
 
@@ -55,7 +66,20 @@ def look_of(pipeline: Pipeline, style: str) -> Look:
     return replace(DEFAULT_LOOK, truncation_psi=pipeline.registry.style(style).truncation)
 
 
-def sample_row(pipeline: Pipeline, styles: list[str], path: Path) -> Picture:
+def hero(pipeline: Pipeline) -> Picture:
+    """A sample photo above its drawing, beside it invented people above theirs."""
+    photo, _, drawing = sample_pictures(pipeline, [HERO_STYLE], ROOT / "samples" / "astronaut.jpg")
+    pair = pipeline.pair(HERO_STYLE)
+    mapping = pair.g_ori.generator.mapping
+    with torch.no_grad():
+        ws = mapping.broadcast(sample_w(mapping, DRAWN_FACES, seed=SEED))[list(HERO_FACES)]
+        portraits = draw_portraits(pair, ws, look_of(pipeline, HERO_STYLE), pipeline.upscaler)
+    people = [photo, *(resized(to_rgb(portrait.person), SIDE) for portrait in portraits)]
+    drawn = [drawing, *(resized(to_rgb(portrait.picture), SIDE) for portrait in portraits)]
+    return grid([*people, *drawn], columns=len(people))
+
+
+def sample_pictures(pipeline: Pipeline, styles: list[str], path: Path) -> list[Picture]:
     """Photo, reconstruction and every style's drawing of one sample."""
     photo = read_photo(path.read_bytes())
     face = choose_face(FaceDetector().detect(photo))
@@ -71,7 +95,7 @@ def sample_row(pipeline: Pipeline, styles: list[str], path: Path) -> Picture:
         if not pictures:
             pictures += [large, resized(to_rgb(outcome.portrait.person), SIDE)]
         pictures.append(resized(to_rgb(outcome.portrait.picture), SIDE))
-    return side_by_side(pictures, height=SIDE, gap=6)
+    return pictures
 
 
 @torch.no_grad()

@@ -44,7 +44,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         if target in sites:
             return posixpath.relpath(sites[target], posixpath.dirname(page.file.src_uri) or ".")
         if Path(target).exists():
-            return f"{config.repo_url}/blob/main/{os.path.relpath(target, ROOT)}"
+            return f"{config.extra['repository']}/{os.path.relpath(target, ROOT)}"
         return link[1]  # MkDocs reports it.
 
     return LINK.sub(moved, markdown)
