@@ -1,4 +1,4 @@
-"""Draw the sheets of docs/inversion.md's section on likeness: `python docs/likeness.py`.
+"""Draw the sheets of docs/experiments/2026-11-27-likeness.md: `python docs/likeness.py`.
 
 The thesis's reverse generation (mean face, plain 1,000 steps, drawn as found) beside today's default, for all photos of
 `samples/` and for 24 faces that `g_ori` drew itself; nothing is chosen by hand. `--weights` takes a newer pair. The
