@@ -490,8 +490,8 @@ def test_retention_names_what_is_over(world: "World") -> None:
 
 def test_only_stored_jobs_are_known(store: JobStore) -> None:
     """The sweep of orphans asks for many ids at once."""
-    job, stranger = submitted(store), new_job(JobOptions())
-    assert store.known([job.id, stranger.id]) == {job.id}
+    job, other = submitted(store), new_job(JobOptions())
+    assert store.known([job.id, other.id]) == {job.id}
     assert store.known([]) == set()
 
 

@@ -105,7 +105,7 @@ def test_a_broken_record_is_in_no_list_and_no_count(world: "World") -> None:
 
 
 @pytest.mark.parametrize("state", ["queued", "running", "ended"])
-def test_whoever_meets_it_puts_it_away(world: "World", state: str) -> None:
+def test_the_first_reader_puts_it_into_quarantine(world: "World", state: str) -> None:
     """Reading, claiming or cancelling it says what is wrong, in any state; to other tenants it does not exist."""
     store = world.store()
     job = submitted(store)
