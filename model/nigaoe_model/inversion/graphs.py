@@ -20,6 +20,7 @@ from torch import Tensor
 
 from nigaoe_model.device_errors import DeviceTrouble, device_trouble
 from nigaoe_model.inversion.batch import Evaluation, Iterate, StepInput
+from nigaoe_model.inversion.tensors import Batched
 
 BUCKETS: Final = (16, 32, 64, 128)
 """Sizes of batches that are recorded: on an H100 a step of 16 at 64 px takes a fifth longer than one of a lone face."""
@@ -28,17 +29,9 @@ WARM_UPS: Final = 3
 """Runs before a capture, in which libraries make their handles and choose their kernels."""
 
 EvaluatePart = Callable[[StepInput], Evaluation]
-Result = TypeVar("Result", bound="HasColumns")
+Result = TypeVar("Result", bound=Batched)
 
 _log = structlog.get_logger(__name__)
-
-
-class HasColumns(Protocol):
-    """Result of recorded work: tensors in some structure."""
-
-    @property
-    def columns(self) -> list[Tensor]:
-        """All tensors in a fixed order."""
 
 
 class Recorder(Protocol):
@@ -222,7 +215,7 @@ class StepGraphs:
             try:
                 self._recordings[key] = self._record(*key, evaluate_part, given)
             except RuntimeError as error:
-                self._give_up(error)
+                self._handle_failure(error)
         return self._recordings.get(key)
 
     def _record(self, size: int, terms: "_Terms", evaluate_part: EvaluatePart, given: StepInput) -> _Recording:
@@ -236,7 +229,7 @@ class StepGraphs:
         """Return a buffer for as many rows as may come, padded with valid numbers from the beginning."""
         return column[:1].expand(self._limit, *column.shape[1:]).clone(memory_format=torch.contiguous_format)
 
-    def _give_up(self, error: RuntimeError) -> None:
+    def _handle_failure(self, error: RuntimeError) -> None:
         self.release()
         trouble = device_trouble(error)
         if trouble is DeviceTrouble.LOST:

@@ -10,7 +10,7 @@ Random numbers are those of an eager step: a replay hands the generator's presen
 """
 
 from collections.abc import Callable, Hashable, Iterable
-from typing import Final, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 import structlog
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from nigaoe_core.errors import TrainingError
 from nigaoe_model.inversion.graphs import Recorder, recorder_for
+from nigaoe_model.inversion.tensors import Batched
 
 Kind = TypeVar("Kind", bound=Hashable)
 
@@ -89,23 +90,14 @@ class StepRecordings(Generic[Kind]):
                 for place, before in zip(self._places(), kept, strict=True):
                     place.copy_(before)
 
-    def _recorded(self, kind: Kind) -> "_Nothing":
+    def _recorded(self, kind: Kind) -> Batched:
         self._body(kind)
-        return _NOTHING
+        return Batched()  # All that a step does lies at its places.
 
     def _give_up(self, error: RuntimeError) -> None:
         self.forget()
         self._recorder = None
         _log.warning("training.step_graphs_given_up", reason=str(error), consequence="steps are made eagerly")
-
-
-class _Nothing:
-    """The result of a recorded step: all it does lies at its places."""
-
-    columns: Final[list[Tensor]] = []
-
-
-_NOTHING: Final = _Nothing()
 
 
 def seed_step(*numbers: int) -> None:
