@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from nigaoe_core.cpu_runtime import wait_asleep
 
 if TYPE_CHECKING:
-    from nigaoe.library import BatchProgress, ConvertOptions, DrawOptions, Nigaoe
+    from nigaoe.batch import BatchProgress
+    from nigaoe.library import ConvertOptions, DrawOptions, Nigaoe
     from nigaoe.results import Drawing, Result
     from nigaoe_core.errors import NigaoeError
     from nigaoe_model.portrait.stored_latent import StoredLatent
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 wait_asleep()
 
 _PLACES: Final = {
-    "BatchProgress": "nigaoe.library",
+    "BatchProgress": "nigaoe.batch",
     "ConvertOptions": "nigaoe.library",
     "DrawOptions": "nigaoe.library",
     "Drawing": "nigaoe.results",

@@ -10,19 +10,18 @@
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
-from nigaoe.photos import FaceChoice, FramedFace, Photo, frame_faces
+from nigaoe.batch import Batch, BatchProgress
+from nigaoe.photos import FaceChoice, Photo
 from nigaoe.results import Drawing, Result
 from nigaoe_core.errors import NigaoeError, UsageError
 from nigaoe_core.jobs import DEFAULT_COLOURS, Method, Preset
@@ -30,14 +29,12 @@ from nigaoe_core.registry import Registry, Style
 from nigaoe_core.settings import load_settings
 from nigaoe_faces.detect import FaceDetector
 from nigaoe_model.device import prepare_device
-from nigaoe_model.inversion.request import Progress
 from nigaoe_model.inversion.settings import PRESETS, Space, StartChoice
-from nigaoe_model.pixels import to_rgb
 from nigaoe_model.portrait.blend import Degree
 from nigaoe_model.portrait.convert import Conversion, ConversionOptions, redraw
 from nigaoe_model.portrait.drawing import Look, draw_portraits
 from nigaoe_model.portrait.pair import Pair
-from nigaoe_model.portrait.pipeline import Pipeline, Subject
+from nigaoe_model.portrait.pipeline import Pipeline
 from nigaoe_model.portrait.stored_latent import LatentCard, StoredLatent
 from nigaoe_model.stylegan2.latent_statistics import sample_w
 
@@ -80,23 +77,6 @@ class ConvertOptions(DrawOptions, total=False):
     space: Space | None
     start: StartChoice | None
     seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class BatchProgress:
-    """How far a batch of photos has come.
-
-    Attributes:
-        step: Steps of reverse generation that were taken, of all faces together.
-        steps: How many there will have been at the end, as far as known: a photo may show more faces, or none.
-        faces: Faces that are finished, failed ones too.
-        distance: Reported distance of the face that was searched last; None before the first step.
-    """
-
-    step: int
-    steps: int
-    faces: int
-    distance: float | None
 
 
 class Nigaoe:
@@ -196,7 +176,7 @@ class Nigaoe:
         """
         style, conversion = self.check(style, **options)
         seed = options.get("seed", 0)
-        batch = _Batch(self.pipeline, self._detector, style, conversion, seed, faces, frames, on_progress, on_error)
+        batch = Batch(self.pipeline, self._detector, style, conversion, seed, faces, frames, on_progress, on_error)
         return batch.run(list(photos))
 
     def check(self, style: str | None = None, **options: Unpack[ConvertOptions]) -> tuple[str, ConversionOptions]:
@@ -332,90 +312,6 @@ class Nigaoe:
         truncation = options.get("truncation")
         own = self.pipeline.registry.style(style).truncation if truncation is None else truncation
         return Look(options.get("degree", 1.0), own, options.get("colours", DEFAULT_COLOURS))
-
-
-@dataclass(slots=True, eq=False)
-class _Search:
-    """One face that is searched: what was seen of it on the way."""
-
-    face: FramedFace
-    frames: list[NDArray[np.uint8]] = field(default_factory=list)
-    step: int = 0  # Of the search that runs; the second one of a method begins at one again.
-    steps: int = 0  # Of all its searches.
-
-
-@dataclass(slots=True, eq=False)
-class _Batch:
-    """Photos on their way through the pipeline."""
-
-    pipeline: Pipeline
-    detector: FaceDetector
-    style: str
-    options: ConversionOptions
-    seed: int
-    faces: FaceChoice
-    frames: int
-    on_progress: Callable[[BatchProgress], None] | None
-    on_error: Callable[[Photo, NigaoeError], None] | None
-    searches: dict[Subject, _Search] = field(default_factory=dict)
-    progress: BatchProgress = field(default_factory=lambda: BatchProgress(0, 0, 0, None))
-
-    @property
-    def budget(self) -> int:
-        """Most steps of one face."""
-        return self.options.settings.steps * len(self.options.roles)
-
-    def run(self, photos: list[Photo]) -> Iterator[Result]:
-        self.progress = replace(self.progress, steps=self.budget * len(photos))
-        for subject, outcome in self.pipeline.convert(self.style, self.options, self._subjects(photos)):
-            search = self.searches.pop(subject)
-            self._advance(steps=search.steps - self.budget, faces=1)
-            if isinstance(outcome, NigaoeError):
-                self._fail(search.face.source, outcome)
-            else:
-                yield Result(outcome, search.face, search.frames)
-
-    def _subjects(self, photos: list[Photo]) -> Iterator[Subject]:
-        for photo in photos:
-            try:
-                faces = list(frame_faces(photo, self.faces, *self.pipeline.framing(self.style), self.detector))
-            except NigaoeError as error:
-                self._advance(steps=-self.budget, faces=1)
-                self._fail(photo, error)
-                continue
-            self._advance(steps=self.budget * (len(faces) - 1))
-            yield from (self._subject(face) for face in faces)
-
-    def _subject(self, face: FramedFace) -> Subject:
-        search = _Search(face)
-        subject = Subject(
-            face.crop,
-            self.seed,
-            on_progress=lambda progress: self._note(search, progress),
-            preview_interval=max(1, self.options.settings.steps // self.frames) if self.frames else None,
-        )
-        self.searches[subject] = search
-        return subject
-
-    def _note(self, search: _Search, progress: Progress) -> None:
-        done = progress.step - search.step if progress.step > search.step else progress.step
-        search.step, search.steps = progress.step, search.steps + done
-        if progress.preview is not None:
-            search.frames.append(to_rgb(progress.preview))
-        self._advance(step=done, distance=progress.distance)
-
-    def _advance(self, *, step: int = 0, steps: int = 0, faces: int = 0, distance: float | None = None) -> None:
-        """Add to what was done and to what there is to do."""
-        now = self.progress
-        distance = now.distance if distance is None else distance
-        self.progress = BatchProgress(now.step + step, now.steps + steps, now.faces + faces, distance)
-        if self.on_progress is not None:
-            self.on_progress(self.progress)
-
-    def _fail(self, photo: Photo, error: NigaoeError) -> None:
-        if self.on_error is None:
-            raise error
-        self.on_error(photo, error)
 
 
 def _report(pair: Pair, card: LatentCard) -> dict[str, Any]:

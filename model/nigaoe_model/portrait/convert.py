@@ -1,9 +1,9 @@
 """The one conversion path, from an aligned crop and options to pictures: command line, library and worker share it.
 
-`inversion_requests` says what is searched; whoever owns the engines runs them (`nigaoe_model.portrait.pipeline` until
+`inversion_requests` says what is searched; the owner of the engines runs them (`nigaoe_model.portrait.pipeline` until
 they are empty, the worker in the thread of its device); `conclude` chooses among what was found, and draws it.
 
-The thesis's terms: *cross* finds the photo's latent in ``g_ori`` and lets ``g_fin`` draw it; *direct* finds the most
+The thesis's terms: *cross* finds the photo's latent in ``g_ori`` and draws it with ``g_fin``; *direct* finds the most
 similar face in ``g_fin`` itself; *best* does both, adds in-betweens, and keeps the highest score.
 """
 

@@ -1,6 +1,6 @@
 """A found face as a file: the latent, the generator that it belongs to, and how it was found.
 
-A latent can rebuild a face: whoever keeps this file keeps personal data.
+A latent can rebuild a face, so this file is personal data.
 """
 
 import json

@@ -18,14 +18,14 @@ def test_a_child_of_another_parent_is_refused(
 ) -> None:
     """The parent's digest decides, not the file's name."""
     child = child_of(tiny_checkpoint, trainable_blocks=2)
-    stranger = Checkpoint(child.card.model_copy(update={"parent_sha256": "0" * 64}), child.generator)
-    save_checkpoint(stranger, tmp_path / "stranger.safetensors")
+    other = Checkpoint(child.card.model_copy(update={"parent_sha256": "0" * 64}), child.generator)
+    save_checkpoint(other, tmp_path / "other.safetensors")
     with pytest.raises(ParentMismatch, match="install the pair"):
-        load_pair("stranger", tiny_g_ori, tmp_path / "stranger.safetensors")
+        load_pair("other", tiny_g_ori, tmp_path / "other.safetensors")
 
 
 def test_a_base_generator_is_no_style(tiny_files: tuple[Path, Path], tiny_g_ori: LoadedGenerator) -> None:
-    """Using g_ori as its own style is a mistake that gets told."""
+    """Using g_ori as its own style is refused."""
     with pytest.raises(ParentMismatch):
         load_pair("self", tiny_g_ori, tiny_files[0])
 

@@ -100,7 +100,7 @@ def test_one_bad_face_does_not_stop_the_others(pipeline: Pipeline) -> None:
 
 
 def test_progress_is_reported_with_previews(pipeline: Pipeline) -> None:
-    """A listener hears every step, and sees a picture as often as it asked."""
+    """Every step is reported, and a preview as often as it was asked for."""
     heard: list[Progress] = []
     subject = Subject(crops(1)[0], on_progress=heard.append, preview_interval=2)
     list(pipeline.convert("toy", options(steps=4), [subject]))
