@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nigaoe.command_groups import DefaultCommandGroup
-from nigaoe.commands.train_options import RunOptions, argument, carry_out, config_option, option, run_command
+from nigaoe.commands.train_options import RunOptions, carry_out, number, run_command
 from nigaoe.commands.train_pair import pair, pair_report
 from nigaoe_core.errors import UsageError
 from nigaoe_model.training.run_inputs import EncoderInputs, GeneratorInputs
@@ -30,12 +30,9 @@ app = typer.Typer(
 
 @app.command("generator")
 @run_command(
-    argument(GeneratorInputs, "dataset"),
-    option(GeneratorInputs, "init"),
-    option(GeneratorInputs, "grow"),
-    option(GeneratorInputs, "init_average"),
-    option(GeneratorInputs, "init_discriminator"),
-    option(GeneratorInputs, "init_encoder"),
+    GeneratorInputs,
+    arguments={"dataset": None},
+    options=("init", "grow", "init_average", "init_discriminator", "init_encoder"),
 )
 def train(
     run: RunOptions,
@@ -51,15 +48,13 @@ def train(
 
 
 @run_command(
-    argument(GeneratorInputs, "parent"),
-    argument(GeneratorInputs, "dataset"),
-    config_option("trainable_blocks", "freeze.trainable_blocks", "Last resolutions that learn.", least=1),
-    config_option("freeze_d", "freeze.freeze_d", "Finest discriminator stages that stay.", least=0),
-    option(GeneratorInputs, "init"),
-    option(GeneratorInputs, "grow"),
-    option(GeneratorInputs, "init_discriminator"),
-    option(GeneratorInputs, "init_encoder"),
-    option(GeneratorInputs, "photo_latents"),
+    GeneratorInputs,
+    arguments={"parent": None, "dataset": None},
+    options=("init", "grow", "init_discriminator", "init_encoder", "photo_latents"),
+    numbers={
+        "freeze.trainable_blocks": number("trainable_blocks", "Last resolutions that learn.", least=1),
+        "freeze.freeze_d": number("freeze_d", "Finest discriminator stages that stay.", least=0),
+    },
 )
 def finetune(
     run: RunOptions, *, config: Annotated[str, typer.Option(help="anime64, or a TOML file.")] = "anime64"
@@ -71,11 +66,10 @@ def finetune(
 
 @app.command("encoder")
 @run_command(
-    argument(EncoderInputs, "generator", metavar="G_ORI"),
-    option(EncoderInputs, "dataset"),
-    option(EncoderInputs, "held_out"),
-    option(EncoderInputs, "init"),
-    config_option("images", "total_images", "Pictures to show in all.", least=1),
+    EncoderInputs,
+    arguments={"generator": "G_ORI"},
+    options=("dataset", "held_out", "init"),
+    numbers={"total_images": number("images", "Pictures to show in all.", least=1)},
 )
 def encoder(run: RunOptions) -> None:
     """Train the encoder of a generator: it guesses a photo's latent, from which the search goes on.

@@ -8,7 +8,7 @@ import functools
 import inspect
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -30,45 +30,25 @@ Overrides = Annotated[
 AnyPlan = TypeVar("AnyPlan", "GeneratorPlan", "EncoderPlan")
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A field that has an option or argument of its own.
-
-    Attributes:
-        parameter: How typer sees it.
-        changes: Dotted name of the setting in the run's config; None: it is a field of the plan.
-    """
-
-    parameter: inspect.Parameter
-    changes: str | None = None
+def number(name: str, description: str, *, least: int) -> inspect.Parameter:
+    """Return an option that gives a whole number of the run's config."""
+    return _parameter(name, int, typer.Option(help=description, min=least))
 
 
-def argument(model: type[BaseModel], name: str, metavar: str | None = None) -> Setting:
-    """Return an argument that gives a field of a plan."""
-    how = typer.Argument(help=_help(model, name), metavar=metavar, show_default=False)
-    return Setting(_parameter(name, Path, how))
+def _parameter(name: str, kind: Any, how: Any, default: Any = None) -> inspect.Parameter:
+    kind = kind if default is not None else kind | None
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, how])
 
 
-def option(model: type[BaseModel], name: str) -> Setting:
-    """Return an option that gives a field of a plan: ``init_average`` is ``--init-average``."""
-    return Setting(_parameter(name, Path, typer.Option(help=_help(model, name))))
-
-
-def config_option(name: str, changes: str, description: str, *, least: int) -> Setting:
-    """Return an option that changes a whole number of the run's config, called ``changes``, as ``--set`` would."""
-    return Setting(_parameter(name, int, typer.Option(help=description, min=least)), changes)
-
-
-def _help(model: type[BaseModel], name: str) -> str:
-    return (model.model_fields[name].description or "").replace("``", "`")
-
-
-def _parameter(name: str, kind: type, how: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, how])
-
-
-def _flag(name: str, how: Any) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, how])
+_OUTPUT = _parameter("output", Path, typer.Option("--output", "-o", help="Folder of the run."))
+_SHARED = (
+    _parameter("resume_from", Path, typer.Option(help="Go on with the run in this folder.")),
+    inspect.Parameter("overrides", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Overrides),
+    _parameter("dry_run", bool, typer.Option("--dry-run", help="Print the resolved config and stop."), default=False),
+    _parameter(
+        "tensorboard", bool, typer.Option("--tensorboard", help="Also write TensorBoard events."), default=False
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +56,7 @@ class RunOptions:
     """What the command line says of a run.
 
     Attributes:
-        given: Fields of the plan that were named.
+        given: Files that were named, by their fields.
         changes: Settings of the config that were named, by their dotted names.
         output: Folder of a new run; None: the usual one.
         resume_from: Folder of the run to go on with; None: a new run.
@@ -130,39 +110,53 @@ def carry_out(plan: AnyPlan, run: RunOptions, where: str, train: Callable[..., "
         console.print(f"Stopped after {progress.images_seen:,} images; the state is saved.", highlight=False)
 
 
-def run_command(*settings: Setting) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command an option or argument for each setting, and those that all runs share.
+def run_command(
+    inputs: type[BaseModel],
+    *,
+    arguments: Mapping[str, str | None],
+    options: Sequence[str],
+    numbers: Mapping[str, inspect.Parameter] | None = None,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command arguments and options for the files that it reads, and those that all runs share.
 
-    The decorated function gets a `RunOptions` first; further parameters are options of its own.
+    The decorated function gets a `RunOptions` first; its further parameters are options of its own.
+
+    Args:
+        inputs: Describes the files.
+        arguments: Fields that are arguments, with what help calls them; None: by their name.
+        options: Fields that are options: ``init_average`` is ``--init-average``.
+        numbers: Dotted name in the run's config to an option by `number`, which changes it as ``--set`` would.
     """
-    output = _parameter("output", Path, typer.Option("--output", "-o", help="Folder of the run."))
-    shared = [
-        _parameter("resume_from", Path, typer.Option(help="Go on with the run in this folder.")),
-        inspect.Parameter("overrides", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Overrides),
-        _flag("dry_run", typer.Option("--dry-run", help="Print the resolved config and stop.")),
-        _flag("tensorboard", typer.Option("--tensorboard", help="Also write TensorBoard events.")),
-    ]
+    numbers = numbers or {}
+    described = {name: (field.description or "").replace("``", "`") for name, field in inputs.model_fields.items()}
+    files = [
+        _parameter(name, Path, typer.Argument(help=described[name], metavar=metavar, show_default=False))
+        for name, metavar in arguments.items()
+    ] + [_parameter(name, Path, typer.Option(help=described[name])) for name in options]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(command).parameters.values())[1:]
+
         @functools.wraps(command)
         def wrapper(**values: Any) -> None:
-            chosen = [(setting, values.pop(setting.parameter.name)) for setting in settings]
-            named = [(setting, value) for setting, value in chosen if value is not None]
+            changed = {dotted: values[parameter.name] for dotted, parameter in numbers.items()}
             run = RunOptions(
-                given={setting.parameter.name: value for setting, value in named if setting.changes is None},
-                changes=parse_overrides(values.pop("overrides") or [])
-                | {setting.changes: value for setting, value in named if setting.changes is not None},
-                **{name: values.pop(name) for name in ("output", "resume_from", "dry_run", "tensorboard")},
+                given=_named({parameter.name: values[parameter.name] for parameter in files}),
+                changes=parse_overrides(values["overrides"] or []) | _named(changed),
+                **{name: values[name] for name in ("output", "resume_from", "dry_run", "tensorboard")},
             )
-            command(run, **values)
+            command(run, **{parameter.name: values[parameter.name] for parameter in own})
 
-        own = list(inspect.signature(command).parameters.values())[1:]
-        parameters = [*own, output, *(setting.parameter for setting in settings), *shared]
+        parameters = [*own, _OUTPUT, *numbers.values(), *files, *_SHARED]
         wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
         wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return wrapper
 
     return decorate
+
+
+def _named(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def parse_overrides(pairs: list[str]) -> dict[str, Any]:

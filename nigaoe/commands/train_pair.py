@@ -16,7 +16,7 @@ from nigaoe_core.errors import UsageError
 if TYPE_CHECKING:
     from nigaoe.pair_training.config import PairConfig
     from nigaoe.pair_training.forecast import Row
-    from nigaoe.pair_training.places import Places
+    from nigaoe.pair_training.pair_folder import PairPaths
 
 
 def pair(
@@ -55,10 +55,10 @@ def pair(
     even a kill lose little: given again, the command goes on. Without --minutes it only packs or unpacks.
     """
     from nigaoe.pair_training.config import load_pair_config
-    from nigaoe.pair_training.places import Places
+    from nigaoe.pair_training.pair_folder import PairPaths
 
     planned = load_pair_config(config, parse_overrides(overrides or []))
-    places = Places(output or Path("runs") / planned.name)
+    paths = PairPaths(output or Path("runs") / planned.name)
     console = Console()
     if dry_run:
         _print_forecast(planned, minutes or 10.0, images_per_second, trial, console, as_json=as_json)
@@ -66,56 +66,58 @@ def pair(
     if minutes is None and pack is None and unpack is None:
         raise UsageError("Say how long it may take: --minutes 10.")
     if unpack is not None:
-        _unpack(unpack, places, console)
+        _unpack(unpack, paths, console)
     try:
         if minutes is not None:
-            _train(planned, places, minutes, stop_after, console)
+            _train(planned, paths, minutes, stop_after, console)
     finally:
-        if pack is not None and places.journal.is_file():
-            _pack(places, pack, console)
+        if pack is not None and paths.journal.is_file():
+            _pack(paths, pack, console)
 
 
 def pair_report(
     folder: Annotated[Path, typer.Argument(help="Folder of a pair that was trained by `nigaoe train pair`.")],
 ) -> None:
     """Write the report of a pair anew: minutes, curves, sheets, and distances beside their floors."""
-    from nigaoe.pair_training.places import Places
+    from nigaoe.pair_training.pair_folder import PairPaths
     from nigaoe.pair_training.report import write_report
 
-    page = write_report(Places(folder))
+    page = write_report(PairPaths(folder))
     Console().print(f"The report is in [bold]{escape(str(page))}[/]", highlight=False, soft_wrap=True)
 
 
-def _train(config: "PairConfig", places: "Places", minutes: float, stop_after: float | None, console: Console) -> None:
+def _train(
+    config: "PairConfig", paths: "PairPaths", minutes: float, stop_after: float | None, console: Console
+) -> None:
     from nigaoe.pair_training.training import train_pair
 
-    console.print(f"A pair in [bold]{escape(str(places.root))}[/] within {minutes:g} minutes", highlight=False)
-    if not train_pair(config, places.root, minutes, console, stop_after=stop_after):
+    console.print(f"A pair in [bold]{escape(str(paths.root))}[/] within {minutes:g} minutes", highlight=False)
+    if not train_pair(config, paths.root, minutes, console, stop_after=stop_after):
         console.print("Stopped; the same command goes on.", highlight=False)
         return
     console.print(
-        f"The pair is in [bold]{escape(str(places.weights))}[/] (use it with NIGAOE_WEIGHTS_DIR), "
-        f"its report in [bold]{escape(str(places.report / 'report.html'))}[/]",
+        f"The pair is in [bold]{escape(str(paths.weights))}[/] (use it with NIGAOE_WEIGHTS_DIR), "
+        f"its report in [bold]{escape(str(paths.report / 'report.html'))}[/]",
         highlight=False,
         soft_wrap=True,
     )
 
 
-def _pack(places: "Places", folder: Path, console: Console) -> None:
+def _pack(paths: "PairPaths", folder: Path, console: Console) -> None:
     from nigaoe.pair_training.packing import pack
 
-    parts = pack(places, folder)
+    parts = pack(paths, folder)
     megabytes = sum(part.stat().st_size for part in parts) / 2**20
     console.print(
         f"Packed into {len(parts)} files in [bold]{escape(str(folder))}[/], {megabytes:.1f} MiB", highlight=False
     )
 
 
-def _unpack(folder: Path, places: "Places", console: Console) -> None:
+def _unpack(folder: Path, paths: "PairPaths", console: Console) -> None:
     from nigaoe.pair_training.packing import unpack
 
-    unpack(folder, places)
-    console.print(f"Unpacked into [bold]{escape(str(places.root))}[/]", highlight=False)
+    unpack(folder, paths)
+    console.print(f"Unpacked into [bold]{escape(str(paths.root))}[/]", highlight=False)
 
 
 def _print_forecast(

@@ -8,30 +8,31 @@ from pathlib import Path
 from typing import Any
 
 from nigaoe.pair_training.config import EncoderRun, GeneratorRun, LatentsRun, PairConfig, StyleRun
-from nigaoe.pair_training.places import Places
+from nigaoe.pair_training.pair_folder import PairPaths
 from nigaoe_model.training.plan import STATE
+from nigaoe_model.training.run_inputs import Starts
 
 
-def command_of(config: PairConfig, stage: int, name: str, places: Places) -> list[str]:
+def command_of(config: PairConfig, stage: int, name: str, paths: PairPaths) -> list[str]:
     """Return the command of a run in a stage, as it stands on disk: a new run, or the same run further on.
 
-    A run that was killed before its first state on disk begins anew.
+    A run that was killed before its first saved state begins anew, perhaps with other settings than the first time.
     """
-    run, folder = config.runs[name], places.run(name)
+    run, folder = config.runs[name], paths.run(name)
     if isinstance(run, LatentsRun):
-        return _nigaoe(_latents(config, name, run, places))
+        return _nigaoe(_latents(config, name, run, paths))
     goes_on = (folder / STATE).is_file()
     if not goes_on:
         shutil.rmtree(folder, ignore_errors=True)
     if isinstance(run, GeneratorRun):
         options = _generator(config, run) + ([] if goes_on else _generator_starts(name, run))
     elif isinstance(run, StyleRun):
-        options = _style(config, run, places) + ([] if goes_on else _style_starts(config, name, run, places))
+        options = _style(config, run, paths) + ([] if goes_on else _style_starts(config, name, run, paths))
     else:
-        options = _encoder(config, run, places) + ([] if goes_on else _options({"init": run.init}))
+        options = _encoder(config, run, paths) + ([] if goes_on else _options({"init": run.init}))
     own, here = flat(run.settings), flat(config.stages[stage].settings.get(name, {}))
     changes = flat(config.settings.get(run.kind, {})) | own | here
-    settings = [word for dotted, value in changes.items() for word in ("--set", f"{dotted}={_said(value)}")]
+    settings = [word for dotted, value in changes.items() for word in ("--set", f"{dotted}={_text(value)}")]
     return _nigaoe([*options, *(["--resume-from"] if goes_on else ["--output"]), str(folder), *settings])
 
 
@@ -48,52 +49,46 @@ def _generator(config: PairConfig, run: GeneratorRun) -> list[str]:
 
 
 def _generator_starts(name: str, run: GeneratorRun) -> list[str]:
-    starts = {
-        "config": run.config,
-        "grow": run.grow,
-        "init": run.init,
-        "init-average": run.init_average,
-        "init-discriminator": run.init_discriminator,
-    }
-    return [*_options(starts), "--set", f"name={name}"]
+    starts = {field.replace("_", "-"): getattr(run, field) for field in Starts.model_fields}
+    return [*_options({"config": run.config} | starts), "--set", f"name={name}"]
 
 
-def _style(config: PairConfig, run: StyleRun, places: Places) -> list[str]:
+def _style(config: PairConfig, run: StyleRun, paths: PairPaths) -> list[str]:
     """A style of this pair's g_ori, and of the latents of photos as soon as they were found."""
-    found = places.latents(run.photo_latents) if run.photo_latents is not None else None
+    found = paths.latents(run.photo_latents) if run.photo_latents is not None else None
     latents = _options({"photo-latents": found if found is not None and found.is_file() else None})
-    return ["finetune", str(places.weight(config.generator)), str(config.datasets[run.dataset]), *latents]
+    return ["finetune", str(paths.weight(config.generator)), str(config.datasets[run.dataset]), *latents]
 
 
-def _style_starts(config: PairConfig, name: str, run: StyleRun, places: Places) -> list[str]:
+def _style_starts(config: PairConfig, name: str, run: StyleRun, paths: PairPaths) -> list[str]:
     starts = {
         "config": run.config,
         "grow": run.grow,
         "init": run.init,
-        "init-discriminator": run.init_discriminator or places.weight(config.generator, "-discriminator"),
+        "init-discriminator": run.init_discriminator or paths.weight(config.generator, "-discriminator"),
         "trainable-blocks": run.trainable_blocks,
     }
     return [*_options(starts), "--set", f"name={name}"]
 
 
-def _encoder(config: PairConfig, run: EncoderRun, places: Places) -> list[str]:
+def _encoder(config: PairConfig, run: EncoderRun, paths: PairPaths) -> list[str]:
     given = {
         "dataset": config.datasets[run.dataset] if run.dataset else None,
         "held-out": config.datasets[run.held_out] if run.held_out else None,
     }
-    return ["train", "encoder", str(places.weight(config.generator)), *_options(given)]
+    return ["train", "encoder", str(paths.weight(config.generator)), *_options(given)]
 
 
-def _latents(config: PairConfig, name: str, run: LatentsRun, places: Places) -> list[str]:
+def _latents(config: PairConfig, name: str, run: LatentsRun, paths: PairPaths) -> list[str]:
     given = {
-        "output": places.latents(name),
-        "encoder": places.weight(run.encoder) if run.encoder else None,
+        "output": paths.latents(name),
+        "encoder": paths.weight(run.encoder) if run.encoder else None,
         "count": run.count,
         "preset": run.preset.value,
         "width": run.width,
         "threads": run.threads,
     }
-    sources = [str(places.weight(config.generator)), str(config.datasets[run.dataset])]
+    sources = [str(paths.weight(config.generator)), str(config.datasets[run.dataset])]
     return ["data", "latents", *sources, *_options(given)]
 
 
@@ -101,7 +96,7 @@ def _options(given: Mapping[str, Path | str | int | None]) -> list[str]:
     return [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
 
 
-def _said(value: Any) -> str:
+def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -109,12 +104,12 @@ def _nigaoe(words: list[str]) -> list[str]:
     return [sys.executable, "-m", "nigaoe", *words]
 
 
-def checkpoints_of(config: PairConfig, name: str, places: Places) -> Iterator[tuple[Path, Path]]:
+def checkpoints_of(config: PairConfig, name: str, paths: PairPaths) -> Iterator[tuple[Path, Path]]:
     """Yield what of a finished run goes into the pair: from where, and to where."""
-    run, folder = config.runs[name], places.run(name)
+    run, folder = config.runs[name], paths.run(name)
     if isinstance(run, LatentsRun):
         return
     stem = run.take if (folder / f"{run.take}.safetensors").is_file() else "latest"
-    yield folder / f"{stem}.safetensors", places.weight(name)
+    yield folder / f"{stem}.safetensors", paths.weight(name)
     if isinstance(run, GeneratorRun):
-        yield folder / f"{stem}-discriminator.safetensors", places.weight(name, "-discriminator")
+        yield folder / f"{stem}-discriminator.safetensors", paths.weight(name, "-discriminator")

@@ -12,7 +12,7 @@ from nigaoe_core.config_errors import explain
 from nigaoe_core.errors import TrainingError
 from nigaoe_core.jobs import Preset
 from nigaoe_model.training.config import assign
-from nigaoe_model.training.run_inputs import Section
+from nigaoe_model.training.run_inputs import Section, Starts
 
 PRESETS = ("pair64", "pair128")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
@@ -33,25 +33,17 @@ class TrainingRun(Section):
     take: Taken = "best"
 
 
-class GeneratorRun(TrainingRun):
+class GeneratorRun(TrainingRun, Starts):
     """``nigaoe train``: the pair's g_ori.
 
     Attributes:
         dataset: Name of a data set.
         config: Preset or TOML file.
-        grow: Checkpoint of half the resolution to start from.
-        init: Checkpoint to start from.
-        init_average: Checkpoint of the moving average to start from.
-        init_discriminator: Checkpoint of the discriminator to start from.
     """
 
     kind: Literal["generator"]
     dataset: str
     config: str = "tiny64"
-    grow: Path | None = None
-    init: Path | None = None
-    init_average: Path | None = None
-    init_discriminator: Path | None = None
 
 
 class StyleRun(TrainingRun):

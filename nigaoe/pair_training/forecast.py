@@ -10,12 +10,12 @@ from rich.console import Console
 
 from nigaoe.pair_training.config import LatentsRun, PairConfig
 from nigaoe.pair_training.journal import Journal, read_journal
-from nigaoe.pair_training.places import Places
+from nigaoe.pair_training.pair_folder import PairPaths
 from nigaoe.pair_training.training import train_pair
 from nigaoe_model.training.run_log import read_log
 
-QUICKLY_TOLD: Final[Mapping[str, Any]] = {"cadence.log_images": 1, "cadence.score_images": 0}
-"""A trial's runs say after each step how far they are, and examine nothing."""
+LOG_EVERY_STEP: Final[Mapping[str, Any]] = {"cadence.log_images": 1, "cadence.score_images": 0}
+"""A trial's runs log every step and score nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,10 @@ def measured_paces(config: PairConfig, minutes: float, console: Console) -> dict
         TrainingError: A run failed: the long training would have failed, too.
     """
     with tempfile.TemporaryDirectory(prefix="nigaoe-trial-") as folder:
-        places = Places(Path(folder))
-        train_pair(_trial_config(config), places.root, minutes, console, report=False)
-        journal = read_journal(places.journal)
-        paces = {name: _pace(journal, name, places.run(name)) for name in config.runs}
+        paths = PairPaths(Path(folder))
+        train_pair(_trial_config(config), paths.root, minutes, console, report=False)
+        journal = read_journal(paths.journal)
+        paces = {name: _pace(journal, name, paths.run(name)) for name in config.runs}
     return {name: pace for name, pace in paces.items() if pace is not None}
 
 
@@ -88,7 +88,7 @@ def _trial_config(config: PairConfig) -> PairConfig:
         if isinstance(run, LatentsRun):
             document["runs"][name]["count"] = min(run.count, run.width)
         else:
-            document["runs"][name]["settings"] = {**_without_cadence(run.settings), **QUICKLY_TOLD}
+            document["runs"][name]["settings"] = {**_without_cadence(run.settings), **LOG_EVERY_STEP}
     for settings in document["settings"].values():
         settings.pop("cadence", None)
     for stage in document["stages"]:

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from nigaoe.pair_training.places import Places
-from nigaoe.pair_training.training import locked
+from nigaoe.pair_training.pair_folder import PairPaths, locked
 from nigaoe_core.errors import TrainingError
 
 LARGEST: Final = 16 * 2**20
@@ -82,52 +81,52 @@ class _Joined(io.RawIOBase):
         return count
 
 
-def pack(places: Places, folder: Path, *, part_bytes: int = PART_BYTES) -> list[Path]:
+def pack(paths: PairPaths, folder: Path, *, part_bytes: int = PART_BYTES) -> list[Path]:
     """Write a pair's folder as parts and a list of them; parts of an earlier time are replaced.
 
     Args:
-        places: The pair.
+        paths: The pair.
         folder: Where the parts go; not inside the pair's folder.
         part_bytes: Size of each part but the last.
 
     Raises:
-        TrainingError: There is no pair, somebody works in it, or the target lies inside it.
+        TrainingError: There is no pair, another process works in it, or the target lies inside it.
     """
-    if not places.journal.is_file():
-        raise TrainingError(f"`{places.root}` holds no pair that could be packed.")
-    if folder.resolve().is_relative_to(places.root.resolve()):
+    if not paths.journal.is_file():
+        raise TrainingError(f"`{paths.root}` holds no pair that could be packed.")
+    if folder.resolve().is_relative_to(paths.root.resolve()):
         raise TrainingError("A pair cannot be packed into its own folder; name another one.")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     for stale in folder.glob(f"{_STEM}*"):
         stale.unlink()
     parts = _Parts(folder, part_bytes)
-    with locked(places):
+    with locked(paths):
         with tarfile.open(fileobj=parts, mode="w|", format=tarfile.PAX_FORMAT) as archive:
-            for path in sorted(p for p in places.root.rglob("*") if p.is_file() and not p.name.startswith(".")):
-                archive.add(path, str(path.relative_to(places.root)), recursive=False)
+            for path in sorted(p for p in paths.root.rglob("*") if p.is_file() and not p.name.startswith(".")):
+                archive.add(path, str(path.relative_to(paths.root)), recursive=False)
         parts.finish()
-    document = {"format_version": 1, "pair": places.root.name, "parts": parts.rows}
+    document = {"format_version": 1, "pair": paths.root.name, "parts": parts.rows}
     (folder / MANIFEST).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return [folder / row["name"] for row in parts.rows]
 
 
-def unpack(folder: Path, places: Places) -> None:
+def unpack(folder: Path, paths: PairPaths) -> None:
     """Join parts to a pair's folder, after every part was compared with its digest.
 
     Raises:
         TrainingError: A part is missing or damaged, or the folder holds a pair already.
     """
-    if places.journal.is_file():
-        raise TrainingError(f"`{places.root}` holds a pair already; unpack into another folder with --output.")
+    if paths.journal.is_file():
+        raise TrainingError(f"`{paths.root}` holds a pair already; unpack into another folder with --output.")
     rows = _rows(folder)
     for row in rows:
         _checked(folder, row)
-    places.root.mkdir(parents=True, exist_ok=True)
+    paths.root.mkdir(parents=True, exist_ok=True)
     stream = io.BufferedReader(_Joined(_checked(folder, row) for row in rows))
     try:
         with tarfile.open(fileobj=stream, mode="r|") as archive:
-            archive.extractall(places.root, filter="data")
+            archive.extractall(paths.root, filter="data")
     except tarfile.TarError as error:
         raise TrainingError(f"The parts in `{folder}` are no packed pair: {error}.") from error
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nigaoe.pair_training.config import EncoderRun, GeneratorRun, PairConfig, StyleRun
 from nigaoe.pair_training.journal import Journal, read_journal
-from nigaoe.pair_training.places import Places
+from nigaoe.pair_training.pair_folder import PairPaths
 from nigaoe_model.inversion.encoder.checkpoint import load_encoder_of
 from nigaoe_model.stylegan2.checkpoint import Checkpoint, load_checkpoint
 from nigaoe_model.stylegan2.generator import Generator
@@ -33,28 +33,28 @@ CURVES = (
 )  # fmt: skip
 
 
-def write_report(places: Places) -> Path:
+def write_report(paths: PairPaths) -> Path:
     """Write ``report.html``, its pictures and ``measures.json``; return the page.
 
     Raises:
         TrainingError: The folder holds no pair.
         CheckpointError: A checkpoint of it is missing or damaged.
     """
-    journal = read_journal(places.journal)
+    journal = read_journal(paths.journal)
     _set_up_torch(journal.config)
-    pair = _load(journal.config, places)
+    pair = _load(journal.config, paths)
     report = Report(f"Nigaoe: the pair {journal.config.name}")
     report.rows("Minutes", ("stage", "run", "minutes", "images in all"), list(_minutes(journal)))
-    measures = {name: _measure(journal.config, name, pair, places) for name in pair.generators}
+    measures = {name: _measure(journal.config, name, pair, paths) for name in pair.generators}
     for name, values in measures.items():
         report.table(f"{name} against its data", values)
     for heading, picture in _sheets(journal.config, pair):
         report.picture(heading, picture)
-        _write_picture(places.report / f"{heading.partition(':')[0].lower().replace(' ', '-')}.png", picture)
+        _write_picture(paths.report / f"{heading.partition(':')[0].lower().replace(' ', '-')}.png", picture)
     for name in journal.config.runs:
-        report.curves(f"Curves of {name}", read_log(places.run(name)), CURVES)
-    (places.report / "measures.json").write_text(json.dumps(measures, indent=2) + "\n", encoding="utf-8")
-    page = places.report / "report.html"
+        report.curves(f"Curves of {name}", read_log(paths.run(name)), CURVES)
+    (paths.report / "measures.json").write_text(json.dumps(measures, indent=2) + "\n", encoding="utf-8")
+    page = paths.report / "report.html"
     report.write(page)
     return page
 
@@ -82,14 +82,14 @@ def _set_up_torch(config: PairConfig) -> None:
         torch.set_num_threads(config.report.threads)
 
 
-def _load(config: PairConfig, places: Places) -> _LoadedPair:
+def _load(config: PairConfig, paths: PairPaths) -> _LoadedPair:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    parent = load_checkpoint(places.weight(config.generator))
+    parent = load_checkpoint(paths.weight(config.generator))
     generators = {config.generator: parent.build_generator(device)}
     for name, run in config.runs.items():
         if isinstance(run, StyleRun):
-            generators[name] = load_checkpoint(places.weight(name)).build_generator(device)
-    encoders = (places.weight(name) for name, run in config.runs.items() if isinstance(run, EncoderRun))
+            generators[name] = load_checkpoint(paths.weight(name)).build_generator(device)
+    encoders = (paths.weight(name) for name, run in config.runs.items() if isinstance(run, EncoderRun))
     return _LoadedPair(device, parent, generators, next(encoders, None))
 
 
@@ -100,23 +100,23 @@ def _minutes(journal: Journal) -> Iterator[tuple[str, str, str, str]]:
             yield stage.name, name, f"{record.seconds / 60:.2f}", images
 
 
-def _measure(config: PairConfig, name: str, pair: _LoadedPair, places: Places) -> dict[str, float]:
+def _measure(config: PairConfig, name: str, pair: _LoadedPair, paths: PairPaths) -> dict[str, float]:
     """Return the distances of one generator, and of the data's halves to each other, all of as many samples."""
     run = config.runs[name]
     assert isinstance(run, GeneratorRun | StyleRun)  # noqa: S101 - only those have generators
     dataset = PackedDataset(config.datasets[run.dataset])
     samples = max(2, min(config.report.samples, len(dataset) // 2))
-    latents = _photo_latents(run, pair, places)
+    latents = _photo_latents(run, pair, paths)
     examiner = Examiner(dataset, samples, Team(0, 1, pair.device), latents, least_psi=PSI)
     score = examiner.examine(pair.generators[name]).numbers
     floor = data_floor(dataset, samples, pair.device)
     return score | {"fd_of_the_data's_halves": floor, "fd_in_floors": score["fd_effnet"] / max(floor, 1e-9)}
 
 
-def _photo_latents(run: GeneratorRun | StyleRun, pair: _LoadedPair, places: Places) -> PhotoLatents | None:
+def _photo_latents(run: GeneratorRun | StyleRun, pair: _LoadedPair, paths: PairPaths) -> PhotoLatents | None:
     if not isinstance(run, StyleRun) or run.photo_latents is None:
         return None
-    path = places.latents(run.photo_latents)
+    path = paths.latents(run.photo_latents)
     return PhotoLatents.load(path, pair.parent).to(pair.device) if path.is_file() else None
 
 

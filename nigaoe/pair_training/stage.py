@@ -1,6 +1,6 @@
 """One stage: its runs side by side, each a process, each asked to end when its seconds are over.
 
-A run that fails takes nobody with it: its neighbours train on to the end of the stage, then the pair ends with an error
+A run that fails does not end the others: they train on to the end of the stage, then the pair ends with an error
 that names the run. Should this process vanish, the kernel asks the runs to end; they save what they have.
 """
 
@@ -81,8 +81,8 @@ class StageProcesses:
         records: Run to record; seconds are counted there.
         outputs: Run to file that gets what it prints.
         allowance: Seconds that each run may take in all.
-        lock: Descriptor that every process holds open, so that nobody else works in the folder meanwhile.
-        until: Monotonic time at which to stop as if somebody had asked; None: never.
+        lock: Descriptor of the folder's lock, which every process keeps open.
+        until: Monotonic time at which to stop as if by a signal; None: never.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class StageProcesses:
                 if self._until is not None and time.monotonic() >= self._until:
                     self._ask_to_stop()
                 for name, process in list(self._living.items()):
-                    self._look_after(name, process)
+                    self._check(name, process)
                 watch()
                 time.sleep(POLL_SECONDS)
 
@@ -133,7 +133,7 @@ class StageProcesses:
             )
         self._living[name] = _Process(popen, self._records[name])
 
-    def _look_after(self, name: str, process: _Process) -> None:
+    def _check(self, name: str, process: _Process) -> None:
         status = process.popen.poll()
         process.count()
         if status is not None:
@@ -144,7 +144,7 @@ class StageProcesses:
 
     def _conclude(self, name: str, process: _Process, status: int) -> None:
         if status == 0:
-            # A run that we stopped early, because somebody stopped us, goes on when the pair does.
+            # A run that was stopped early, because the pair was, goes on when the pair does.
             process.record.done = not self.was_asked_to_stop or process.record.seconds >= self._allowance
         elif status == -signal.SIGTERM and process.asked_at is not None:
             if not self.was_asked_to_stop:

@@ -1,4 +1,4 @@
-"""How far runs are, as their logs tell it, and how a terminal, or a file, is told."""
+"""How far runs are, read from their logs and shown in a terminal, or as lines of a file."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from nigaoe.pair_training.journal import Journal
-from nigaoe.pair_training.places import Places
+from nigaoe.pair_training.pair_folder import PairPaths
 from nigaoe_model.training.run_log import read_log
 
 READ_SECONDS: Final = 1.0
@@ -55,11 +55,11 @@ class Watcher:
     Args:
         console: Where.
         journal: Of the pair; its seconds are read while they are counted.
-        places: Of the pair.
+        paths: Of the pair.
     """
 
-    def __init__(self, console: Console, journal: Journal, places: Places) -> None:
-        self._console, self._journal, self._places = console, journal, places
+    def __init__(self, console: Console, journal: Journal, paths: PairPaths) -> None:
+        self._console, self._journal, self._paths = console, journal, paths
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -70,7 +70,7 @@ class Watcher:
         self._whole = self._bars.add_task("pair", total=journal.minutes * 60, left="")
         self._tasks: dict[str, TaskID] = {}
         self._stage = 0
-        self._read_at = self._told_at = 0.0
+        self._read_at = self._reported_at = 0.0
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -88,14 +88,14 @@ class Watcher:
         number = f"{stage + 1} of {len(self._journal.stages)}"
         self.say(f"Stage {number}, [bold]{name}[/]: {', '.join(runs)}, {_clock(allowance)} min")
         self._tasks = {run: self._bars.add_task(run, total=allowance, left="") for run in runs}
-        self._told_at = time.monotonic()
-        return self._look
+        self._reported_at = time.monotonic()
+        return self._refresh
 
     def end(self) -> None:
         """Say what a stage's runs came to."""
         for run, task in self._tasks.items():
             self._bars.remove_task(task)
-            where = standing(self._places.run(run))
+            where = standing(self._paths.run(run))
             record = self._journal.stages[self._stage][run]
             came_to = f"{where}" if where is not None else "done" if record.done else "nothing"
             self.say(f"  {run}: {came_to} after {_clock(record.seconds)} min{'' if record.done else ', not finished'}")
@@ -105,20 +105,20 @@ class Watcher:
         """Print a line."""
         self._console.print(text, highlight=False, soft_wrap=True)
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         now = time.monotonic()
         if now - self._read_at < READ_SECONDS:
             return
         self._read_at = now
         left = max(0.0, self._journal.minutes * 60 - self.seconds)
         self._bars.update(self._whole, completed=self.seconds, left=f"{_clock(left)} left")
-        tell = not self._console.is_terminal and now - self._told_at >= LINE_SECONDS
+        report = not self._console.is_terminal and now - self._reported_at >= LINE_SECONDS
         for run, task in self._tasks.items():
-            where = standing(self._places.run(run))
+            where = standing(self._paths.run(run))
             spent = self._journal.stages[self._stage][run].seconds
             self._bars.update(task, completed=spent, left=f"{where or 'starting'}")
-            if tell:
-                self._told_at = now
+            if report:
+                self._reported_at = now
                 self.say(f"  {run}: {where or 'starting'}; {_clock(left)} min left in all")
 
     @property

@@ -132,7 +132,7 @@ class PhotoLatentSettings(Section):
 
 
 class ColourSettings(Section):
-    """How much a fine-tune holds on to the person's colours; see :mod:`nigaoe_model.training.carried_colours`.
+    """How much a fine-tune keeps the person's colours; see :mod:`nigaoe_model.training.carried_colours`.
 
     Attributes:
         weight: Factor of the loss; 0 turns it off.
@@ -156,7 +156,7 @@ class AverageSettings(Section):
 
 
 class CadenceSettings(Section):
-    """How often the run tells and keeps what it knows.
+    """How often the run logs, saves, draws and scores.
 
     Attributes:
         log_images: Images from one line of the log to the next.

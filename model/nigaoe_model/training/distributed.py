@@ -23,7 +23,7 @@ from torch.distributed.rendezvous import rendezvous
 from nigaoe_core.errors import TrainingError
 
 _FAILURE: Final = "nigaoe-failure"
-_LOOK_SECONDS: Final = 1.0
+_POLL_SECONDS: Final = 1.0
 _GRACE_SECONDS: Final = 5.0
 _RESUME: Final = "What was saved goes on with `--resume-from`."
 _GONE: Final = f"Another process of this run is gone, so this one stops, too. {_RESUME}"
@@ -45,7 +45,7 @@ class Team:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
     def mean(self, value: Tensor) -> Tensor:
@@ -100,8 +100,8 @@ class Team:
 def joined_team(device: str) -> Iterator[Team]:
     """Join the group that ``torchrun`` started, for a while; alone without it.
 
-    When one process fails, the others fail, too, within seconds: each tells through the group's store why it gives up,
-    and a thread of each looks there. Otherwise the others would wait, some half an hour, for a gradient that never
+    When one process fails, the others fail, too, within seconds: each writes to the group's store why it gives up,
+    and a thread of each reads there. Otherwise the others would wait, some half an hour, for a gradient that never
     comes.
 
     Args:
@@ -134,41 +134,41 @@ def joined_team(device: str) -> Iterator[Team]:
         team.close()
 
 
-class Notes(Protocol):
-    """What is used of the store that the processes of a run share."""
+class KeyValueStore(Protocol):
+    """What is used of ``torch.distributed.Store``, which PyTorch's own types do not export."""
 
     def check(self, keys: list[str], /) -> bool:
         """Return whether all of these are there."""
 
     def get(self, key: str, /) -> bytes:
-        """Return a note."""
+        """Return a value."""
 
     def compare_set(self, key: str, expected: str, desired: str, /) -> bytes:
-        """Write a note where there is none, or ``expected``."""
+        """Write a value where there is none, or ``expected``."""
 
 
 class FailureWatch:
-    """Tells the other processes of a run that this one failed, and ends this one soon after another did.
+    """Reports to the other processes of a run that this one failed, and ends this one soon after another did.
 
     Args:
         store: Shared by all processes; used by this object alone.
         rank: This process.
     """
 
-    def __init__(self, store: Notes, rank: int) -> None:
+    def __init__(self, store: KeyValueStore, rank: int) -> None:
         self._store, self._rank = store, rank
         self._stopped = threading.Event()
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._look, name="failure-watch", daemon=True)
+        self._thread = threading.Thread(target=self._poll, name="failure-watch", daemon=True)
         self._thread.start()
 
     def post(self, error: BaseException) -> None:
-        """Say that this process gives up, unless another one was first."""
+        """Write why this process gives up, unless another one was first."""
         with suppress(RuntimeError), self._lock:  # The store may have gone with the process that kept it.
             self._store.compare_set(_FAILURE, "", f"{self._rank}:{type(error).__name__}: {error}")
 
     def failure_of_another(self) -> str | None:
-        """Return a sentence about the process that failed first; None where that is this one or nobody."""
+        """Return a sentence about the process that failed first; None where it is this one, or none failed."""
         try:
             with self._lock:
                 if not self._store.check([_FAILURE]):
@@ -181,12 +181,12 @@ class FailureWatch:
         return f"Process {rank} of this run failed, so this one stops, too ({reason}). {_RESUME}"
 
     def stop(self) -> None:
-        """Look no more."""
+        """End the thread."""
         self._stopped.set()
         self._thread.join()
 
-    def _look(self) -> None:
-        while not self._stopped.wait(_LOOK_SECONDS):
+    def _poll(self) -> None:
+        while not self._stopped.wait(_POLL_SECONDS):
             reason = self.failure_of_another()
             # A collective operation of this process mostly ends with an error of its own; one on a GPU may not.
             if reason and not self._stopped.wait(_GRACE_SECONDS):

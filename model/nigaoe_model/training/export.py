@@ -29,7 +29,7 @@ def describe_run(
     """Return the card of a checkpoint of this run.
 
     Raises:
-        TrainingError: Nobody says how the pictures are framed.
+        TrainingError: Neither config, parent nor data set says how the pictures are framed.
     """
     alignment: AlignmentTemplate | None = (
         config.alignment or (parent and parent.card.alignment) or dataset.card.alignment

@@ -63,7 +63,7 @@ class FaceSearch:
     Args:
         loaded: Where to search.
         settings: Of every search.
-        folder: Where latents are kept for later runs; None forgets them at the end. A latent can rebuild a face.
+        folder: Where latents are kept for later runs; None: they are dropped at the end. A latent can rebuild a face.
     """
 
     def __init__(self, loaded: LoadedGenerator, settings: InversionSettings, folder: Path | None = None) -> None:

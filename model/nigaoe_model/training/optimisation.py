@@ -15,7 +15,7 @@ def with_initial_state(optimiser: torch.optim.Adam) -> torch.optim.Adam:
     """Give every parameter Adam's state before its first gradient, all zero as Adam itself would make it.
 
     From then on moments and counts stay where they are, so that a recorded step finds them. They lie in memory as their
-    parameters do: a fused step walks through both side by side and looks at no strides.
+    parameters do: a fused step walks through both side by side and ignores strides.
     """
     for group in optimiser.param_groups:
         for parameter in group["params"]:
@@ -75,7 +75,7 @@ def share_gradients(parameters: Iterable[nn.Parameter], team: Team, *, bound: fl
 def _as_it_lies(parameter: nn.Parameter) -> Tensor:
     """Return the gradient in the order in which its *parameter* lies in memory. # [numel].
 
-    A fused optimiser walks through both side by side and looks at no strides.
+    A fused optimiser walks through both side by side and ignores strides.
     """
     gradient = parameter.grad
     assert gradient is not None  # noqa: S101 - the caller left the others out

@@ -82,7 +82,7 @@ def check_folder(plan: RunPlan) -> None:
     """Keep a new run from writing over an old one.
 
     Raises:
-        TrainingError: The folder holds a run that nobody asked to resume.
+        TrainingError: The folder holds a run, and the plan does not resume it.
     """
     if (plan.folder / STATE).is_file() and not plan.resume:
         raise TrainingError(f"`{plan.folder}` holds a run already; resume it with --resume-from or choose another.")

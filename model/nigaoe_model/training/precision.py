@@ -6,25 +6,21 @@ Second derivatives lose too much in half precision, and they are taken only ever
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 
 from nigaoe_model.device import preferred_layout
 from nigaoe_model.precision import check_support, is_faster
+from nigaoe_model.stylegan2.discriminator import Discriminator
+from nigaoe_model.stylegan2.generator import Synthesis
 
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class Reducible(Protocol):
-    """A network whose finer blocks can compute in another type."""
-
-    reduced_from: int | None
-    reduced_dtype: torch.dtype
-
-    def use_reduced_precision(self, dtype: torch.dtype, *, from_resolution: int) -> None:
-        """Compute blocks of ``from_resolution`` and more in ``dtype``."""
+Reducible = Synthesis | Discriminator
+"""A network whose finer blocks can compute in another type."""
 
 
 @dataclass(frozen=True, slots=True)

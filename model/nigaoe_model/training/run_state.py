@@ -29,10 +29,10 @@ class Progress:
         steps: Steps made.
         mean_path_length: Long-term mean of the path length; None before the first path length step.
         augment_p: Present strength of the augmentation.
-        augmenting: Whether the augmentation takes part in the present steps; its strength is looked at now and then.
+        augmenting: Whether the augmentation takes part in the present steps; its strength is read every few steps.
         best_score: Lowest FD-effnet so far.
         best_images: Where it was reached.
-        best_by_photos: Whether that is the distance of photos' latents; a run that is given some starts to count anew.
+        best_by_photos: Whether that is the distance of photos' latents; a run that is given some counts anew.
         seconds: Time spent in the loop, over all restarts.
     """
 

@@ -20,7 +20,7 @@ def fixed_latents(count: int, z_dim: int, *, seed: int = 0) -> Tensor:
 
 
 def pictures_at_once(device: torch.device, side: int) -> int:
-    """Return how many pictures of ``side`` pixels are drawn or looked at together: as many as keep the device busy."""
+    """Return how many pictures of ``side`` pixels are drawn or evaluated together: as many as keep the device busy."""
     return 16 if device.type == "cpu" else max(4, min(256, GPU_PIXELS // side**2))
 
 

@@ -164,7 +164,7 @@ class GeneratorStep:
     # ---- the phases -------------------------------------------------------------------------------------------------
 
     def discriminator_step(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Tell real pictures from drawn ones."""
+        """Learn to tell real pictures from drawn ones."""
         with self._discriminator_learns():
             real_logits, fake_logits = self.judge_both(*self._augment(torch.cat([real, fake])).chunk(2))
             loss = discriminator_loss(real_logits, fake_logits)
@@ -241,7 +241,7 @@ class GeneratorStep:
     # ---- what the phases use ----------------------------------------------------------------------------------------
 
     def judge_both(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Judge two batches in one pass; the groups of the minibatch statistic hold either real or drawn pictures."""
+        """Judge two batches in one pass; the groups of the minibatch statistic are either real or drawn pictures."""
         group = min(self.networks.discriminator.architecture.minibatch_std_group, len(real))
         both = torch.cat([_grouped(real, group), _grouped(fake, group)], dim=1)  # [G, 2N/G, ...]
         logits = _grouped(self._judge(both.flatten(0, 1)), group)
@@ -321,7 +321,7 @@ class GeneratorStep:
         optimiser.step()
 
     def drop_gradients(self) -> None:
-        """Forget what the last step left behind."""
+        """Drop the gradients of the last step."""
         networks = [self.networks.generator, self.networks.discriminator]
         if self.reconstruction is not None:
             networks.append(self.reconstruction.learner.network)

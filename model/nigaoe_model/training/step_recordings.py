@@ -1,7 +1,7 @@
 """Whole training steps, recorded once for each kind of step and replayed from then on.
 
 A step is some thousands of small kernels, for which Python asks more slowly than a GPU runs them. A CUDA graph asks for
-all of them at once. One graph is one whole step: both networks' paragraphs share one autograd graph, and whatever was
+all of them at once. One graph is one whole step: both networks' phases share one autograd graph, and whatever was
 recorded between two halves might be given the memory of what the first half keeps for the second.
 
 A recording repeats operations on places in memory. So everything that a step reads or moves must lie at one place for

@@ -1,7 +1,7 @@
-"""Numbers that a step reads and moves and that no network holds, each at one place of the device's memory.
+"""Numbers that a step reads and moves beside the networks, each at one place of the device's memory.
 
-A recorded step repeats operations on places, so what changes from step to step must lie at one: a number that Python
-holds would be recorded as it is and never change again.
+A recorded step repeats operations on places, so what changes from step to step must lie at one: a number in Python
+would be recorded as it is and never change again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ class StepState:
 class Controls:
     """Numbers that the host writes to their places before a step is begun. All # [], float32.
 
-    A number is filled in by a launch that nobody waits for, unlike a copy from the host's memory.
+    Filling in a number is a launch without a wait, unlike a copy from the host's memory.
 
     Args:
         device: Where steps are computed.
@@ -75,7 +75,7 @@ class Controls:
 
 
 class LossMeter:
-    """Sums losses on the device, so that nobody waits for one before a line of the log is due.
+    """Sums losses on the device, so that none is waited for before a line of the log is due.
 
     Args:
         names: Of all losses that may come.

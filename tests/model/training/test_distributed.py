@@ -75,7 +75,7 @@ def test_one_process_is_its_own_team(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_first_failure_is_the_one_that_is_told() -> None:
-    """Whoever fails later, because the first one did, does not write over its reason."""
+    """A process that fails later, because the first one did, does not write over its reason."""
     store = torch.distributed.TCPStore("127.0.0.1", free_port(), 1, is_master=True)
     first, second = (FailureWatch(store.clone(), rank) for rank in (0, 1))
     try:

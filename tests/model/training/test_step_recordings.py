@@ -292,7 +292,7 @@ def test_a_failed_recording_changes_nothing(brisk: Make, after: int) -> None:
 
 
 def test_the_tape_refuses_what_a_graph_cannot_hold() -> None:
-    """Waits and the host's numbers are loud; a number that Python holds is silent, and wrong ever after."""
+    """Waits and the host's numbers are loud; a number in Python is silent, and wrong ever after."""
     place, held = torch.zeros(()), [1.0]
     with pytest.raises(RuntimeError, match="a wait for the device"), Tape():
         float(place)
@@ -306,7 +306,7 @@ def test_the_tape_refuses_what_a_graph_cannot_hold() -> None:
 
 
 def test_graphs_are_asked_for_where_they_are_possible() -> None:
-    """`auto` makes steps eagerly on a CPU; who insists is told what is missing."""
+    """`auto` makes steps eagerly on a CPU; a run that insists fails with what is missing."""
     cpu = torch.device("cpu")
     assert step_recorder("auto", cpu) is None
     assert step_recorder(False, cpu) is None

@@ -6,7 +6,7 @@ import pytest
 
 from nigaoe.pair_training.commands import command_of
 from nigaoe.pair_training.config import PairConfig, load_pair_config
-from nigaoe.pair_training.places import Places
+from nigaoe.pair_training.pair_folder import PairPaths
 from nigaoe_model.training.plan import STATE
 
 
@@ -15,14 +15,14 @@ def config() -> PairConfig:
     return load_pair_config("pair128")
 
 
-def words(config: PairConfig, stage: int, name: str, places: Places) -> str:
-    return " ".join(command_of(config, stage, name, places)[3:])
+def words(config: PairConfig, stage: int, name: str, paths: PairPaths) -> str:
+    return " ".join(command_of(config, stage, name, paths)[3:])
 
 
 def test_a_new_run_has_its_start_and_its_settings(config: PairConfig, tmp_path: Path) -> None:
     """g_ori is grown, a style stands on this pair's g_ori and meets its discriminator."""
-    places = Places(tmp_path)
-    generator, style = words(config, 0, "g_ori", places), words(config, 1, "anime", places)
+    paths = PairPaths(tmp_path)
+    generator, style = words(config, 0, "g_ori", paths), words(config, 1, "anime", paths)
     assert generator.startswith("train generator data/faces128 --config tiny128 --grow weights/g_ori.safetensors")
     assert generator.endswith("--set compute.precision=fp32 --set cadence.log_images=12800 --set "
                               "cadence.grid_images=102400 --set cadence.score_images=102400 --set "
@@ -34,12 +34,12 @@ def test_a_new_run_has_its_start_and_its_settings(config: PairConfig, tmp_path: 
 
 def test_a_run_goes_on_where_the_folder_is_now(config: PairConfig, tmp_path: Path) -> None:
     """Its parent, its data and the latents that were found meanwhile are named anew; no start is."""
-    places = Places(tmp_path)
-    places.run("anime").mkdir(parents=True)
-    (places.run("anime") / STATE).touch()
-    places.latents("latents").parent.mkdir()
-    places.latents("latents").touch()
-    style = words(config, 4, "anime", places)
+    paths = PairPaths(tmp_path)
+    paths.run("anime").mkdir(parents=True)
+    (paths.run("anime") / STATE).touch()
+    paths.latents("latents").parent.mkdir()
+    paths.latents("latents").touch()
+    style = words(config, 4, "anime", paths)
     latents = f"--photo-latents {tmp_path}/latents/latents.safetensors"
     parent = f"{tmp_path}/weights/g_ori.safetensors"
     assert style.startswith(f"finetune {parent} data/anime128 {latents} --resume-from {tmp_path}/runs/anime --set")
@@ -48,9 +48,9 @@ def test_a_run_goes_on_where_the_folder_is_now(config: PairConfig, tmp_path: Pat
 
 
 def test_a_run_that_was_killed_before_its_first_state_begins_anew(config: PairConfig, tmp_path: Path) -> None:
-    """Without a state there is nothing to go on from: a resumed run would start at random, not from its start."""
-    places = Places(tmp_path)
-    places.run("g_ori").mkdir(parents=True)
-    (places.run("g_ori") / "log.jsonl").write_text('{"images": 16}\n')
-    assert "--grow weights/g_ori.safetensors" in words(config, 0, "g_ori", places)
-    assert not places.run("g_ori").exists()
+    """Without a state there is nothing to go on from: its folder is cleared and its start is named again."""
+    paths = PairPaths(tmp_path)
+    paths.run("g_ori").mkdir(parents=True)
+    (paths.run("g_ori") / "log.jsonl").write_text('{"images": 16}\n')
+    assert "--grow weights/g_ori.safetensors" in words(config, 0, "g_ori", paths)
+    assert not paths.run("g_ori").exists()

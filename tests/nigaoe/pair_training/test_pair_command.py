@@ -13,7 +13,7 @@ import pytest
 
 from nigaoe.pair_training.journal import read_journal
 from nigaoe.pair_training.packing import LARGEST
-from nigaoe.pair_training.places import Places
+from nigaoe.pair_training.pair_folder import PairPaths
 from nigaoe.pair_training.training import locked
 from nigaoe_core.registry import Registry
 from nigaoe_faces.align import DEMO
@@ -160,29 +160,29 @@ def test_a_whole_pair_from_one_command(ground: Path, tmp_path: Path) -> None:
     done = run(ground / "whole.toml", folder, "--minutes", "12", "--pack", packed)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Stage 4 of 4, with photos: anime" in done.stdout
-    places = Places(folder)
-    journal = read_journal(places.journal)
+    paths = PairPaths(folder)
+    journal = read_journal(paths.journal)
     assert all(journal.is_done(stage) for stage in range(4))
 
-    registry = Registry.load(places.weights)
+    registry = Registry.load(paths.weights)
     style = registry.style("anime")
     assert (style.title, style.facts is not None) == ("Anime", True)
-    g_ori = load_generator(places.weight("g_ori"), encoder=places.weight("encoder"))
-    assert load_pair("anime", g_ori, places.weight("anime")).trunk_resolution == 4
-    assert any("fd_photos" in line for line in read_log(places.run("anime")))
+    g_ori = load_generator(paths.weight("g_ori"), encoder=paths.weight("encoder"))
+    assert load_pair("anime", g_ori, paths.weight("anime")).trunk_resolution == 4
+    assert any("fd_photos" in line for line in read_log(paths.run("anime")))
 
-    page = (places.report / "report.html").read_text()
+    page = (paths.report / "report.html").read_text()
     assert "with photos" in page
     assert page.count("data:image/png;base64,") >= 4
-    measures = json.loads((places.report / "measures.json").read_text())
+    measures = json.loads((paths.report / "measures.json").read_text())
     assert {"fd_effnet", "fd_of_the_data's_halves", "fd_in_floors"} <= measures["anime"].keys()
-    assert list(places.report.glob("*.png"))
+    assert list(paths.report.glob("*.png"))
 
     assert all(path.stat().st_size < LARGEST for path in packed.iterdir())
     elsewhere = run(ground / "whole.toml", tmp_path / "elsewhere", "--minutes", "12", "--unpack", packed)
     assert elsewhere.returncode == 0, elsewhere.stdout + elsewhere.stderr
     assert "Stage" not in elsewhere.stdout
-    for path in places.weights.iterdir():
+    for path in paths.weights.iterdir():
         assert (tmp_path / "elsewhere" / "weights" / path.name).read_bytes() == path.read_bytes()
 
 
@@ -195,27 +195,27 @@ def test_failures_and_kills_cost_little(ground: Path, tmp_path: Path) -> None:
     wrong = run(ground / "broken.toml", folder, "--minutes", "8", "--set", f"datasets.drawings={ground / 'large'}")
     assert wrong.returncode == 1, wrong.stdout
     assert "`anime` failed" in " ".join(wrong.stderr.split())
-    places = Places(folder)
-    done = {name: record.done for name, record in read_journal(places.journal).stages[1].items()}
+    paths = PairPaths(folder)
+    done = {name: record.done for name, record in read_journal(paths.journal).stages[1].items()}
     assert done == {"anime": False, "tv": True}
 
     training = subprocess.Popen(
         command(ground / "broken.toml", folder, "--minutes", "8", *endless), stdout=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 200
-    while not read_log(places.run("anime")):
+    while not read_log(paths.run("anime")):
         assert time.monotonic() < deadline
         assert training.poll() is None
         time.sleep(0.05)
     training.send_signal(signal.SIGKILL)
     training.wait()
-    with locked(places):  # The style, left alone, saves and ends.
-        before = read_log(places.run("anime"))[-1]["images"]
+    with locked(paths):  # The style, left alone, saves and ends.
+        before = read_log(paths.run("anime"))[-1]["images"]
     enough = ("--set", f"runs.anime.settings.total_images={int(before) + 64}")
     rest = run(ground / "broken.toml", folder, "--minutes", "8", *enough)
     assert rest.returncode == 0, rest.stdout + rest.stderr
     assert "g_ori" not in rest.stdout.partition("The report")[0].replace(str(folder), "")
-    images = [line["images"] for line in read_log(places.run("anime"))]
+    images = [line["images"] for line in read_log(paths.run("anime"))]
     assert images == sorted(images)
     assert images[-1] > before
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nigaoe.pair_training.journal import RunRecord
-from nigaoe.pair_training.places import Places
+from nigaoe.pair_training.pair_folder import PairPaths
 from nigaoe.pair_training.stage import StageProcesses
 from nigaoe.pair_training.training import locked
 
@@ -30,7 +30,7 @@ FAILING = "import sys; print('The training run cannot go on (training_failed): t
 @pytest.fixture
 def lock(tmp_path: Path) -> Iterator[int]:
     """The folder is ours."""
-    with locked(Places(tmp_path)) as descriptor:
+    with locked(PairPaths(tmp_path)) as descriptor:
         yield descriptor
 
 
@@ -56,7 +56,7 @@ def test_a_failing_run_is_named_and_its_neighbour_ends_cleanly(tmp_path: Path, l
 
 
 def test_a_killed_run_is_told_from_a_failed_one(tmp_path: Path, lock: int) -> None:
-    """SIGKILL hints at memory; a run that had no time to begin is told to be given more."""
+    """SIGKILL hints at memory; the failure of a run that had no time to begin asks for more."""
     suicide = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     slow = "import time; time.sleep(60)"
     processes, records = stage(tmp_path, lock, {"killed": suicide, "slow": slow}, allowance=1)
@@ -111,11 +111,11 @@ def test_a_vanished_process_leaves_runs_that_save(tmp_path: Path) -> None:
     script.write_text(
         "import sys\nfrom pathlib import Path\n"
         "from nigaoe.pair_training.journal import RunRecord\n"
-        "from nigaoe.pair_training.places import Places\n"
+        "from nigaoe.pair_training.pair_folder import PairPaths\n"
         "from nigaoe.pair_training.stage import StageProcesses\n"
         "from nigaoe.pair_training.training import locked\n"
         f"folder = Path({str(tmp_path)!r})\n"
-        "with locked(Places(folder)) as lock:\n"
+        "with locked(PairPaths(folder)) as lock:\n"
         f"    command = [sys.executable, '-c', {POLITE!r}, str(folder / 'good')]\n"
         "    StageProcesses({'good': command}, {'good': RunRecord()}, {'good': folder / 'log'}, allowance=1000,\n"
         "                   lock=lock).run(lambda: None)\n"
@@ -128,5 +128,5 @@ def test_a_vanished_process_leaves_runs_that_save(tmp_path: Path) -> None:
         time.sleep(0.05)
     supervisor.kill()
     supervisor.wait()
-    with locked(Places(tmp_path)):
+    with locked(PairPaths(tmp_path)):
         assert (tmp_path / "good").read_text() == "saved"

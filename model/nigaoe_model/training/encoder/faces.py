@@ -102,7 +102,7 @@ class Photos:
 
 
 def varied(photos: Tensor, amount: float) -> Tensor:
-    """Zoom and shift photos a little, and change their light: whatever comes out is a photo that can be redrawn.
+    """Zoom and shift photos a little, and change their light: the result is still a photo that can be redrawn.
 
     Args:
         photos: # [N, 3, R, R] in [-1, 1].
@@ -123,7 +123,7 @@ def varied(photos: Tensor, amount: float) -> Tensor:
 
 
 def check_framing(dataset: PackedDataset, loaded: LoadedGenerator) -> None:
-    """Make sure that photos look as the generator's pictures do.
+    """Make sure that photos are framed as the generator's pictures are.
 
     Raises:
         TrainingError: They have another size or framing.

@@ -162,7 +162,7 @@ class EncoderTrainer:
         self.losses.add(losses)
 
     def _redrawn(self) -> int:
-        """First picture that is drawn anew: the photos come last, and before them a share of the own faces."""
+        """First picture whose guess is redrawn: the photos come last, and before them a share of the own faces."""
         return self.config.batch - self.photo_count - round(self.own_count * self.config.own_faces.redrawn)
 
     def _compare_latents(self, own: KnownFaces, guessed: Tensor) -> dict[str, Tensor]:

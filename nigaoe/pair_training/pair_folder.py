@@ -1,4 +1,4 @@
-"""Where everything of a pair lies.
+"""The folder of a pair: where everything lies, and the lock of the process that works there.
 
 ::
 
@@ -10,14 +10,25 @@
       report/         report.html and its pictures
 """
 
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
+
+from filelock import lock_descriptor
+
+from nigaoe_core.errors import TrainingError
+
+LOCK_SECONDS: Final = 60.0
+"""Runs of a pair whose process vanished save what they have; their locks end within this time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """The folder of a pair.
+class PairPaths:
+    """Paths below the folder of a pair.
 
     Attributes:
         root: The folder.
@@ -32,7 +43,7 @@ class Places:
 
     @property
     def lock(self) -> Path:
-        """Held by whoever works in the folder."""
+        """Locked by the process that works in the folder."""
         return self.root / ".lock"
 
     @property
@@ -60,3 +71,22 @@ class Places:
     def weight(self, name: str, what: Literal["", "-discriminator"] = "") -> Path:
         """A checkpoint of the pair."""
         return self.weights / f"{name}{what}.safetensors"
+
+
+@contextmanager
+def locked(paths: PairPaths) -> Iterator[int]:
+    """Lock the folder; the descriptor goes to every process that works in it.
+
+    Raises:
+        TrainingError: Another process works in it.
+    """
+    descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while not lock_descriptor(descriptor, blocking=False):
+            if time.monotonic() >= deadline:
+                raise TrainingError(f"Another process works in `{paths.root}`; wait for it, or end it.")
+            time.sleep(0.2)
+        yield descriptor
+    finally:
+        os.close(descriptor)
