@@ -4,7 +4,6 @@ import threading
 import time
 import urllib.error
 import urllib.request
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +27,8 @@ from nigaoe_core.store.blob_store import (
 )
 from nigaoe_core.store.folder_blob_store import FolderBlobStore
 from nigaoe_core.store.signed_links import PATH, LinkSigner
+
+FOLDER = "a4aa5042-92f3-4287-ae7b-a03590fae809"
 
 
 @pytest.fixture(params=["folder", "bucket", "shared_bucket"])
@@ -109,13 +110,13 @@ def test_only_a_jobs_folder_can_be_erased(wrong: str, tmp_path: Path, signer: Li
         "../etc/passwd",
         "public/20260101/../../../etc/passwd",
         "/etc/passwd",
-        f"public/20260101/{uuid.uuid4()}/../x",
-        f"public/20260101/{uuid.uuid4()}/.hidden",
-        f"public/20260101/{uuid.uuid4()}/a/b",
-        f"public/20260101/{uuid.uuid4()}/",
-        f"public/20260101/{uuid.uuid4()}/name\n",
-        f"Public/20260101/{uuid.uuid4()}/name",
-        f"public/20260101/{uuid.uuid4()}/na%2fme",
+        f"public/20260101/{FOLDER}/../x",
+        f"public/20260101/{FOLDER}/.hidden",
+        f"public/20260101/{FOLDER}/a/b",
+        f"public/20260101/{FOLDER}/",
+        f"public/20260101/{FOLDER}/name\n",
+        f"Public/20260101/{FOLDER}/name",
+        f"public/20260101/{FOLDER}/na%2fme",
         "",
     ],
 )
