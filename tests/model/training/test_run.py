@@ -14,6 +14,7 @@ from nigaoe_model.training.encoder.config import EncoderConfig
 from nigaoe_model.training.encoder.run import train_encoder
 from nigaoe_model.training.plan import CONFIG, STATE, EncoderPlan, GeneratorPlan, RunPlan, write_plan
 from nigaoe_model.training.run import train_generator
+from nigaoe_model.training.run_inputs import EncoderInputs, GeneratorInputs, Section
 
 
 @pytest.fixture
@@ -104,3 +105,11 @@ def test_a_plan_of_an_earlier_version_is_read(short: GeneratorPlan) -> None:
     earlier = {name: document[name] for name in ("config", "dataset", "parent", "photo_latents")}
     path.write_text(json.dumps(earlier))
     assert GeneratorPlan.read(short.folder).init is None
+
+
+@pytest.mark.parametrize("inputs", [GeneratorInputs, EncoderInputs])
+def test_every_file_that_a_run_reads_is_described(inputs: type[Section]) -> None:
+    """Help is made of it: a line of the docstring is the field's description, as a whole."""
+    assert [name for name, field in inputs.model_fields.items() if not field.description] == []
+    if inputs is GeneratorInputs:
+        assert inputs.model_fields["grow"].description.endswith("may be of half the resolution, too.")
