@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import AliasChoices, Field
 
@@ -42,9 +42,18 @@ class RunPlan(Section):
         """
         try:
             document = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+            _drop_retired(document)
             return cls.model_validate(document | {"folder": folder, "resume": True})
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise TrainingError(f"`{folder}` holds no {cls.what} that could be resumed.") from error
+
+
+def _drop_retired(document: dict[str, Any]) -> None:
+    """Leave out of an earlier version's config the LPIPS weight, which is gone; only one that did nothing can be."""
+    reconstruction = document.get("config", {}).get("reconstruction", {})
+    for weights in (reconstruction.get("terms", {}), document.get("encoder", {}).get("weights", {})):
+        if weights.get("lpips") == 0:
+            del weights["lpips"]
 
 
 class GeneratorPlan(RunPlan, GeneratorInputs):

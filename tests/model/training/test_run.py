@@ -98,13 +98,20 @@ def test_a_plan_comes_back_from_its_folder(short: GeneratorPlan, start: Path, tm
 
 
 def test_a_plan_of_an_earlier_version_is_read(short: GeneratorPlan) -> None:
-    """It did not say what the run started from."""
+    """It did not say what the run started from, and its losses had a term that is gone; one that counted is refused."""
     write_plan(short)
     path = short.folder / CONFIG
     document = json.loads(path.read_text())
     earlier = {name: document[name] for name in ("config", "dataset", "parent", "photo_latents")}
+    earlier["config"]["reconstruction"]["terms"]["lpips"] = 0.0
     path.write_text(json.dumps(earlier))
-    assert GeneratorPlan.read(short.folder).init is None
+    plan = GeneratorPlan.read(short.folder)
+    assert plan.init is None
+    assert plan.config == short.config
+    earlier["config"]["reconstruction"]["terms"]["lpips"] = 1.0
+    path.write_text(json.dumps(earlier))
+    with pytest.raises(TrainingError, match="no run"):
+        GeneratorPlan.read(short.folder)
 
 
 @pytest.mark.parametrize("inputs", [GeneratorInputs, EncoderInputs])
