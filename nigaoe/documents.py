@@ -4,6 +4,7 @@
 """
 
 import html
+import json
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from nigaoe_api.openapi import as_text, document_of_defaults
+from nigaoe_api.app import document_of_defaults
 from nigaoe_core.errors import NigaoeError, error_tree
 from nigaoe_core.settings import PREFIX, SECTIONS, Settings
 
@@ -71,7 +72,8 @@ def documents(repository: Path) -> dict[Path, str]:
         for name, (part, write) in inserted.items()
     }
     written = {
-        repository / "openapi.json": as_text(document_of_defaults()),
+        repository / "openapi.json": json.dumps(document_of_defaults(), indent=2, ensure_ascii=False, sort_keys=True)
+        + "\n",
         repository / "docs" / "commands.md": commands_reference(),
     }
     return {**made, **written}

@@ -1,11 +1,13 @@
 """The FastAPI application: middleware around routes, and the tasks that live as long as the process."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI
@@ -20,7 +22,7 @@ from nigaoe_api.openapi import DESCRIPTION, TAGS, describe
 from nigaoe_api.page_files import page_routes, reference_routes
 from nigaoe_api.routes import convert, events, faces, health, jobs, results, shared, styles, webhooks
 from nigaoe_core.guarded_loop import guarded_task
-from nigaoe_core.services import Services
+from nigaoe_core.services import Services, connect
 from nigaoe_core.settings import Settings
 
 ROUTERS: Final = (
@@ -122,3 +124,10 @@ def _lifespan(facilities: Facilities) -> Callable[[FastAPI], AbstractAsyncContex
 async def _load_detector(facilities: Facilities) -> None:
     """In the background: the process is alive before it is ready."""
     await run_in_threadpool(facilities.faces.load)
+
+
+def document_of_defaults() -> dict[str, Any]:
+    """The OpenAPI document of an application with default settings."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data_dir=Path(folder), redis_url="redis://never.used", _env_file=None)
+        return create_app(settings, connect(settings)).openapi()

@@ -1,13 +1,10 @@
 """The OpenAPI document: what FastAPI derives, with our problem document, webhooks and examples.
 
-``python -m nigaoe_api.openapi`` writes ``openapi.json``; a test compares the file with what the application says.
+`make documents` writes it as ``openapi.json``; a test compares the file with what the application says.
 """
 
 import json
-import sys
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -168,28 +165,3 @@ def _query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     shape = {key: value for key, value in schema.items() if key != "description"}
     described = {"description": schema["description"]} if "description" in schema else {}
     return {"name": name, "in": "query", "required": False, "schema": shape, **described}
-
-
-def document_of_defaults() -> dict[str, Any]:
-    """The document of an application with default settings."""
-    from nigaoe_api.app import create_app
-    from nigaoe_core.services import connect
-
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(data_dir=Path(folder), redis_url="redis://never.used", _env_file=None)
-        return create_app(settings, connect(settings)).openapi()
-
-
-def as_text(document: dict[str, Any]) -> str:
-    """The document as it is committed."""
-    return json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-
-
-def main() -> None:
-    """Write ``openapi.json``, to the path that is given or into the current folder."""
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("openapi.json")
-    target.write_text(as_text(document_of_defaults()), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -8,8 +8,7 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from nigaoe_api.app import create_app
-from nigaoe_api.openapi import document_of_defaults
+from nigaoe_api.app import create_app, document_of_defaults
 from nigaoe_api.openapi_examples import SCHEMA_EXAMPLES
 from nigaoe_core.errors import error_tree
 from nigaoe_core.services import connect

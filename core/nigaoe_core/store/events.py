@@ -11,21 +11,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from nigaoe_core.errors import UsageError
 from nigaoe_core.jobs import Job, Seconds
 from nigaoe_core.store.job_records import Claim
+from nigaoe_core.store.redis_link import MAX_EVENTS, RedisLink
 
-if TYPE_CHECKING:
-    from nigaoe_core.store.redis_link import RedisLink
-
-EVENT_SECONDS: Final = 3600
-"""How long a log outlives its last event."""
-MAX_EVENTS: Final = 64
-"""How many events a log keeps: enough for a client to come back after some 20 seconds without a gap in the previews."""
-LAST_EVENTS: Final = 8
-"""How many stay when the job has ended: previews are pictures of a person."""
 MAX_PREVIEW_BYTES: Final = 64 * 1024
 WATCH_SECONDS: Final[Seconds] = 30.0
 """How long a job counts as watched after a watcher's last sign; followers give one three times as often."""
@@ -65,7 +57,7 @@ class EventLog:
         link: The connection.
     """
 
-    def __init__(self, link: "RedisLink") -> None:
+    def __init__(self, link: RedisLink) -> None:
         self._link = link
 
     def preview(
