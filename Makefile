@@ -15,6 +15,9 @@ NARROW_TESTS := tests/model/test_precision.py tests/model/test_features.py tests
 	tests/model/training/test_precision.py tests/model/training/test_trainer.py \
 	tests/model/training/encoder/test_trainer.py tests/worker/test_model_cache.py
 
+# Test processes. Many tests wait for servers that they start, so three share two cores well; 0 tests in one process.
+PROCESSES ?= 3
+
 .PHONY: help demo serve test test-avx2 check format docs documents constraints clean
 
 help: ## List these targets
@@ -27,7 +30,7 @@ serve: $(VENV)/.ready ## Start the service with the upload page at http://127.0.
 	$(BIN)/nigaoe serve
 
 test: $(VENV)/.ready-dev ## Run every test, the fast ones first
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
 
 test-avx2: $(VENV)/.ready-dev ## Run fast tests of the networks as on a processor without AVX-512
 	ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest -m "not slow" $(NARROW_TESTS)
@@ -39,7 +42,7 @@ check: $(VENV)/.ready-dev ## What CI runs: ruff, mypy, import-linter, documentat
 	$(BIN)/lint-imports
 	$(MAKE) --no-print-directory docs
 	$(MAKE) --no-print-directory test-avx2
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile
 
 format: $(VENV)/.ready-dev ## Sort imports and format
 	$(BIN)/ruff check --fix .
