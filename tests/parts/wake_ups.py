@@ -25,7 +25,8 @@ class WakeUps:
     """Takes messages out of a database's queues."""
 
     def __init__(self, redis_url: str) -> None:
-        self._client: redis.Redis = redis.Redis.from_url(redis_url, decode_responses=True)
+        # A blocking read waits longer than the client's own limit of five seconds.
+        self._client: redis.Redis = redis.Redis.from_url(redis_url, decode_responses=True, socket_timeout=None)
 
     def get(self, seconds: float) -> WakeUp:
         """Wait for a message, and take it."""
