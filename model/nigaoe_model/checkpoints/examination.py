@@ -101,11 +101,13 @@ class Examination:
     Attributes:
         reading: The report.
         recognised: The networks, when they can be imported and are not in our own format already.
+        content: All that the file holds; None when it cannot be read, or would run code.
         error: What importing the file ends in, when it cannot be imported.
     """
 
     reading: Reading
     recognised: Recognised | None = None
+    content: Content | None = None
     error: CheckpointError | None = None
 
 
@@ -131,14 +133,15 @@ def examine(path: Path, *, list_tensors: bool = False) -> Examination:
         findings.content = read_content(path, findings.trace)
         _refuse_code(path, findings.trace)
         if METADATA_KEY in findings.content.metadata:
-            _refuse_encoder(path, findings.content.metadata[METADATA_KEY])
+            _refuse_other_kinds(path, findings.content.metadata[METADATA_KEY])
         else:
             findings.recognised = recognise(findings.content)
             _refuse_wide(findings.recognised)
     except CheckpointError as found:
         error = _worst(path, findings.trace, found)
     reading = _report(findings, error, list_tensors=list_tensors)
-    return Examination(reading, findings.recognised if error is None else None, error)
+    recognised = findings.recognised if error is None else None
+    return Examination(reading, recognised, None if isinstance(error, UnsafeCheckpoint) else findings.content, error)
 
 
 def _refuse_code(path: Path, trace: Trace) -> None:
@@ -151,8 +154,15 @@ def _refuse_code(path: Path, trace: Trace) -> None:
         )
 
 
-def _refuse_encoder(path: Path, card: str) -> None:
-    if _card_of(card).get("kind") == "encoder":
+def _refuse_other_kinds(path: Path, card: str) -> None:
+    kind = _card_of(card).get("kind")
+    if kind == "gans-n-roses":
+        raise CheckpointMismatch(
+            f"`{path.name}` is GANs N' Roses in Nigaoe's own format, no StyleGAN2: `load_gans_n_roses` in "
+            "`nigaoe_model.compared.gans_n_roses_checkpoint` loads it.",
+            family="Nigaoe's GANs N' Roses",
+        )
+    if kind == "encoder":
         raise CheckpointMismatch(
             f"`{path.name}` is an encoder, no generator; put it beside its generator with `nigaoe weights attach`.",
             family="Nigaoe's encoder",

@@ -15,10 +15,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from nigaoe_core.errors import BrokenCheckpoint, CheckpointError, UnsafeCheckpoint
-from nigaoe_model.checkpoints.examination import Examination, Reading, examine
+from nigaoe_model.checkpoints.examination import Reading, examine
 from nigaoe_model.checkpoints.families.recognised import Recognised
 from nigaoe_model.checkpoints.formats import SAFETENSORS_DTYPES
-from nigaoe_model.checkpoints.records import TensorRecord, tensor_bytes
+from nigaoe_model.checkpoints.records import TensorRecord, tensor_bytes, tensors_in
 
 MIB = 2**20
 
@@ -41,6 +41,8 @@ class Request(BaseModel):
     Attributes:
         path: The foreign file.
         output: Where its tensors shall be written; None: only report.
+        parts: What the names of the tensors to be written begin with, in a file of any kind; none: the networks of a
+            StyleGAN2 that was recognised, in names of ours.
         list_tensors: Put the name and shape of every tensor into the report.
         memory: Bytes that may be used beyond the start and the file's size.
         seconds: Processor time.
@@ -48,6 +50,7 @@ class Request(BaseModel):
 
     path: Path
     output: Path | None = None
+    parts: tuple[str, ...] = ()
     list_tensors: bool = False
     memory: int
     seconds: int
@@ -64,21 +67,25 @@ def answer(request: Request) -> Reading:
 
 def _examined(request: Request) -> Reading:
     examination = examine(request.path, list_tensors=request.list_tensors)
-    if request.output is None or examination.recognised is None:
+    if request.parts and examination.content is not None:
+        named = {".".join(path): tensor for path, tensor in tensors_in(examination.content.value).items()}
+        tensors = {name: tensor for name, tensor in named.items() if name.startswith(request.parts)}
+    else:
+        tensors = _named(examination.recognised) if examination.recognised else {}
+    if request.output is None or not tensors:
         return examination.reading
-    return _written(examination, examination.recognised, request.output)
+    return _written(examination.reading, tensors, request.output)
 
 
-def _written(examination: Examination, recognised: Recognised, output: Path) -> Reading:
+def _written(reading: Reading, tensors: Mapping[str, TensorRecord], output: Path) -> Reading:
     try:
-        write_tensors(output, _named(recognised))
+        write_tensors(output, tensors)
     except CheckpointError as error:
-        update = {"problem": error.message, "problem_code": error.code, "layout": None}
-        return examination.reading.model_copy(update=update)
+        return reading.model_copy(update={"problem": error.message, "problem_code": error.code, "layout": None})
     except OSError as error:
         update = {"problem": f"The tensors cannot be written ({error}).", "problem_code": BrokenCheckpoint.code}
-        return examination.reading.model_copy(update=update | {"layout": None})
-    return examination.reading
+        return reading.model_copy(update=update | {"layout": None})
+    return reading
 
 
 def _named(recognised: Recognised) -> dict[str, TensorRecord]:

@@ -22,6 +22,7 @@ def read_in_sandbox(
     path: Path,
     *,
     output: Path | None = None,
+    parts: tuple[str, ...] = (),
     list_tensors: bool = False,
     memory: int = MEMORY,
     seconds: int = SECONDS,
@@ -31,6 +32,8 @@ def read_in_sandbox(
     Args:
         path: The foreign file.
         output: Where its tensors shall be written as safetensors; None: only report.
+        parts: What the names of the tensors to be written begin with, in a file of any kind; see
+            :class:`nigaoe_model.checkpoints.reader_process.Request`.
         list_tensors: Put the name and shape of every tensor into the report.
         memory: Bytes that the process may use beyond its start and the file's size.
         seconds: Seconds that it may take.
@@ -43,7 +46,9 @@ def read_in_sandbox(
     """
     if not path.is_file():
         raise BrokenCheckpoint(f"There is no file `{path}`.")
-    request = Request(path=path.resolve(), output=output, list_tensors=list_tensors, memory=memory, seconds=seconds)
+    request = Request(
+        path=path.resolve(), output=output, parts=parts, list_tensors=list_tensors, memory=memory, seconds=seconds
+    )
     try:
         process = subprocess.run(
             [sys.executable, "-P", "-m", "nigaoe_model.checkpoints.reader_process"],

@@ -225,6 +225,8 @@ def _card(metadata: Mapping[str, str] | None, path: Path) -> CheckpointCard:
             raise CheckpointMismatch(
                 f"`{path.name}` is an encoder, no generator; put it beside its generator with `nigaoe weights attach`."
             )
+        if isinstance(document, dict) and document.get("kind") == "gans-n-roses":
+            raise CheckpointMismatch(f"`{path.name}` is GANs N' Roses, no StyleGAN2 that latents are searched in.")
         if isinstance(version, int) and version > FORMAT_VERSION:
             raise ForeignCheckpoint(f"`{path.name}` has format {version}; this Nigaoe reads {FORMAT_VERSION}: upgrade.")
         return CheckpointCard.model_validate(document)

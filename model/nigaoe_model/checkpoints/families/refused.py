@@ -18,6 +18,10 @@ def _has(*fragments: str) -> Callable[[frozenset[str]], bool]:
 
 
 _TWO_INPUTS = "it draws from a photo in one pass and has no latent space of a StyleGAN2"
+_DRAWS_ANIME = (
+    "it draws an anime face of a photo in one pass and has no latent space to search; "
+    "`import_gans_n_roses` in `nigaoe_model.compared.gans_n_roses_checkpoint` converts it"
+)
 
 _REFUSED = (
     _Refused(
@@ -31,7 +35,7 @@ _REFUSED = (
         "the file of its fine-tune before (`finetune-*.pt`) is a plain StyleGAN2",
         _has(".res.0.conv", "generator.convs."),
     ),
-    _Refused("GANs N' Roses", _TWO_INPUTS, _has("adain_bottleneck.", "G_A2B")),
+    _Refused("GANs N' Roses", _DRAWS_ANIME, _has("adain_bottleneck.", "G_A2B")),
     _Refused("Swapping Autoencoder (rosinality)", _TWO_INPUTS, _has("e_ema.structure.", "e_ema.texture.")),
     _Refused("Swapping Autoencoder", _TWO_INPUTS, _has("ToSpatialCode", "ToGlobalCode")),
     _Refused("StyleGAN3", "its generator has no resolution blocks to freeze", _has("synthesis.input.freqs")),
