@@ -184,6 +184,17 @@ def test_a_file_that_would_run_code_is_refused(tiny_file: Path) -> None:
     torch.save(document | {"args": Malicious()}, tiny_file)
     with pytest.raises(UnsafeCheckpoint, match="system"):
         import_gans_n_roses(tiny_file, "tiny")
+    output = tiny_file.with_name("tensors.safetensors")
+    assert read_in_sandbox(tiny_file, output=output, parts=("G_A2B_ema.",)).unsafe_imports
+    assert not output.exists()
+
+
+def test_only_the_parts_that_are_asked_for_are_written(tiny_file: Path, tmp_path: Path) -> None:
+    """Under the names that they have in the file; optimisers and other networks stay where they are."""
+    output = tmp_path / "tensors.safetensors"
+    read_in_sandbox(tiny_file, output=output, parts=("D_L.", "G_optim."))
+    assert {name.partition(".")[0] for name in load_file(output)} == {"D_L"}
+    assert "D_L.fc.4.fc.weight" in load_file(output)
 
 
 def test_an_examination_says_what_the_file_is(golden: Path) -> None:
