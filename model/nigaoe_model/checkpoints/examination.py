@@ -154,13 +154,21 @@ def _refuse_code(path: Path, trace: Trace) -> None:
         )
 
 
+_COMPARED = {
+    "gans-n-roses": ("GANs N' Roses", "load_gans_n_roses", "gans_n_roses_checkpoint"),
+    "swapping-autoencoder": ("Swapping Autoencoder", "load_swapping_autoencoder", "swapping_autoencoder_checkpoint"),
+}
+"""Title, loader and its module, by the kind that a card of ours names."""
+
+
 def _refuse_other_kinds(path: Path, card: str) -> None:
-    kind = _card_of(card).get("kind")
-    if kind == "gans-n-roses":
+    kind = str(_card_of(card).get("kind"))
+    if kind in _COMPARED:
+        title, loader, module = _COMPARED[kind]
         raise CheckpointMismatch(
-            f"`{path.name}` is GANs N' Roses in Nigaoe's own format, no StyleGAN2: `load_gans_n_roses` in "
-            "`nigaoe_model.compared.gans_n_roses_checkpoint` loads it.",
-            family="Nigaoe's GANs N' Roses",
+            f"`{path.name}` is {title} in Nigaoe's own format, no StyleGAN2: `{loader}` in "
+            f"`nigaoe_model.compared.{module}` loads it.",
+            family=f"Nigaoe's {title}",
         )
     if kind == "encoder":
         raise CheckpointMismatch(

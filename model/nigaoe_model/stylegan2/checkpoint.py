@@ -31,6 +31,8 @@ DISCRIMINATOR = "discriminator."
 STATISTICS = "statistics."
 PALETTE = "palette."
 
+_OTHER_KINDS = {"gans-n-roses": "GANs N' Roses", "swapping-autoencoder": "a Swapping Autoencoder"}
+
 
 class TrainingRecord(BaseModel):
     """Training history of the weights; every field may be unknown in an imported file.
@@ -225,8 +227,9 @@ def _card(metadata: Mapping[str, str] | None, path: Path) -> CheckpointCard:
             raise CheckpointMismatch(
                 f"`{path.name}` is an encoder, no generator; put it beside its generator with `nigaoe weights attach`."
             )
-        if isinstance(document, dict) and document.get("kind") == "gans-n-roses":
-            raise CheckpointMismatch(f"`{path.name}` is GANs N' Roses, no StyleGAN2 that latents are searched in.")
+        title = _OTHER_KINDS.get(str(document.get("kind"))) if isinstance(document, dict) else None
+        if title is not None:
+            raise CheckpointMismatch(f"`{path.name}` is {title}, no StyleGAN2 that latents are searched in.")
         if isinstance(version, int) and version > FORMAT_VERSION:
             raise ForeignCheckpoint(f"`{path.name}` has format {version}; this Nigaoe reads {FORMAT_VERSION}: upgrade.")
         return CheckpointCard.model_validate(document)

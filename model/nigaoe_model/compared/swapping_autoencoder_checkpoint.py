@@ -1,0 +1,215 @@
+"""A Swapping Autoencoder on disk: one safetensors file that explains itself, and the import of other programs' files.
+
+Tensors lie under ``encoder.`` and ``generator.``; the header's only metadata entry, ``nigaoe``, is the JSON of a
+:class:`SwappingAutoencoderCard`.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from nigaoe_core.errors import BrokenCheckpoint, CheckpointMismatch, ForeignCheckpoint
+from nigaoe_faces.align import FFHQ, AlignmentTemplate
+from nigaoe_model.checkpoints.layouts import to_foreign, to_native
+from nigaoe_model.checkpoints.sandbox import raise_problem, read_in_sandbox
+from nigaoe_model.compared.swapping_autoencoder import SwappingAutoencoder
+from nigaoe_model.compared.swapping_autoencoder_architecture import SwappingAutoencoderArchitecture
+from nigaoe_model.compared.swapping_autoencoder_layouts import (
+    PARTS,
+    LayoutName,
+    infer_architecture,
+    refuse_variants,
+    stored_kernels,
+    table,
+    tell_layout,
+)
+from nigaoe_model.device import preferred_layout
+from nigaoe_model.stylegan2.checkpoint import FORMAT_VERSION, METADATA_KEY, TrainingRecord, tensor_digest
+from nigaoe_model.tensor_file import compare_tensors, load_strictly, opened, stored, write_tensors
+
+KIND: Final = "swapping-autoencoder"
+TITLE: Final = "Swapping Autoencoder"
+
+_NOTES: dict[LayoutName, str] = {
+    "rosinality": "Imported from rosinality's Swapping Autoencoder.",
+    "official": "Imported from the official Swapping Autoencoder; its pictures were not compared with that program's.",
+}
+
+
+class SwappingAutoencoderCard(BaseModel):
+    """Everything about a Swapping Autoencoder's file that is not a tensor.
+
+    Attributes:
+        kind: Tells the file from a generator's.
+        name: Short name.
+        architecture: Shape of the networks inside.
+        alignment: How photos and references are framed for it.
+        training: How the weights came to be.
+        licence: SPDX expression or a sentence.
+        source: Where the weights come from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: Literal[1] = FORMAT_VERSION
+    kind: Literal["swapping-autoencoder"] = KIND
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+    architecture: SwappingAutoencoderArchitecture
+    alignment: AlignmentTemplate
+    training: TrainingRecord = TrainingRecord()
+    licence: str = "unknown"
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SwappingAutoencoderCheckpoint:
+    """A card with its tensors.
+
+    Attributes:
+        card: Metadata.
+        tensors: State dict of :class:`nigaoe_model.compared.swapping_autoencoder.SwappingAutoencoder`.
+    """
+
+    card: SwappingAutoencoderCard
+    tensors: Mapping[str, Tensor]
+
+    @property
+    def digest(self) -> str:
+        """Identity of the weights: sha256 over names, types, shapes and bytes of the tensors."""
+        return tensor_digest(self.tensors)
+
+    def build(self, device: torch.device | str = "cpu") -> SwappingAutoencoder:
+        """Return the networks in float32, in evaluation mode, without gradients.
+
+        Raises:
+            CheckpointMismatch: The tensors do not fit the architecture.
+        """
+        network = SwappingAutoencoder(self.card.architecture)
+        load_strictly(network, self.tensors, TITLE)
+        network = network.to(device).to(memory_format=preferred_layout(torch.device(device)))
+        return network.eval().requires_grad_(requires_grad=False)
+
+
+def save_swapping_autoencoder(
+    checkpoint: SwappingAutoencoderCheckpoint, path: Path, *, dtype: torch.dtype | None = None
+) -> None:
+    """Write a checkpoint atomically.
+
+    Args:
+        checkpoint: What to write.
+        path: Target; an existing file is replaced only by a complete one.
+        dtype: Store weights in this type (fp16 for slim files); None keeps each type.
+    """
+    write_tensors(path, stored(checkpoint.tensors, dtype), {METADATA_KEY: checkpoint.card.model_dump_json()})
+
+
+def load_swapping_autoencoder(path: Path) -> SwappingAutoencoderCheckpoint:
+    """Read a file of ours and check its tensors against its architecture.
+
+    Raises:
+        BrokenCheckpoint: The file is missing, truncated or damaged, or its card is invalid.
+        ForeignCheckpoint: A file that is not ours, or of a newer format.
+        CheckpointMismatch: A file of ours that holds something else, or tensors that do not fit.
+    """
+    with opened(path) as file:
+        card = _card(file.metadata() or {}, path)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
+    with torch.device("meta"):
+        compare_tensors(TITLE, SwappingAutoencoder(card.architecture).state_dict(), tensors)
+    return SwappingAutoencoderCheckpoint(card, tensors)
+
+
+def import_swapping_autoencoder(
+    path: Path,
+    name: str,
+    *,
+    resolution: int = 256,
+    alignment: AlignmentTemplate = FFHQ,
+    licence: str = "unknown",
+    source: str = "",
+) -> SwappingAutoencoderCheckpoint:
+    """Convert a file of rosinality's or the official program; nothing in it is executed.
+
+    Args:
+        path: The foreign file.
+        name: Short name of the result.
+        resolution: Side in pixels that it was trained with; no tensor's shape tells it.
+        alignment: How photos are framed for it.
+        licence: Of the weights.
+        source: Where they come from; empty: the file's name.
+
+    Raises:
+        UnsafeCheckpoint: Loading the file in the usual way would run code.
+        BrokenCheckpoint: The file is missing or damaged.
+        ForeignCheckpoint: It is no Swapping Autoencoder, or a variant with other parts.
+        CheckpointMismatch: Its tensors do not fit together.
+    """
+    with tempfile.TemporaryDirectory(prefix="nigaoe-import-") as folder:
+        output = Path(folder) / "tensors.safetensors"
+        reading = read_in_sandbox(path, output=output, parts=PARTS)
+        if reading.problem_code != ForeignCheckpoint.code:  # The report is about StyleGAN2, which this is not.
+            raise_problem(reading)
+        layout, tensors = tell_layout(load_file(output) if output.exists() else {})
+    architecture = infer_architecture(layout, tensors, resolution=resolution)
+    refuse_variants(architecture, tensors)
+    card = SwappingAutoencoderCard(
+        name=name,
+        architecture=architecture,
+        alignment=alignment,
+        training=TrainingRecord(notes=_NOTES[layout]),
+        licence=licence,
+        source=source or path.name,
+    )
+    floats = {key: _at_most_float32(key, tensor) for key, tensor in tensors.items()}
+    return SwappingAutoencoderCheckpoint(card, to_native(table(architecture), floats))
+
+
+def foreign_document(checkpoint: SwappingAutoencoderCheckpoint) -> dict[str, Any]:
+    """Return the document that the program of this flavour reads, for ``torch.save``; importing it changes nothing.
+
+    ``rosinality``: ``{"e_ema": ..., "g_ema": ...}``. ``official``: one state dict with ``E.`` and ``G.``.
+
+    Raises:
+        CheckpointMismatch: The tensors do not fit the architecture.
+    """
+    architecture = checkpoint.card.architecture
+    state = to_foreign(table(architecture), checkpoint.tensors) | stored_kernels(architecture)
+    if architecture.is_official:
+        return dict(state)
+    return {
+        f"{network}_ema": {
+            name.removeprefix(f"{network}."): tensor for name, tensor in state.items() if name.startswith(f"{network}.")
+        }
+        for network in "eg"
+    }
+
+
+def _at_most_float32(name: str, tensor: Tensor) -> Tensor:
+    if not tensor.is_floating_point():
+        raise CheckpointMismatch(f"Tensor `{name[:100]}` is of type {tensor.dtype}; weights are floats.")
+    return tensor.float() if tensor.dtype == torch.float64 else tensor
+
+
+def _card(metadata: Mapping[str, str], path: Path) -> SwappingAutoencoderCard:
+    if METADATA_KEY not in metadata:
+        raise ForeignCheckpoint(f"`{path.name}` is a safetensors file of another program; import it first.")
+    try:
+        document = json.loads(metadata[METADATA_KEY])
+        if not isinstance(document, dict) or document.get("kind") != KIND:
+            raise CheckpointMismatch(
+                f"`{path.name}` holds no Swapping Autoencoder; `nigaoe weights inspect` tells what."
+            )
+        version = document.get("format_version")
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise ForeignCheckpoint(f"`{path.name}` has format {version}; this Nigaoe reads {FORMAT_VERSION}: upgrade.")
+        return SwappingAutoencoderCard.model_validate(document)
+    except (ValidationError, json.JSONDecodeError) as error:
+        raise BrokenCheckpoint(f"The metadata of `{path.name}` are damaged: {error}") from error
