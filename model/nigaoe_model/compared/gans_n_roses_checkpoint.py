@@ -4,22 +4,17 @@ Tensors lie under the names of the networks, ``photo_to_anime.`` and others; the
 ``nigaoe``, is the JSON of a :class:`GansNRosesCard`.
 """
 
-import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from nigaoe_core.errors import BrokenCheckpoint, CheckpointMismatch, ForeignCheckpoint
+from nigaoe_core.errors import CheckpointMismatch, ForeignCheckpoint
 from nigaoe_faces.align import FFHQ, AlignmentTemplate
 from nigaoe_model.checkpoints.layouts import to_foreign, to_native
-from nigaoe_model.checkpoints.sandbox import raise_problem, read_in_sandbox
 from nigaoe_model.compared.gans_n_roses import GansNRoses, GansNRosesGenerator
 from nigaoe_model.compared.gans_n_roses_architecture import GansNRosesArchitecture
 from nigaoe_model.compared.gans_n_roses_discriminators import GansNRosesDiscriminator, StyleDiscriminator
@@ -35,8 +30,9 @@ from nigaoe_model.compared.gans_n_roses_layout import (
     refuse_variants,
     stored_filters,
 )
+from nigaoe_model.compared.method_card import MethodCard, read_card, read_foreign_tensors
 from nigaoe_model.device import preferred_layout
-from nigaoe_model.stylegan2.checkpoint import FORMAT_VERSION, METADATA_KEY, TrainingRecord, tensor_digest
+from nigaoe_model.stylegan2.checkpoint import METADATA_KEY, TrainingRecord, tensor_digest
 from nigaoe_model.tensor_file import compare_tensors, load_strictly, opened, stored, write_tensors
 
 KIND: Final = "gans-n-roses"
@@ -44,29 +40,15 @@ KIND: Final = "gans-n-roses"
 State = Mapping[str, Tensor]
 
 
-class GansNRosesCard(BaseModel):
+class GansNRosesCard(MethodCard):
     """Everything about a file of GANs N' Roses that is not a tensor.
 
     Attributes:
-        kind: Tells the file from a StyleGAN2's.
-        name: Short name.
         architecture: Shape of the networks inside.
-        alignment: How photos and anime faces are framed for it.
-        training: How the weights came to be.
-        licence: SPDX expression or a sentence.
-        source: Where the weights come from.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format_version: Literal[1] = FORMAT_VERSION
     kind: Literal["gans-n-roses"] = KIND
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
     architecture: GansNRosesArchitecture
-    alignment: AlignmentTemplate
-    training: TrainingRecord = TrainingRecord()
-    licence: str = "unknown"
-    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +121,7 @@ def load_gans_n_roses(path: Path) -> GansNRosesCheckpoint:
         CheckpointMismatch: A file of ours that holds something else, or tensors that do not fit.
     """
     with opened(path) as file:
-        card = _card(file.metadata() or {}, path)
+        card = read_card(GansNRosesCard, file.metadata(), path, title="GANs N' Roses", importer="import_gans_n_roses")
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
     networks = _networks(tensors)
     if PHOTO_TO_ANIME not in networks:
@@ -210,13 +192,7 @@ def _read(path: Path) -> tuple[dict[str, dict[str, Tensor]], str]:
         (AVERAGED_NAMES, "Imported from GANs N' Roses (mchong6/GANsNRoses)."),
         (PLAIN_NAMES, "Imported from GANs N' Roses (mchong6/GANsNRoses), which held no moving averages."),
     ):
-        with tempfile.TemporaryDirectory(prefix="nigaoe-import-") as folder:
-            output = Path(folder) / "tensors.safetensors"
-            reading = read_in_sandbox(path, output=output, parts=tuple(f"{key}." for key in names.values()))
-            if reading.problem_code != ForeignCheckpoint.code:  # which it is to whoever wants a StyleGAN2
-                raise_problem(reading)
-            tensors = load_file(output) if output.exists() else {}
-        found = _networks({name: _at_most_float32(name, tensor) for name, tensor in tensors.items()})
+        found = _networks(read_foreign_tensors(path, tuple(f"{key}." for key in names.values())))
         networks = {name: found[key] for name, key in names.items() if key in found}
         if MARK in networks.get(PHOTO_TO_ANIME, {}):
             return networks, notes
@@ -233,27 +209,3 @@ def _networks(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         network, _, rest = name.partition(".")
         networks.setdefault(network, {})[rest] = tensor
     return networks
-
-
-def _at_most_float32(name: str, tensor: Tensor) -> Tensor:
-    if not tensor.is_floating_point():
-        raise CheckpointMismatch(f"Tensor `{name[:100]}` is of type {tensor.dtype}; weights are floats.")
-    return tensor.float() if tensor.dtype == torch.float64 else tensor
-
-
-def _card(metadata: Mapping[str, str], path: Path) -> GansNRosesCard:
-    if METADATA_KEY not in metadata:
-        raise ForeignCheckpoint(
-            f"`{path.name}` is a safetensors file of another program; the published file is converted by "
-            "`import_gans_n_roses`."
-        )
-    try:
-        document = json.loads(metadata[METADATA_KEY])
-        if not isinstance(document, dict) or document.get("kind") != KIND:
-            raise CheckpointMismatch(f"`{path.name}` holds no GANs N' Roses; `nigaoe weights inspect` tells what.")
-        version = document.get("format_version")
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise ForeignCheckpoint(f"`{path.name}` has format {version}; this Nigaoe reads {FORMAT_VERSION}: upgrade.")
-        return GansNRosesCard.model_validate(document)
-    except (ValidationError, json.JSONDecodeError) as error:
-        raise BrokenCheckpoint(f"The metadata of `{path.name}` are damaged: {error}") from error

@@ -4,22 +4,17 @@ Tensors lie under ``encoder.`` and ``generator.``; the header's only metadata en
 :class:`SwappingAutoencoderCard`.
 """
 
-import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from nigaoe_core.errors import BrokenCheckpoint, CheckpointMismatch, ForeignCheckpoint
 from nigaoe_faces.align import FFHQ, AlignmentTemplate
 from nigaoe_model.checkpoints.layouts import to_foreign, to_native
-from nigaoe_model.checkpoints.sandbox import raise_problem, read_in_sandbox
+from nigaoe_model.compared.method_card import MethodCard, read_card, read_foreign_tensors
 from nigaoe_model.compared.swapping_autoencoder import SwappingAutoencoder
 from nigaoe_model.compared.swapping_autoencoder_architecture import SwappingAutoencoderArchitecture
 from nigaoe_model.compared.swapping_autoencoder_layouts import (
@@ -32,7 +27,7 @@ from nigaoe_model.compared.swapping_autoencoder_layouts import (
     tell_layout,
 )
 from nigaoe_model.device import preferred_layout
-from nigaoe_model.stylegan2.checkpoint import FORMAT_VERSION, METADATA_KEY, TrainingRecord, tensor_digest
+from nigaoe_model.stylegan2.checkpoint import METADATA_KEY, TrainingRecord, tensor_digest
 from nigaoe_model.tensor_file import compare_tensors, load_strictly, opened, stored, write_tensors
 
 KIND: Final = "swapping-autoencoder"
@@ -44,29 +39,15 @@ _NOTES: dict[LayoutName, str] = {
 }
 
 
-class SwappingAutoencoderCard(BaseModel):
+class SwappingAutoencoderCard(MethodCard):
     """Everything about a Swapping Autoencoder's file that is not a tensor.
 
     Attributes:
-        kind: Tells the file from a generator's.
-        name: Short name.
         architecture: Shape of the networks inside.
-        alignment: How photos and references are framed for it.
-        training: How the weights came to be.
-        licence: SPDX expression or a sentence.
-        source: Where the weights come from.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format_version: Literal[1] = FORMAT_VERSION
     kind: Literal["swapping-autoencoder"] = KIND
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
     architecture: SwappingAutoencoderArchitecture
-    alignment: AlignmentTemplate
-    training: TrainingRecord = TrainingRecord()
-    licence: str = "unknown"
-    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +101,9 @@ def load_swapping_autoencoder(path: Path) -> SwappingAutoencoderCheckpoint:
         CheckpointMismatch: A file of ours that holds something else, or tensors that do not fit.
     """
     with opened(path) as file:
-        card = _card(file.metadata() or {}, path)
+        card = read_card(
+            SwappingAutoencoderCard, file.metadata(), path, title=TITLE, importer="import_swapping_autoencoder"
+        )
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
     with torch.device("meta"):
         compare_tensors(TITLE, SwappingAutoencoder(card.architecture).state_dict(), tensors)
@@ -152,12 +135,7 @@ def import_swapping_autoencoder(
         ForeignCheckpoint: It is no Swapping Autoencoder, or a variant with other parts.
         CheckpointMismatch: Its tensors do not fit together.
     """
-    with tempfile.TemporaryDirectory(prefix="nigaoe-import-") as folder:
-        output = Path(folder) / "tensors.safetensors"
-        reading = read_in_sandbox(path, output=output, parts=PARTS)
-        if reading.problem_code != ForeignCheckpoint.code:  # The report is about StyleGAN2, which this is not.
-            raise_problem(reading)
-        layout, tensors = tell_layout(load_file(output) if output.exists() else {})
+    layout, tensors = tell_layout(read_foreign_tensors(path, PARTS))
     architecture = infer_architecture(layout, tensors, resolution=resolution)
     refuse_variants(architecture, tensors)
     card = SwappingAutoencoderCard(
@@ -168,8 +146,7 @@ def import_swapping_autoencoder(
         licence=licence,
         source=source or path.name,
     )
-    floats = {key: _at_most_float32(key, tensor) for key, tensor in tensors.items()}
-    return SwappingAutoencoderCheckpoint(card, to_native(table(architecture), floats))
+    return SwappingAutoencoderCheckpoint(card, to_native(table(architecture), tensors))
 
 
 def foreign_document(checkpoint: SwappingAutoencoderCheckpoint) -> dict[str, Any]:
@@ -190,26 +167,3 @@ def foreign_document(checkpoint: SwappingAutoencoderCheckpoint) -> dict[str, Any
         }
         for network in "eg"
     }
-
-
-def _at_most_float32(name: str, tensor: Tensor) -> Tensor:
-    if not tensor.is_floating_point():
-        raise CheckpointMismatch(f"Tensor `{name[:100]}` is of type {tensor.dtype}; weights are floats.")
-    return tensor.float() if tensor.dtype == torch.float64 else tensor
-
-
-def _card(metadata: Mapping[str, str], path: Path) -> SwappingAutoencoderCard:
-    if METADATA_KEY not in metadata:
-        raise ForeignCheckpoint(f"`{path.name}` is a safetensors file of another program; import it first.")
-    try:
-        document = json.loads(metadata[METADATA_KEY])
-        if not isinstance(document, dict) or document.get("kind") != KIND:
-            raise CheckpointMismatch(
-                f"`{path.name}` holds no Swapping Autoencoder; `nigaoe weights inspect` tells what."
-            )
-        version = document.get("format_version")
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise ForeignCheckpoint(f"`{path.name}` has format {version}; this Nigaoe reads {FORMAT_VERSION}: upgrade.")
-        return SwappingAutoencoderCard.model_validate(document)
-    except (ValidationError, json.JSONDecodeError) as error:
-        raise BrokenCheckpoint(f"The metadata of `{path.name}` are damaged: {error}") from error
