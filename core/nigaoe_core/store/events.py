@@ -11,12 +11,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from nigaoe_core.errors import UsageError
 from nigaoe_core.jobs import Job, Seconds
-from nigaoe_core.store.job_records import Claim
-from nigaoe_core.store.redis_link import MAX_EVENTS, RedisLink
+from nigaoe_core.store.job_records import MAX_EVENTS, Claim
+
+if TYPE_CHECKING:
+    from nigaoe_core.store.redis_link import RedisLink
 
 MAX_PREVIEW_BYTES: Final = 64 * 1024
 WATCH_SECONDS: Final[Seconds] = 30.0
@@ -57,7 +59,7 @@ class EventLog:
         link: The connection.
     """
 
-    def __init__(self, link: RedisLink) -> None:
+    def __init__(self, link: "RedisLink") -> None:
         self._link = link
 
     def preview(

@@ -3,8 +3,16 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from nigaoe_core.jobs import Job, JobState, Seconds
+
+EVENT_SECONDS: Final = 3600
+"""How long a log outlives its last event."""
+MAX_EVENTS: Final = 64
+"""How many events a log keeps: enough for a client to come back after some 20 seconds without a gap in the previews."""
+LAST_EVENTS: Final = 8
+"""How many stay when the job has ended: previews are pictures of a person."""
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,12 @@ from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from redis.retry import Retry
 
 from nigaoe_core.errors import StorageError, StorageFull, StoreUnavailable
+from nigaoe_core.store.job_records import EVENT_SECONDS, LAST_EVENTS, MAX_EVENTS
 
 T = TypeVar("T")
 
 CONNECT_SECONDS: Final = 2.0
 ANSWER_SECONDS: Final = 5.0
-
-EVENT_SECONDS: Final = 3600
-"""How long a log outlives its last event."""
-MAX_EVENTS: Final = 64
-"""How many events a log keeps: enough for a client to come back after some 20 seconds without a gap in the previews."""
-LAST_EVENTS: Final = 8
-"""How many stay when the job has ended: previews are pictures of a person."""
 
 
 class RedisLink:
