@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
 
@@ -40,7 +41,7 @@ _COUNTED_METHODS: Final = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
 log = structlog.get_logger(__name__)
 
 
-class HttpMiddleware:
+class HttpMiddleware(ABC):
     """Base of all: serves HTTP requests; what is none (the application's lifespan) passes untouched.
 
     Args:
@@ -55,9 +56,9 @@ class HttpMiddleware:
         serve = self.serve if scope["type"] == "http" else self.app
         await serve(scope, receive, send)
 
+    @abstractmethod
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
-        raise NotImplementedError
 
 
 def on_start(send: Send, act: Callable[[Message], None]) -> Send:
