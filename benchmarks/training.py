@@ -71,6 +71,7 @@ ROWS = (
     Row("64 px, recorded, batch 256", batch=256),
     Row("64 px, recorded, adversary alone", aids=False),
     Row("128 px, recorded, batch 64", resolution=128, batch=64),
+    Row("128 px, recorded, fp32", resolution=128, precision="fp32"),
     Row("128 px, eager", resolution=128, recorded=False),
 )
 

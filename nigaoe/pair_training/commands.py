@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nigaoe.pair_training.config import EncoderRun, GeneratorRun, LatentsRun, PairConfig, StyleRun
+from nigaoe.pair_training.config import EncoderRun, GeneratorRun, LatentsRun, PairConfig, StyleRun, TrainingRun
 from nigaoe.pair_training.pair_folder import PairPaths
 from nigaoe_model.training.plan import STATE
 from nigaoe_model.training.run_inputs import Starts
@@ -29,7 +29,7 @@ def command_of(config: PairConfig, stage: int, name: str, paths: PairPaths) -> l
     elif isinstance(run, StyleRun):
         options = _style(config, run, paths) + ([] if goes_on else _style_starts(config, name, run, paths))
     else:
-        options = _encoder(config, run, paths) + ([] if goes_on else _options({"init": run.init}))
+        options = _encoder(config, run, paths) + ([] if goes_on else _encoder_starts(config, run, paths))
     own, here = flat(run.settings), flat(config.stages[stage].settings.get(name, {}))
     changes = flat(config.settings.get(run.kind, {})) | own | here
     settings = [word for dotted, value in changes.items() for word in ("--set", f"{dotted}={_text(value)}")]
@@ -79,6 +79,13 @@ def _encoder(config: PairConfig, run: EncoderRun, paths: PairPaths) -> list[str]
     return ["train", "encoder", str(paths.weight(config.generator)), *_options(given)]
 
 
+def _encoder_starts(config: PairConfig, run: EncoderRun, paths: PairPaths) -> list[str]:
+    """What the config names, else the encoder that learned along with g_ori, if one did."""
+    generator = next(other for other in config.runs.values() if isinstance(other, GeneratorRun))
+    taught = _taken(generator, paths.run(config.generator), "-encoder")
+    return _options({"init": run.init or (taught if taught.is_file() else None)})
+
+
 def _latents(config: PairConfig, name: str, run: LatentsRun, paths: PairPaths) -> list[str]:
     given = {
         "output": paths.latents(name),
@@ -109,7 +116,12 @@ def checkpoints_of(config: PairConfig, name: str, paths: PairPaths) -> Iterator[
     run, folder = config.runs[name], paths.run(name)
     if isinstance(run, LatentsRun):
         return
-    stem = run.take if (folder / f"{run.take}.safetensors").is_file() else "latest"
-    yield folder / f"{stem}.safetensors", paths.weight(name)
+    yield _taken(run, folder), paths.weight(name)
     if isinstance(run, GeneratorRun):
-        yield folder / f"{stem}-discriminator.safetensors", paths.weight(name, "-discriminator")
+        yield _taken(run, folder, "-discriminator"), paths.weight(name, "-discriminator")
+
+
+def _taken(run: TrainingRun, folder: Path, part: str = "") -> Path:
+    """Return the checkpoint that goes on, or what was written beside it."""
+    stem = run.take if (folder / f"{run.take}.safetensors").is_file() else "latest"
+    return folder / f"{stem}{part}.safetensors"

@@ -79,7 +79,7 @@ class EncoderRun(TrainingRun):
     Attributes:
         dataset: Name of a data set of photos; None: own faces only.
         held_out: Name of a data set of photos that training never shows.
-        init: Encoder to start from.
+        init: Encoder to start from; None: the one that learned along with g_ori by ``reconstruction.weight``, if any.
     """
 
     kind: Literal["encoder"]

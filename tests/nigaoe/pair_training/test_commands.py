@@ -54,3 +54,19 @@ def test_a_run_that_was_killed_before_its_first_state_begins_anew(config: PairCo
     (paths.run("g_ori") / "log.jsonl").write_text('{"images": 16}\n')
     assert "--grow weights/g_ori.safetensors" in words(config, 0, "g_ori", paths)
     assert not paths.run("g_ori").exists()
+
+
+def test_an_encoder_starts_from_the_one_that_learned_along(config: PairConfig, tmp_path: Path) -> None:
+    """Reconstruction leaves an encoder beside g_ori's checkpoints; a file that the config names comes before it."""
+    paths = PairPaths(tmp_path)
+    folder = paths.run("g_ori")
+    folder.mkdir(parents=True)
+    document = config.model_dump()
+    document["runs"]["encoder"]["init"] = None
+    silent = PairConfig.model_validate(document)
+    assert "--init" not in words(silent, 2, "encoder", paths)
+    for stem in ("latest", "best"):
+        (folder / f"{stem}.safetensors").touch()
+        (folder / f"{stem}-encoder.safetensors").touch()
+        assert f"--init {folder}/{stem}-encoder.safetensors" in words(silent, 2, "encoder", paths)
+    assert "--init weights/g_ori-encoder.safetensors" in words(config, 2, "encoder", paths)
