@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from PIL import Image
 from pillow_heif import from_pillow
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 from wake_ups import WakeUps
 
 from nigaoe.embedded_redis import EmbeddedRedis
@@ -339,3 +339,36 @@ def welcome(visit: VisitMaker, sample_photo: Path) -> Callable[..., Visitor]:
 def visitor(welcome: Callable[..., Visitor], studio: Studio) -> Visitor:
     """A visitor of the studio as it is installed."""
     return welcome(studio.url)
+
+
+class HeldOrder:
+    """An order that the studio has and whose answer the visitor gets when the story says so."""
+
+    def __init__(self, visitor: Visitor) -> None:
+        held: list[Route] = []
+
+        def hold(route: Route) -> None:
+            held.append(route)
+
+        visitor.page.route("**/convert", hold, times=1)
+        visitor.order()
+        for _ in range(PATIENCE_MS // 50):
+            if held:
+                break
+            visitor.page.wait_for_timeout(50)  # Routes are heard of only while Playwright is asked for something.
+        self.route = held[0]
+        self.answered = self.route.fetch()
+
+    def answer(self) -> None:
+        """Let the answer through."""
+        self.route.fulfill(response=self.answered)
+
+    def lose(self) -> None:
+        """Break the connection."""
+        self.route.abort()
+
+
+@pytest.fixture
+def held_order() -> Callable[[Visitor], HeldOrder]:
+    """Order a portrait as a visitor; the answer is held back."""
+    return HeldOrder

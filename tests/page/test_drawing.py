@@ -91,6 +91,68 @@ def test_stopping_erases(visitor: Any, studio: Any) -> None:
     expect(visitor.page.locator("#history-count")).to_be_hidden()
 
 
+def test_stopping_erases_what_the_studio_has_not_confirmed_yet(
+    visitor: Any, studio: Any, held_order: Callable[..., Any]
+) -> None:
+    """It has taken the order, but its answer is still on the way: nobody knows yet by what name to erase it."""
+    order = held_order(visitor)
+    claim = studio.painter.next_job()
+    visitor.page.get_by_role("button", name="Stop and erase").click()
+    expect(visitor.page.get_by_role("heading", name="Your face, drawn as anime.")).to_be_visible()
+    with visitor.page.expect_response(lambda response: response.request.method == "DELETE") as erased:
+        order.answer()
+    assert erased.value.status == 204
+    assert claim.job_id not in {job.id for job in studio.painter.ordered()}
+    expect(visitor.page.locator("#polite")).to_have_text("Deleted. Nothing of it is left on the server.")
+    expect(visitor.page.locator("#history-count")).to_be_hidden()
+
+
+def test_stopping_erases_although_the_answer_to_the_order_was_lost(
+    visitor: Any, studio: Any, held_order: Callable[..., Any]
+) -> None:
+    """Asked again, the studio tells what it made of the order, and makes nothing new of it."""
+    order = held_order(visitor)
+    claim = studio.painter.next_job()
+    visitor.page.get_by_role("button", name="Stop and erase").click()
+    with visitor.page.expect_response(lambda response: response.request.method == "DELETE") as erased:
+        order.lose()
+    assert erased.value.status == 204
+    assert claim.job_id in erased.value.url
+    assert studio.painter.ordered() == []
+
+
+def test_an_order_that_was_refused_needs_no_erasing(
+    welcome: Callable[..., Any], open_studio: Callable[..., Any], held_order: Callable[..., Any]
+) -> None:
+    """Who has stopped it need not hear that the studio was full."""
+    studio = open_studio(max_queued_jobs=1)
+    first, second = welcome(studio.url), welcome(studio.url)
+    first.order()
+    expect(first.page.locator("#drawing-left")).to_have_text("You are next.")
+    order = held_order(second)
+    assert order.answered.status == 503
+    second.page.get_by_role("button", name="Stop and erase").click()
+    order.answer()
+    expect(second.page.locator("#polite")).to_have_text("Stopped. Nothing had been drawn.")
+    expect(second.page.get_by_role("heading", name="Your face, drawn as anime.")).to_be_visible()
+
+
+def test_erasing_fetches_nobody_back_from_the_next_photo(
+    visitor: Any, studio: Any, held_order: Callable[..., Any]
+) -> None:
+    """It may take its time, and the visitor need not wait for it."""
+    order = held_order(visitor)
+    visitor.page.get_by_role("button", name="Stop and erase").click()
+    visitor.give()
+    visitor.at("style")
+    with visitor.page.expect_response(lambda response: response.request.method == "DELETE") as erased:
+        order.answer()
+    assert erased.value.status == 204
+    expect(visitor.page.locator("#polite")).to_have_text("Deleted. Nothing of it is left on the server.")
+    visitor.at("style")
+    assert studio.painter.ordered() == []
+
+
 def test_a_failed_drawing_can_be_tried_again(visitor: Any, studio: Any) -> None:
     """The photo is still here: only the order is given again."""
     visitor.order()

@@ -1,6 +1,7 @@
 """Back and Forward: they lead through the visit, and not out of the page."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -50,6 +51,19 @@ def test_back_from_a_drawing_lets_it_go_on(visitor: Any, studio: Any) -> None:
     visitor.page.go_forward()
     visitor.at("finished")
     visitor.sees_colour("img[slot=second]", BLUE)
+
+
+def test_back_from_an_unanswered_order_loses_no_print(
+    visitor: Any, studio: Any, held_order: Callable[..., Any]
+) -> None:
+    """The studio draws it all the same, and it hangs in the drawer, where it can be erased."""
+    order = held_order(visitor)
+    claim = studio.painter.next_job()
+    visitor.page.go_back()
+    expect(visitor.page.get_by_role("button", name="Choose a photo")).to_be_visible()
+    order.answer()
+    expect(visitor.page.locator("#history-count")).to_have_text("1")
+    assert claim.job_id not in visitor.page.url
 
 
 @pytest.mark.usefixtures("portrait")

@@ -18,6 +18,13 @@ import { newIdempotencyKey, upload } from "./upload.js";
  * @property {import("./types.js").FoundFaces} found
  */
 
+/**
+ * Sends an order, and again after an answer that got lost, which makes no second job. While it is on its way, callers
+ * share its answer. Nothing takes it back: the studio may draw it although nobody waits for the answer any more.
+ *
+ * @typedef {() => Promise<import("./types.js").Job>} Order
+ */
+
 /** Answers of a studio that has not got the photo any more. */
 const PHOTO_IS_ELSEWHERE = ["photo_gone", "invalid_photo_token"];
 
@@ -105,26 +112,33 @@ export async function chooseOptions(chosenStyle, signal) {
 }
 
 /**
- * A sender of one order. Calling it again after a lost answer does not make a second job.
- *
  * @param {Sitting} sitting
  * @param {import("./types.js").Face} face
  * @param {Record<string, string>} fields
- * @returns {(signal: AbortSignal) => Promise<import("./types.js").Job>}
+ * @returns {Order}
  */
 export function orderFor({ photo, found }, face, fields) {
   const headers = { "Idempotency-Key": newIdempotencyKey() };
   const all = { ...fields, face: face.token ?? String(face.index) };
-  const whole = (/** @type {AbortSignal} */ signal) => upload("convert", photo, { fields: all, headers, signal });
-  return async (signal) => {
+  const whole = () => upload("convert", photo, { fields: all, headers });
+  const send = async () => {
     const token = found.photo_token;
-    if (!token) return whole(signal);
+    if (!token) return whole();
     try {
-      return await orderKept({ ...all, photo_token: token }, headers, signal);
+      return await orderKept({ ...all, photo_token: token }, headers);
     } catch (error) {
       if (!(error instanceof Problem) || !PHOTO_IS_ELSEWHERE.includes(error.code)) throw error;
-      return whole(signal);
+      return whole();
     }
+  };
+  /** @type {Promise<import("./types.js").Job> | null} */
+  let sent = null;
+  return () => {
+    sent ??= send().catch((error) => {
+      sent = null;
+      throw error;
+    });
+    return sent;
   };
 }
 
@@ -133,12 +147,11 @@ export function orderFor({ photo, found }, face, fields) {
  *
  * @param {Record<string, string>} order
  * @param {Record<string, string>} headers
- * @param {AbortSignal} signal
  * @returns {Promise<import("./types.js").Job>}
  */
-async function orderKept(order, headers, signal) {
+async function orderKept(order, headers) {
   const isJson = { "Content-Type": "application/json", ...headers };
-  return (await request("convert", { method: "POST", headers: isJson, body: JSON.stringify(order), signal })).json();
+  return (await request("convert", { method: "POST", headers: isJson, body: JSON.stringify(order) })).json();
 }
 
 /**

@@ -39,6 +39,8 @@ export class Studio {
     this.sitting = null;
     /** @type {string | null} */
     this.jobId = null;
+    /** What has been ordered, until the studio says as which job. @type {import("./order.js").Order | null} */
+    this.order = null;
     showStyleCards(byId("style-choice"), styles, { chosen: this.style, onChoose: (name) => (this.style = name) });
     document.addEventListener("visibilitychange", () => document.hidden || (document.title = TITLE));
     byId("cancel-job").addEventListener("click", () => this.cancel());
@@ -91,11 +93,14 @@ export class Studio {
     this.frame.showSitter(photo, face, this.alignment());
     const fields = await chooseOptions(() => this.style, signal);
     const order = orderFor(sitting, face, fields);
+    this.order = order;
     const job = await this.persist(() => {
       this.openDrawing(photo, face, "Your order is on its way.");
-      return order(signal);
+      return order();
     }, signal);
-    remember(job.id);
+    remember(job.id); // Also of who has left meanwhile: it is drawn all the same, and only here can it be erased.
+    signal.throwIfAborted();
+    this.order = null;
     this.jobId = job.id;
     enter({ kind: "print", id: job.id });
     try {
@@ -213,21 +218,37 @@ export class Studio {
     }
   }
 
-  /** Stop the drawing under way and erase it. */
+  /** Stop the drawing under way and erase it; one that the studio has not confirmed yet, as soon as it has. */
   async cancel() {
-    const id = this.jobId;
+    const { jobId, order } = this;
     this.leave();
-    if (id) await this.erase([id]);
+    if (jobId) await this.erase([jobId]);
+    else if (order) await this.takeBack(order);
   }
 
   /** @param {string[]} ids */
   erase(ids) {
-    return this.run(async () => {
-      await eraseJobs(ids);
-      forget(ids);
-      this.leave();
-      announce("Deleted. Nothing of it is left on the server.");
+    return this.run((signal) => this.eraseOn(ids, signal));
+  }
+
+  /** @param {import("./order.js").Order} order One that the studio may have taken. */
+  takeBack(order) {
+    return this.run(async (signal) => {
+      const job = await order().catch(noneIfRefused);
+      if (job) await this.eraseOn([job.id], signal);
+      else announce("Stopped. Nothing had been drawn.");
     });
+  }
+
+  /**
+   * @param {string[]} ids
+   * @param {AbortSignal} signal Aborted when the visitor has gone on to something else, where nobody fetches him back.
+   */
+  async eraseOn(ids, signal) {
+    await eraseJobs(ids);
+    forget(ids);
+    if (!signal.aborted) this.leave();
+    announce("Deleted. Nothing of it is left on the server.");
   }
 
   /** Back to the beginning. */
@@ -255,6 +276,7 @@ export class Studio {
     this.visit.abort(new DOMException("The visit is over", "AbortError"));
     this.visit = new AbortController();
     this.jobId = null;
+    this.order = null;
     this.finished.close();
     this.shared.close();
     this.frame.forgetPhoto();
@@ -282,6 +304,17 @@ async function isKnown(id, signal) {
     if (error instanceof Problem && (error.status === 404 || error.status === 401)) return false;
     throw error;
   }
+}
+
+/**
+ * What became of an order that failed: without an answer it may have been taken all the same.
+ *
+ * @param {unknown} error
+ * @returns {null} There is no job.
+ */
+function noneIfRefused(error) {
+  if (error instanceof Problem && error.status) return null;
+  throw error;
 }
 
 /** @param {import("./types.js").Job} job An ended one without a picture. */
