@@ -144,17 +144,19 @@ def test_a_poisonous_request_fails_and_its_neighbours_do_not(metrics: Metrics, l
     engine.close()
 
 
-def test_generators_have_their_own_slots_and_share_the_number(engine: Engine, models: ModelCache) -> None:
+def test_generators_have_their_own_slots_and_share_the_number(metrics: Metrics, models: ModelCache) -> None:
     """Three requests in two generators and two slots: all end, never more than two at once."""
-    pair = models.pair("anime")
+    pair, engine = models.pair("anime"), Engine(2, inversion_engine, metrics)
     most = []
 
     def follow(_: Progress) -> None:
         most.append(engine.occupied)
 
     futures = [engine.invert(request(g, on_progress=follow)) for g in (pair.g_ori, pair.g_fin, pair.g_fin)]
+    engine.start()  # Before, the first might have ended when the second came.
     assert all(future.result(60).unwrap().steps == 5 for future in futures)
     assert max(most) == 2
+    engine.close()
 
 
 def test_a_generator_that_cannot_be_set_up_fails_its_requests_only(metrics: Metrics, models: ModelCache) -> None:
