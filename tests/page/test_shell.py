@@ -51,12 +51,16 @@ def test_every_step_is_accessible(welcome: Callable[..., Any], studio: Any, grou
     job = studio.painter.finish(claim, "blue")
     guest.at("finished")
     assert violations(guest.page) == ""
-    studio.painter.fail(studio.painter.next_job(JobKind.RESTYLE), "numerical_failure")
-    expect(guest.page.locator("#style-prints")).to_contain_text("Couldn’t be drawn")
+    style = studio.styles[1]
+    print_of_style = guest.page.locator(f"#style-prints label:has([value={style}])")
+    studio.painter.fail(studio.painter.next_job(JobKind.RESTYLE, style=style), "numerical_failure")
+    expect(print_of_style).to_contain_text("Couldn’t be drawn")
     guest.page.get_by_role("button", name="Portrait only").click()
     assert violations(guest.page) == ""
-    guest.page.get_by_text("Couldn’t be drawn").first.click()
-    studio.painter.finish(studio.painter.next_job(JobKind.RESTYLE), "green")
+    print_of_style.click()
+    studio.painter.finish(studio.painter.next_job(JobKind.RESTYLE, style=style), "green")
+    # Only then the page knows of the look; the drawer shows what was known when it was opened.
+    guest.sees_colour(f"#style-prints label:has([value={style}]) img", (0, 128, 0))
     guest.page.get_by_role("button", name="My prints").click()
     expect(guest.page.locator(".history__open span")).to_contain_text("Erased in")
     expect(guest.page.locator(".history__look")).to_be_visible()
