@@ -27,7 +27,7 @@ from nigaoe_model.features import EfficientNetFeatures, FrozenFeatures
 from nigaoe_model.inversion.encoder.architecture import encoder_architecture
 from nigaoe_model.inversion.encoder.checkpoint import start_encoder
 from nigaoe_model.stylegan2.latent_statistics import measure_latents
-from nigaoe_model.training.config import load_config
+from nigaoe_model.training.config import TrainingConfig, load_config
 from nigaoe_model.training.dataset import IMAGES, DatasetCard, PackedDataset, write_card
 from nigaoe_model.training.distributed import Team
 from nigaoe_model.training.moment_matching import LEVELS, MomentMatching
@@ -186,7 +186,7 @@ def _built(row: Row, device: torch.device, folder: Path) -> GeneratorTrainer:
     pixels = np.random.default_rng(0).integers(0, 256, (COUNT, 3, side, side), dtype=np.uint8)
     (folder / IMAGES).write_bytes(pixels.tobytes())
     write_card(folder, DatasetCard(name="noise", resolution=side, count=COUNT, alignment=DEMO))
-    config = load_config("tiny64", _changes(row, device))
+    config = load_config(TrainingConfig, "tiny64", _changes(row, device))
     assert config.architecture is not None, "tiny64 names its architecture"
     team = Team(0, 1, device)
     networks = build_networks(config.architecture, Starts(), device, seed=0)

@@ -21,7 +21,7 @@ from torch.utils.flop_counter import flop_registry
 
 from nigaoe_faces.align import DEMO
 from nigaoe_model.features import EfficientNetFeatures, FrozenFeatures
-from nigaoe_model.training.config import load_config
+from nigaoe_model.training.config import TrainingConfig, load_config
 from nigaoe_model.training.dataset import IMAGES, DatasetCard, PackedDataset, write_card
 from nigaoe_model.training.distributed import Team
 from nigaoe_model.training.moment_matching import LEVELS, MomentMatching
@@ -82,7 +82,7 @@ def _trainer(folder: Path, arguments: argparse.Namespace) -> GeneratorTrainer:
         "batch": arguments.batch,
         "compute.device": "cpu",
     }
-    config = load_config("tiny64", changes)
+    config = load_config(TrainingConfig, "tiny64", changes)
     if config.architecture is None:
         raise SystemExit("tiny64 names its architecture")
     team = Team(0, 1, torch.device("cpu"))

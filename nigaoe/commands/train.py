@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nigaoe.command_groups import DefaultCommandGroup
+from nigaoe.commands.train_method import train_method
 from nigaoe.commands.train_options import RunOptions, carry_out, number, run_command
 from nigaoe.commands.train_pair import pair, pair_report
-from nigaoe_core.errors import UsageError
-from nigaoe_model.training.run_inputs import EncoderInputs, GeneratorInputs
+from nigaoe_core.errors import TrainingError, UsageError
+from nigaoe_model.training.run_inputs import EncoderInputs, GeneratorInputs, Method, MethodInputs, Starts
 
 if TYPE_CHECKING:
     from nigaoe_model.training.plan import GeneratorPlan
@@ -31,19 +32,39 @@ app = typer.Typer(
 @app.command("generator")
 @run_command(
     GeneratorInputs,
-    arguments={"dataset": None},
-    options=("init", "grow", "init_average", "init_discriminator", "init_encoder"),
+    MethodInputs,
+    arguments={"dataset": None, "anime": None},
+    options=("held_out", *Starts.model_fields),
 )
 def train(
     run: RunOptions,
     *,
-    config: Annotated[str, typer.Option(help="tiny64, tiny128, ffhq256, ffhq1024, or a TOML file.")] = "tiny64",
+    config: Annotated[
+        str | None,
+        typer.Option(
+            help="tiny64 (the default), tiny128, ffhq256, ffhq1024, or a TOML file; each --method has its own: "
+            "gans-n-roses64, gans-n-roses128."
+        ),
+    ] = None,
+    method: Annotated[
+        Method | None,
+        typer.Option(
+            help="A method that Nigaoe is compared with, which learns from photos (DATASET) and anime faces (ANIME)."
+        ),
+    ] = None,
 ) -> None:
     """Train a generator (`g_ori`) on a packed data set; `torchrun` trains on several GPUs.
 
-    `nigaoe train DATASET` means this command; `nigaoe train encoder G_ORI` trains the encoder of a finished generator.
+    `nigaoe train DATASET` means this command; `nigaoe train encoder G_ORI` trains the encoder of a finished generator,
+    and `nigaoe train --method gans-n-roses DATASET ANIME` a method that Nigaoe is compared with.
     """
-    plan = _generator_plan(run, config, "dataset")
+    chosen = _method(run, method)
+    if chosen is not Method.STYLEGAN2:
+        train_method(run, chosen, config)
+        return
+    if run.given.keys() & {"anime", "held_out"}:
+        raise UsageError("ANIME and --held-out are for methods that learn from photos and anime; name one by --method.")
+    plan = _generator_plan(run, config or "tiny64", "dataset")
     carry_out(plan, run, str(plan.dataset), _generator_run)
 
 
@@ -95,6 +116,22 @@ app.command()(pair)
 app.command("pair-report")(pair_report)
 
 
+def _method(run: RunOptions, named: Method | None) -> Method:
+    """Return what is trained: as it was named, or what the run to go on with trains.
+
+    Raises:
+        TrainingError: There is no run to go on with, or it trains something else.
+    """
+    if run.resume_from is None:
+        return named or Method.STYLEGAN2
+    from nigaoe_model.training.plan import method_of
+
+    found = method_of(run.resume_from)
+    if named not in (None, found):
+        raise TrainingError(f"`{run.resume_from}` holds a run of --method {found}; leave --method out.")
+    return found
+
+
 def _generator_plan(run: RunOptions, config: str, *needed: str) -> "GeneratorPlan":
     """Return the plan of the run to go on with, or of a new one.
 
@@ -102,7 +139,7 @@ def _generator_plan(run: RunOptions, config: str, *needed: str) -> "GeneratorPla
         UsageError: A file that a new run cannot do without was not named, or two ways to start were.
         TrainingError: The config is not there or has mistakes, or there is no run to go on with.
     """
-    from nigaoe_model.training.config import load_config
+    from nigaoe_model.training.config import TrainingConfig, load_config
     from nigaoe_model.training.plan import GeneratorPlan
 
     resumed = run.resumed(GeneratorPlan)
@@ -113,7 +150,9 @@ def _generator_plan(run: RunOptions, config: str, *needed: str) -> "GeneratorPla
     if not run.given.keys() >= set(needed):
         raise UsageError("Name the parent checkpoint (finetune) and the data set, or resume with --resume-from.")
     folder = run.output or Path("runs") / Path(config).stem
-    return GeneratorPlan.model_validate({"config": load_config(config, run.changes), "folder": folder, **run.given})
+    return GeneratorPlan.model_validate(
+        {"config": load_config(TrainingConfig, config, run.changes), "folder": folder, **run.given}
+    )
 
 
 def _generator_run(*arguments: Any) -> "Progress":

@@ -21,13 +21,13 @@ from nigaoe.training_display import TrainingDisplay
 from nigaoe_core.errors import TrainingError, UsageError
 
 if TYPE_CHECKING:
-    from nigaoe_model.training.plan import EncoderPlan, GeneratorPlan
+    from nigaoe_model.training.plan import EncoderPlan, GeneratorPlan, MethodPlan
     from nigaoe_model.training.run_state import Progress
 
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Change one setting: `optimiser.beta2=0.9`. Repeatable.")
 ]
-AnyPlan = TypeVar("AnyPlan", "GeneratorPlan", "EncoderPlan")
+AnyPlan = TypeVar("AnyPlan", "GeneratorPlan", "EncoderPlan", "MethodPlan")
 
 
 def number(name: str, description: str, *, least: int) -> inspect.Parameter:
@@ -111,8 +111,7 @@ def carry_out(plan: AnyPlan, run: RunOptions, where: str, train: Callable[..., "
 
 
 def run_command(
-    inputs: type[BaseModel],
-    *,
+    *inputs: type[BaseModel],
     arguments: Mapping[str, str | None],
     options: Sequence[str],
     numbers: Mapping[str, inspect.Parameter] | None = None,
@@ -122,13 +121,17 @@ def run_command(
     The decorated function gets a `RunOptions` first; its further parameters are options of its own.
 
     Args:
-        inputs: Describes the files.
+        inputs: Describe the files; what several describe, the first one does.
         arguments: Fields that are arguments, with what help calls them; None: by their name.
         options: Fields that are options: ``init_average`` is ``--init-average``.
         numbers: Dotted name in the run's config to an option by `number`, which changes it as ``--set`` would.
     """
     numbers = numbers or {}
-    described = {name: (field.description or "").replace("``", "`") for name, field in inputs.model_fields.items()}
+    described = {
+        name: (field.description or "").replace("``", "`")
+        for kind in reversed(inputs)
+        for name, field in kind.model_fields.items()
+    }
     files = [
         _parameter(name, Path, typer.Argument(help=described[name], metavar=metavar, show_default=False))
         for name, metavar in arguments.items()

@@ -196,21 +196,23 @@ class GansNRosesGenerator(nn.Module):
         self.mapping = Mapping(architecture)
         self.encoder = Encoder(architecture)
         self.decoder = Decoder(architecture)
+        # What encoder and decoder compute in; None: in the type of what they are given.
+        self.reduced_dtype: torch.dtype | None = None
 
     def encode(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return content # [N, C, s, s] and style code # [N, latent_dim] of pictures # [N, 3, S, S] in [-1, 1]."""
-        content, code = self.encoder(image)
-        return content, code
+        content, code = self.encoder(self._reduced(image))
+        return content, code.to(image.dtype)
 
     def content(self, image: Tensor) -> Tensor:
         """Return only the content. # [N, 3, S, S] -> [N, C, s, s]."""
-        content: Tensor = self.encoder.content(self.encoder.stem(image))
+        content: Tensor = self.encoder.content(self.encoder.stem(self._reduced(image)))
         return content
 
     def style_code(self, image: Tensor) -> Tensor:
         """Return only the style code, one of the *source* domain. # [N, 3, S, S] -> [N, latent_dim]."""
-        code: Tensor = self.encoder.style(self.encoder.stem(image))
-        return code
+        code: Tensor = self.encoder.style(self.encoder.stem(self._reduced(image)))
+        return code.to(image.dtype)
 
     def decode(self, content: Tensor, code: Tensor) -> Tensor:
         """Draw in the target domain.
@@ -222,12 +224,15 @@ class GansNRosesGenerator(nn.Module):
         Returns:
             Pictures in raw network range, about [-1, 1]. # [N, 3, S, S].
         """
-        image: Tensor = self.decoder(content, self.mapping(code))
-        return image
+        image: Tensor = self.decoder(self._reduced(content), self.mapping(code))
+        return image.to(code.dtype)
 
     def forward(self, image: Tensor, code: Tensor) -> Tensor:
         """Translate pictures # [N, 3, S, S] in [-1, 1] with style codes # [N, latent_dim]."""
         return self.decode(self.content(image), code)
+
+    def _reduced(self, x: Tensor) -> Tensor:
+        return x if self.reduced_dtype is None else x.to(self.reduced_dtype)
 
 
 Style = int | Tensor

@@ -46,7 +46,8 @@ def batch_deviation(x: Tensor) -> Tensor:
     Returns:
         # [1, F].
     """
-    return torch.sqrt(x.var(dim=0, unbiased=False, keepdim=True) + DEVIATION_EPSILON)
+    exact = x.to(torch.promote_types(x.dtype, torch.float32))  # epsilon is nothing beside 16-bit numbers
+    return torch.sqrt(exact.var(dim=0, unbiased=False, keepdim=True) + DEVIATION_EPSILON)
 
 
 class DeviationHead(nn.Module):
@@ -95,6 +96,8 @@ class GansNRosesDiscriminator(nn.Module):
         self.global_tower = Tower(GLOBAL_SIZE, architecture)
         self.global_logits = PatchLogits(architecture.channels[GLOBAL_SIZE])
         self.deviation = DeviationHead(architecture)
+        # What the towers compute in; None: in the type of the pictures.
+        self.reduced_dtype: torch.dtype | None = None
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Judge pictures # [N, 3, S, S] in [-1, 1]; large means real.
@@ -102,8 +105,10 @@ class GansNRosesDiscriminator(nn.Module):
         Returns:
             Local # [N, 1, local_size, local_size], global # [N, 1, 8, 8], deviation # [N, 1].
         """
-        features = self.global_tower(image)
-        return self.local_logits(self.local_tower(image)), self.global_logits(features), self.deviation(features)
+        shown = image if self.reduced_dtype is None else image.to(self.reduced_dtype)
+        features = self.global_tower(shown)
+        local, overall = self.local_logits(self.local_tower(shown)), self.global_logits(features)
+        return local.to(image.dtype), overall.to(image.dtype), self.deviation(features).to(image.dtype)
 
 
 class StyleDiscriminator(nn.Module):

@@ -14,29 +14,12 @@ from torch import Tensor
 
 from nigaoe_model.compared.gans_n_roses import GansNRosesGenerator
 from nigaoe_model.compared.gans_n_roses_discriminators import GansNRosesDiscriminator, StyleDiscriminator
+from nigaoe_model.compared.gans_n_roses_weights import GAMMA, R1_INTERVAL, LossWeights
 from nigaoe_model.inversion.feature_distance import FeatureNetwork, pooled_region
 from nigaoe_model.training.losses import discriminator_loss, generator_loss
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 """Two batches of pictures # [N, 3, S, S] in [-1, 1] to one distance a pair # [N]."""
-
-GAMMA = 10.0
-"""Weight of R1."""
-
-R1_INTERVAL = 16
-"""Steps from one R1 penalty to the next."""
-
-
-@dataclass(frozen=True, slots=True)
-class LossWeights:
-    """Factors on the generators' terms."""
-
-    adversarial: float = 1.0
-    style_adversarial: float = 2.0
-    style_consistency: float = 50.0
-    cycle: float = 20.0
-    feature_distance: float = 10.0
-    style_reconstruction: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,18 +181,21 @@ def distance_in_features(network: FeatureNetwork) -> Distance:
     return distance
 
 
-def draw_chance(count: int, latent_dim: int, random: torch.Generator) -> Chance:
-    """Draw what chance decides in one step, on the generator's device.
+def draw_chance(
+    count: int, latent_dim: int, device: torch.device | str = "cpu", random: torch.Generator | None = None
+) -> Chance:
+    """Draw what chance decides in one step.
 
     Args:
         count: Pictures of a batch, N.
         latent_dim: Length of a style code.
-        random: Source of chance.
+        device: Where it is needed.
+        random: Source of chance on that device; None: the global one.
     """
-    device = random.device
 
     def order(length: int) -> Tensor:
-        return torch.randperm(length, generator=random, device=device)
+        # A sort of random keys, unlike `randperm`, is sure to stay on the device and can be recorded.
+        return torch.rand(length, generator=random, device=device).argsort()
 
     def codes() -> Tensor:
         return torch.randn(count, latent_dim, generator=random, device=device)
@@ -248,8 +234,10 @@ def discriminator_terms(networks: Networks, batch: Batch, chance: Chance, made: 
     )
 
 
-def r1_terms(networks: Networks, batch: Batch, chance: Chance) -> Tensor:
-    """Return R1 of all three discriminators, times gamma / 2 and the steps from one to the next. # []."""
+def r1_terms(
+    networks: Networks, batch: Batch, chance: Chance, *, gamma: float = GAMMA, every: int = R1_INTERVAL
+) -> Tensor:
+    """Return R1 of all three discriminators, times ``gamma / 2`` and the steps from one to the next. # []."""
     photos, anime = _with_gradient(batch.photos), _with_gradient(batch.anime)
     anime_codes, photo_codes = _with_gradient(chance.anime_codes), _with_gradient(chance.photo_codes)
     penalty = (
@@ -258,7 +246,7 @@ def r1_terms(networks: Networks, batch: Batch, chance: Chance) -> Tensor:
         + r1_of_means([networks.style_discriminator(anime_codes)], anime_codes)
         + r1_of_means([networks.style_discriminator(photo_codes)], photo_codes)
     )
-    return penalty * (GAMMA / 2 * R1_INTERVAL)
+    return penalty * (gamma / 2 * every)
 
 
 def generator_terms(

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -18,7 +18,6 @@ from nigaoe_model.inversion.settings import LossWeights
 from nigaoe_model.stylegan2.architecture import Architecture
 from nigaoe_model.training.run_inputs import Section
 
-PRESETS = ("tiny64", "tiny128", "ffhq256", "ffhq1024", "anime64")
 Images = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
@@ -219,8 +218,18 @@ class FreezeSettings(Section):
     freeze_d: Annotated[int, Field(ge=0, le=9)] = 0
 
 
-class TrainingConfig(Section):
-    """A whole run.
+class RunConfig(Section):
+    """A whole run of any kind that a TOML file describes.
+
+    Attributes:
+        presets: Names of the packaged files.
+    """
+
+    presets: ClassVar[tuple[str, ...]] = ()
+
+
+class TrainingConfig(RunConfig):
+    """A whole run of a generator.
 
     Attributes:
         name: Name of the checkpoints that the run writes.
@@ -231,6 +240,8 @@ class TrainingConfig(Section):
         batch: Images a step, over all processes.
         freeze: Only in a fine-tune.
     """
+
+    presets: ClassVar[tuple[str, ...]] = ("tiny64", "tiny128", "ffhq256", "ffhq1024", "anime64")
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")] = "g_ori"
     domain: Literal["human", "anime", "other"] = "human"
@@ -253,12 +264,16 @@ class TrainingConfig(Section):
 
 
 AnyConfig = TypeVar("AnyConfig", bound=Section)
+AnyRunConfig = TypeVar("AnyRunConfig", bound=RunConfig)
 
 
-def load_config(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> TrainingConfig:
+def load_config(
+    kind: type[AnyRunConfig], name_or_path: str, overrides: Mapping[str, Any] | None = None
+) -> AnyRunConfig:
     """Read a preset or a TOML file.
 
     Args:
+        kind: What the file describes.
         name_or_path: A preset's name, or the path of a ``.toml`` file.
         overrides: Dotted names to values, such as ``{"compute.seed": 3}``; they win over the file.
 
@@ -266,14 +281,14 @@ def load_config(name_or_path: str, overrides: Mapping[str, Any] | None = None) -
         TrainingError: There is no such file, or a setting is unknown or out of range.
     """
     try:
-        document = tomllib.loads(_text(name_or_path))
+        document = tomllib.loads(_text(kind, name_or_path))
         for dotted, value in (overrides or {}).items():
             assign(document, dotted, value)
-        return TrainingConfig.model_validate(document)
+        return kind.model_validate(document)
     except tomllib.TOMLDecodeError as error:
         raise TrainingError(f"`{name_or_path}` is no TOML: {error}.") from error
     except ValidationError as error:
-        raise TrainingError(f"The training config `{name_or_path}`: {explain(error, TrainingConfig)}") from error
+        raise TrainingError(f"The training config `{name_or_path}`: {explain(error, kind)}") from error
 
 
 def change_config(config: AnyConfig, overrides: Mapping[str, Any]) -> AnyConfig:
@@ -291,13 +306,13 @@ def change_config(config: AnyConfig, overrides: Mapping[str, Any]) -> AnyConfig:
         raise TrainingError(f"The changed config: {explain(error, type(config))}") from error
 
 
-def _text(name_or_path: str) -> str:
+def _text(kind: type[RunConfig], name_or_path: str) -> str:
     packaged = resources.files("nigaoe_model.training") / "configs" / f"{name_or_path}.toml"
     if "/" not in name_or_path and packaged.is_file():
         return packaged.read_text(encoding="utf-8")
     path = Path(name_or_path)
     if not path.is_file():
-        known = ", ".join(PRESETS)
+        known = ", ".join(kind.presets)
         raise TrainingError(f"There is no training config `{name_or_path}`; name a .toml file or one of {known}.")
     return path.read_text(encoding="utf-8")
 

@@ -2,14 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import AliasChoices, Field
 
 from nigaoe_core.errors import TrainingError
 from nigaoe_model.training.config import TrainingConfig
 from nigaoe_model.training.encoder.config import EncoderConfig
-from nigaoe_model.training.run_inputs import EncoderInputs, GeneratorInputs, Section
+from nigaoe_model.training.gans_n_roses.config import GansNRosesConfig
+from nigaoe_model.training.methods.config import MethodConfig
+from nigaoe_model.training.run_inputs import EncoderInputs, GeneratorInputs, Method, MethodInputs, Section
 
 CONFIG = "config.json"
 """The resolved plan, in a run's folder."""
@@ -78,6 +80,47 @@ class EncoderPlan(RunPlan, EncoderInputs):
     what: ClassVar[str] = "encoder's run"
 
     config: EncoderConfig = Field(validation_alias=AliasChoices("config", "encoder"), serialization_alias="encoder")
+
+
+class MethodPlan(RunPlan, MethodInputs):
+    """Everything that decides the run of a compared method: ``nigaoe train --method``.
+
+    Attributes:
+        settings: Kind of its config.
+        method: What is trained; tells the run's folder from others.
+        config: Resolved settings.
+    """
+
+    what: ClassVar[str] = "method's run"
+    settings: ClassVar[type[MethodConfig]]
+
+    method: Method
+    config: MethodConfig
+
+
+class GansNRosesPlan(MethodPlan):
+    """Everything that decides the run of GANs N' Roses."""
+
+    settings: ClassVar[type[MethodConfig]] = GansNRosesConfig
+
+    method: Literal[Method.GANS_N_ROSES] = Method.GANS_N_ROSES
+    config: GansNRosesConfig
+
+
+METHOD_PLANS: dict[Method, type[MethodPlan]] = {Method.GANS_N_ROSES: GansNRosesPlan}
+
+
+def method_of(folder: Path) -> Method:
+    """Return the method that is trained in a run's folder.
+
+    Raises:
+        TrainingError: There is no run.
+    """
+    try:
+        document = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        return Method(document.get("method", Method.STYLEGAN2))
+    except (OSError, ValueError, AttributeError) as error:
+        raise TrainingError(f"`{folder}` holds no run that could be resumed.") from error
 
 
 def write_plan(plan: RunPlan) -> None:

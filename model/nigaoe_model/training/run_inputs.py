@@ -6,10 +6,18 @@ description, and the run's ``config.json`` keeps it. Only pydantic is imported, 
 
 import inspect
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+
+
+class Method(StrEnum):
+    """What can be trained on packed pictures: Nigaoe's own generator, or a method that it is compared with."""
+
+    STYLEGAN2 = "stylegan2"
+    GANS_N_ROSES = "gans-n-roses"
 
 
 class Section(BaseModel):
@@ -76,3 +84,17 @@ class EncoderInputs(Section):
     dataset: Path | None = None
     held_out: Path | None = None
     init: Path | None = None
+
+
+class MethodInputs(Section):
+    """What the run of a compared method reads.
+
+    Attributes:
+        dataset: Photos, written by ``nigaoe data prepare``.
+        anime: Anime faces, written by ``nigaoe data prepare``: only for a --method that learns from both.
+        held_out: Photos for scores and sheets; default: the last ones of DATASET. Only for such a --method.
+    """
+
+    dataset: Path
+    anime: Path
+    held_out: Path | None = None

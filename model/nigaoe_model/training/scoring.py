@@ -88,13 +88,22 @@ class Examiner:
         is for, so where there are some they decide.
         """
         z = fixed_latents(self.samples, generator.architecture.z_dim, seed=1)[self._share]
-        fake = self._features(draw_pictures(generator, part) for part in torch.split(z, CHUNK))
-        coverage, distance = precision_recall(self.real, fake), frechet_distance(self.real, fake)
-        numbers = {"fd_effnet": distance, "precision": coverage.precision, "recall": coverage.recall}
+        numbers = self.compare(draw_pictures(generator, part) for part in torch.split(z, CHUNK))
         photos = self._photo_distance(generator)
         if photos is None:
-            return Score(numbers, distance)
+            return Score(numbers, numbers["fd_effnet"])
         return Score(numbers | {"fd_photos": photos}, photos, by_photos=True)
+
+    def compare(self, pictures: Iterable[Tensor]) -> dict[str, float]:
+        """Return ``fd_effnet``, ``precision`` and ``recall`` of pictures to the data.
+
+        Args:
+            pictures: This process's share, in batches of bytes # [N, 3, R, R].
+        """
+        fake = self._features(pictures)
+        coverage = precision_recall(self.real, fake)
+        distance = frechet_distance(self.real, fake)
+        return {"fd_effnet": distance, "precision": coverage.precision, "recall": coverage.recall}
 
     def _photo_distance(self, generator: Generator) -> float | None:
         if self._photo_styles is None:

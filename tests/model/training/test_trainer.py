@@ -184,7 +184,7 @@ def test_a_fine_tune_in_which_nothing_learns_is_refused(parent: Checkpoint) -> N
     with pytest.raises(CheckpointMismatch, match="at least the last"):
         build_child(parent, Starts(), ALONE.device, trainable_blocks=0, freeze_d=0, seed=0)
     with pytest.raises(TrainingError, match=r"freeze\.trainable_blocks"):
-        load_config("anime64", {"freeze.trainable_blocks": 0})
+        load_config(TrainingConfig, "anime64", {"freeze.trainable_blocks": 0})
 
 
 def test_a_child_may_take_its_last_blocks_from_another(

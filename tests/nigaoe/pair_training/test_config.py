@@ -9,7 +9,7 @@ from nigaoe.pair_training.config import PRESETS, EncoderRun, LatentsRun, PairCon
 from nigaoe.pair_training.forecast import Pace, forecast, given_paces
 from nigaoe.pair_training.journal import Journal
 from nigaoe_core.errors import TrainingError
-from nigaoe_model.training.config import change_config, load_config
+from nigaoe_model.training.config import TrainingConfig, change_config, load_config
 from nigaoe_model.training.encoder.config import EncoderConfig
 
 PAIR: dict[str, Any] = {
@@ -50,7 +50,7 @@ def test_presets_hold_together(name: str) -> None:
         if isinstance(run, EncoderRun):
             change_config(EncoderConfig(), changes)
         else:
-            load_config(run.config, changes)
+            load_config(TrainingConfig, run.config, changes)
     minutes: dict[str, float] = {}
     for row in forecast(config, 10, {}):
         minutes[row.stage] = row.seconds / 60
