@@ -9,17 +9,24 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from nigaoe_core.errors import BrokenCheckpoint, ForeignCheckpoint
 from nigaoe_core.manifest import Domain
+from nigaoe_core.style_methods import GANS_N_ROSES, REVERSE_GENERATION, StyleMethod, feed_forward_method
 
 MAX_HEADER_BYTES = 16 * 2**20
 METADATA_KEY = "nigaoe"
 
 
+STYLE_READER = "anime_to_photo."
+"""Begins the tensors of the network in a file of GANs N' Roses that reads the style of an anime face."""
+MEAN_TEXTURE = "mean_texture"
+"""Tensor of a Swapping Autoencoder's file with which photos are drawn that come without a reference."""
+
+
 class _Architecture(BaseModel):
-    resolution: int
+    resolution: int = Field(validation_alias=AliasChoices("resolution", "size"))
 
 
 class _Training(BaseModel):
@@ -38,6 +45,9 @@ class CheckpointFacts(BaseModel):
         images_seen: Real images shown while training, the parent's not included.
         licence: SPDX expression or a sentence.
         source: Where the weights come from.
+        method: How the networks draw a photo.
+        reads_references: Whether a feed-forward network can take its style from an anime picture.
+        has_own_style: Whether it draws without one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,6 +60,9 @@ class CheckpointFacts(BaseModel):
     images_seen: int = 0
     licence: str = "unknown"
     source: str = ""
+    method: StyleMethod = REVERSE_GENERATION
+    reads_references: bool = False
+    has_own_style: bool = True
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -80,7 +93,8 @@ def read_facts(path: Path) -> CheckpointFacts:
         BrokenCheckpoint: The file is missing, truncated or damaged.
         ForeignCheckpoint: A safetensors file of another program.
     """
-    metadata = read_header(path).get("__metadata__")
+    header = read_header(path)
+    metadata = header.get("__metadata__")
     if not isinstance(metadata, dict) or METADATA_KEY not in metadata:
         raise ForeignCheckpoint(
             f"`{path.name}` is a safetensors file of another program; bring it in with `nigaoe weights import`."
@@ -91,6 +105,23 @@ def read_facts(path: Path) -> CheckpointFacts:
             "resolution": _Architecture.model_validate(card["architecture"]).resolution,
             "images_seen": _Training.model_validate(card.get("training", {})).images_seen,
         }
-        return CheckpointFacts.model_validate(card | flat)
+        return CheckpointFacts.model_validate(card | flat | _method_facts(card.get("kind"), header))
     except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BrokenCheckpoint(f"The metadata of `{path.name}` are damaged; import it again ({error}).") from error
+
+
+def _method_facts(kind: object, header: dict[str, Any]) -> dict[str, Any]:
+    """Return what tells a feed-forward network's file from a StyleGAN2's: its card has no domain, it draws anime."""
+    method = feed_forward_method(kind)
+    if method is None:
+        return {"method": REVERSE_GENERATION}
+    if method == GANS_N_ROSES:
+        reads_references, has_own_style = any(name.startswith(STYLE_READER) for name in header), True
+    else:
+        reads_references, has_own_style = True, MEAN_TEXTURE in header
+    return {
+        "method": method,
+        "domain": "anime",
+        "reads_references": reads_references,
+        "has_own_style": has_own_style,
+    }

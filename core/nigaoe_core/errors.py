@@ -43,6 +43,8 @@ class ImageTooLarge(ImageError, code="image_too_large", status=413, title="The p
     """Too many bytes, pixels, or too long a side."""
 class ImageTooSmall(ImageError, code="image_too_small", status=422, title="The picture is too small"):
     """Too few pixels to hold a face."""
+class WrongSize(ImageError, code="wrong_size", status=422, title="The picture has another size than the style needs"):
+    """An aligned picture was cut for a network of another size."""
 class BrokenImage(ImageError, code="broken_image", status=422, title="The picture is damaged"):
     """The format is right, the data are truncated or damaged."""
 
@@ -50,6 +52,10 @@ class FaceError(NigaoeError, code="face_error", status=422, title="The faces in 
     """The picture is fine, its faces are not what the request needs."""
 class NoFace(FaceError, code="no_face", status=422, title="No face was found"):
     """No face was found."""
+class ReferenceWithoutFace(
+    FaceError, code="reference_without_face", status=422, title="The reference shows no face"
+):
+    """The anime picture whose style or texture shall be used is blank or shows no face."""
 class FaceIndexOutOfRange(FaceError, code="face_out_of_range", status=422, title="There is no face with this number"):
     """The chosen face does not exist."""
 class MultipleFaces(FaceError, code="multiple_faces", status=409, title="Several faces were found"):
@@ -69,6 +75,10 @@ class CheckpointMismatch(
     title="The checkpoint's tensors do not fit its architecture",
 ):
     """Tensors and the described architecture disagree."""
+class MethodMismatch(
+    CheckpointError, code="method_mismatch", status=422, title="The checkpoint is of another method"
+):
+    """A weight file is used as what it is not: a network of another method as a style, a parent or a generator."""
 class UnsafeCheckpoint(
     CheckpointError, code="unsafe_checkpoint", status=422, title="The checkpoint would execute code"
 ):
@@ -198,6 +208,14 @@ class InvalidSettings(UsageError, code="invalid_settings", status=500, title="Th
     """An environment variable or configuration file contains something that Nigaoe cannot use."""
 class UnknownStyle(UsageError, code="unknown_style", status=422, title="There is no style of this name"):
     """No style of this name is installed."""
+class OptionNotTaken(
+    UsageError, code="option_not_taken", status=422, title="The style does not take this option"
+):
+    """The style's method has no use for an option that was given."""
+class ReferenceNeeded(
+    UsageError, code="reference_needed", status=422, title="The style needs a reference picture"
+):
+    """The style draws with the texture of another picture, and has none of its own."""
 class UnknownGenerator(UsageError, code="unknown_generator", status=422, title="There is no generator of this name"):
     """No generator of this name is installed."""
 

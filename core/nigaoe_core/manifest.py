@@ -3,7 +3,7 @@
 ``manifest.toml`` lies beside the files it names. The one in the distribution lists the bundled demo pair, the one in
 the data folder (the user registry) what people imported. Styles are shown in the order of their entries, everywhere:
 the best comes first. `edit_manifest` changes a manifest while others read it. Format 1, every key but ``file`` and
-``parent`` optional::
+``parent`` optional (a style of another method than reverse generation has no ``parent``, but a ``method``)::
 
     format_version = 1
 
@@ -25,6 +25,10 @@ the best comes first. `edit_manifest` changes a manifest while others read it. F
     upscaler = "realesr-animevideov3"  # how its drawings are enlarged
     truncation = 0.7                   # truncation_psi of photos that name none
 
+    [styles.roses]                     # draws photos in one pass, without a search
+    file = "roses.safetensors"
+    method = "gans-n-roses"            # or "swapping-autoencoder"; absent: "reverse-generation"
+
     [downloads.some-name]              # known to `nigaoe weights fetch`, never fetched by itself
     url = "https://..."
     sha256 = "..."
@@ -43,6 +47,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from nigaoe_core.atomic_write import atomic_write
 from nigaoe_core.errors import InvalidManifest, StorageError
 from nigaoe_core.jobs import DEFAULT_TRUNCATION, UnitInterval
+from nigaoe_core.style_methods import REVERSE_GENERATION, StyleMethod
 
 MANIFEST_NAME = "manifest.toml"
 FORMAT_VERSION: Literal[1] = 1
@@ -86,12 +91,21 @@ class GeneratorRow(_Entry):
 
 
 class StyleRow(_Entry):
-    """One fine-tuned generator of a manifest."""
+    """One style of a manifest: a fine-tuned generator with its parent, or a network of a feed-forward method."""
 
     file: FileName
-    parent: Name
+    method: StyleMethod = REVERSE_GENERATION
+    parent: Name | None = None
     upscaler: UpscalerName = DEFAULT_UPSCALER
     truncation: UnitInterval = DEFAULT_TRUNCATION
+
+    @model_validator(mode="after")
+    def _parent_of_a_latent_space(self) -> Self:
+        if self.method == REVERSE_GENERATION and self.parent is None:
+            raise ValueError("`parent` is missing: the generator that the style was fine-tuned from")
+        if self.method != REVERSE_GENERATION and self.parent is not None:
+            raise ValueError(f"a style of the method `{self.method}` has no `parent`: it draws in one pass")
+        return self
 
 
 class DownloadRow(_Entry):

@@ -12,7 +12,14 @@ from typing import Any, Self
 
 from nigaoe_core.bundled import BUNDLED_WEIGHTS
 from nigaoe_core.checkpoint_header import CheckpointFacts, read_facts
-from nigaoe_core.errors import BrokenCheckpoint, CheckpointError, InvalidManifest, UnknownGenerator, UnknownStyle
+from nigaoe_core.errors import (
+    BrokenCheckpoint,
+    CheckpointError,
+    InvalidManifest,
+    MethodMismatch,
+    UnknownGenerator,
+    UnknownStyle,
+)
 from nigaoe_core.jobs import DEFAULT_TRUNCATION
 from nigaoe_core.manifest import (
     DEFAULT_UPSCALER,
@@ -25,6 +32,16 @@ from nigaoe_core.manifest import (
     read_manifest,
 )
 from nigaoe_core.settings import Settings
+from nigaoe_core.style_methods import (
+    GANS_N_ROSES,
+    METHOD_TITLES,
+    REFERENCE,
+    REVERSE_GENERATION,
+    SEARCH_OPTIONS,
+    SEED,
+    StyleMethod,
+    refuse_options,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,17 +90,54 @@ class GeneratorEntry(WeightEntry):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style(WeightEntry):
-    """A fine-tuned generator: draws its parent's latents in another domain.
+    """A way to draw a photo: a fine-tuned generator that draws its parent's latents, or a feed-forward network.
 
     Attributes:
-        parent: Name of the generator that it was fine-tuned from.
+        method: How it draws; see `nigaoe_core.style_methods`.
+        parent: Name of the generator that it was fine-tuned from; None for a feed-forward network.
         upscaler: How its drawings are enlarged.
         truncation: truncation_psi of photos for which nobody asks for another: 1 keeps the latent, 0 is the mean face.
     """
 
-    parent: str
+    method: StyleMethod = REVERSE_GENERATION
+    parent: str | None = None
     upscaler: UpscalerName = DEFAULT_UPSCALER
     truncation: float = DEFAULT_TRUNCATION
+
+    @property
+    def is_feed_forward(self) -> bool:
+        """Whether photos are drawn in one pass, without a search and without a latent."""
+        return self.method != REVERSE_GENERATION
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether its file was readable, and is of its method."""
+        return self.facts is not None and self.facts.method == self.method
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Options of a conversion that it takes, of those that not every method takes."""
+        if not self.is_feed_forward:
+            return SEARCH_OPTIONS
+        seed = (SEED,) if self.method == GANS_N_ROSES else ()
+        return (*seed, REFERENCE) if self.facts is not None and self.facts.reads_references else seed
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether it draws nothing without a reference."""
+        return self.is_feed_forward and self.facts is not None and not self.facts.has_own_style
+
+    def check_options(self, given: Mapping[str, Any]) -> None:
+        """Refuse options that it has no use for; see `nigaoe_core.style_methods.refuse_options`.
+
+        Args:
+            given: Options by name; ``reference`` is anything but None where there is one.
+
+        Raises:
+            OptionNotTaken: It does not take one of them.
+            ReferenceNeeded: It needs a reference.
+        """
+        refuse_options(self.name, self.options, given, needs_reference=self.needs_reference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +176,11 @@ class Registry:
             for name, style in manifest.styles.items():
                 described = _described(name, style, folder, bundled=is_bundled)
                 styles[name] = Style(
-                    **described, parent=style.parent, upscaler=style.upscaler, truncation=style.truncation
+                    **described,
+                    method=style.method,
+                    parent=style.parent,
+                    upscaler=style.upscaler,
+                    truncation=style.truncation,
                 )
             downloads |= manifest.downloads
         return cls(folders, generators, styles, downloads)
@@ -143,11 +201,11 @@ class Registry:
     def usable_styles(self) -> dict[str, list[Style]]:
         """Return the styles whose files were readable, by the name of their generator, each in the order of `styles`.
 
-        Styles of one generator draw what one search has found.
+        Styles of one generator draw what one search has found; feed-forward styles have none and are not among them.
         """
         families: dict[str, list[Style]] = {}
         for style in self.styles():
-            if style.facts is not None and style.parent in self._generators:
+            if style.is_usable and style.parent is not None and style.parent in self._generators:
                 families.setdefault(style.parent, []).append(style)
         return families
 
@@ -166,7 +224,7 @@ class Registry:
             UnknownStyle: There is none.
         """
         for style in self.styles():
-            if style.facts is not None:
+            if style.is_usable:
                 return style
         raise UnknownStyle("No style can be drawn; see `nigaoe weights list`.")
 
@@ -186,11 +244,18 @@ class Registry:
 
         Raises:
             UnknownGenerator: There is none of this name; the message lists those that there are.
+            MethodMismatch: It is a feed-forward style, which has no latent space to search in or to fine-tune.
         """
-        try:
+        if name in self._generators:
             return self._generators[name]
-        except KeyError:
-            raise UnknownGenerator(f"There is no generator `{name}`; {_choice(self._generators)}", name=name) from None
+        if name in self._styles and self._styles[name].is_feed_forward:
+            title = METHOD_TITLES[self._styles[name].method]
+            raise MethodMismatch(
+                f"`{name}` is a style of the method {title}, which has no latent space, so it is no generator; "
+                f"{_choice(self._generators)}",
+                name=name,
+            )
+        raise UnknownGenerator(f"There is no generator `{name}`; {_choice(self._generators)}", name=name)
 
     def entry(self, name: str) -> GeneratorEntry | Style:
         """Return a generator or a style: no name is both.
@@ -200,24 +265,67 @@ class Registry:
         """
         return self._styles[name] if name in self._styles else self.generator(name)
 
+    def parent_of(self, style_name: str) -> GeneratorEntry:
+        """Return the generator that a style was fine-tuned from.
+
+        Raises:
+            UnknownStyle: There is no such style.
+            MethodMismatch: It is a feed-forward style and has none.
+            InvalidManifest: It is not installed.
+        """
+        style = self.style(style_name)
+        if style.parent is None:
+            raise MethodMismatch(
+                f"`{style_name}` is a style of the method {METHOD_TITLES[style.method]}: it draws photos in one pass "
+                "and has neither latents nor a generator that they are found in. Choose a style of reverse generation.",
+                name=style_name,
+            )
+        if style.parent not in self._generators:
+            raise InvalidManifest(
+                f"Style `{style_name}` was made from `{style.parent}`, which is not installed: import that one too."
+            )
+        return self._generators[style.parent]
+
     def pair(self, style_name: str) -> tuple[Path, Path]:
         """Return the files of ``g_ori`` and ``g_fin`` for a style.
 
         Raises:
             UnknownStyle: There is no such style.
+            MethodMismatch: It is a feed-forward style, or one of the files is of such a method.
             InvalidManifest: The style's parent is not installed.
             BrokenCheckpoint: One of the two files is missing.
         """
-        style = self.style(style_name)
-        parent = self._generators.get(style.parent)
-        if parent is None:
-            raise InvalidManifest(
-                f"Style `{style_name}` was made from `{style.parent}`, which is not installed: import that one too."
-            )
-        for path in (parent.path, style.path):
-            if not path.is_file():
-                raise BrokenCheckpoint(f"The weight file `{path}` is missing; import it again, or remove its entry.")
+        parent, style = self.parent_of(style_name), self.style(style_name)
+        for entry in (parent, style):
+            _check_file(entry, REVERSE_GENERATION)
         return parent.path, style.path
+
+    def feed_forward(self, style_name: str) -> Style:
+        """Return a style that draws in one pass.
+
+        Raises:
+            UnknownStyle: There is no such style.
+            MethodMismatch: It is a style of reverse generation, or its file is of another method.
+            BrokenCheckpoint: Its file is missing.
+        """
+        style = self.style(style_name)
+        if not style.is_feed_forward:
+            raise MethodMismatch(f"`{style_name}` is a style of reverse generation: photos are searched for it.")
+        _check_file(style, style.method)
+        return style
+
+    def framed_by(self, style_name: str) -> Path:
+        """Return the file whose card says how photos are framed for a style: its generator's, or its own.
+
+        Raises:
+            UnknownStyle: There is no such style.
+            MethodMismatch: One of its files is of another method.
+            InvalidManifest: The style's parent is not installed.
+            BrokenCheckpoint: A file of the style is missing.
+        """
+        if self.style(style_name).is_feed_forward:
+            return self.feed_forward(style_name).path
+        return self.pair(style_name)[0]
 
     def fingerprint(self) -> str:
         """Return a short text that changes with the manifests and weight files on the disk; it is never cached."""
@@ -261,6 +369,17 @@ def _facts(path: Path) -> CheckpointFacts | None:
         return read_facts(path)
     except CheckpointError:
         return None  # One damaged file must not hide all other styles; `pair` and the loader say what is wrong.
+
+
+def _check_file(entry: WeightEntry, method: StyleMethod) -> None:
+    if not entry.path.is_file():
+        raise BrokenCheckpoint(f"The weight file `{entry.path}` is missing; import it again, or remove its entry.")
+    if entry.facts is not None and entry.facts.method != method:
+        raise MethodMismatch(
+            f"The file `{entry.path.name}` is of the method {METHOD_TITLES[entry.facts.method]}, and `{entry.name}` is "
+            f"registered as {METHOD_TITLES[method]}: import the file again, or correct the manifest.",
+            name=entry.name,
+        )
 
 
 def _choice(names: Mapping[str, object]) -> str:

@@ -167,12 +167,13 @@ def _styles(settings: Settings) -> Iterator[Finding]:
         yield Finding("problem", "styles", "none is installed; see `nigaoe weights import`")
     for style in registry.styles():
         try:
-            registry.pair(style.name)
+            registry.framed_by(style.name)
         except NigaoeError as error:
             yield Finding("problem", f"style {style.name}", error.message)
             continue
         resolution = f"{style.facts.resolution} px" if style.facts else "unreadable"
-        yield Finding("ok" if style.facts else "problem", f"style {style.name}", f"{resolution}, from {style.parent}")
+        origin = style.method if style.is_feed_forward else f"from {style.parent}"
+        yield Finding("ok" if style.facts else "problem", f"style {style.name}", f"{resolution}, {origin}")
 
 
 def _speed(settings: Settings) -> Iterator[Finding]:

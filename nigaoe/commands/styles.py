@@ -22,7 +22,7 @@ def styles(
         typer.echo(json.dumps([_document(style) for style in registry.styles()], indent=2, ensure_ascii=False))
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("style", "title", "generator", "pixels", "trained blocks", "images seen", "licence"):
+    for column in ("style", "title", "method", "generator", "pixels", "trained blocks", "images seen", "licence"):
         table.add_column(column, overflow="fold")
     for style in registry.styles():
         table.add_row(*_cells(style))
@@ -34,10 +34,11 @@ def styles(
 
 def _cells(style: Style) -> tuple[str, ...]:
     facts = style.facts
-    names = (f"[bold]{escape(style.name)}[/]", escape(style.title), escape(style.parent))
+    names = (f"[bold]{escape(style.name)}[/]", escape(style.title), style.method, escape(style.parent or ""))
     if facts is None:
         return (*names, "[red]missing or damaged[/]", "", "", escape(style.licence))
-    depth = "all" if facts.trainable_blocks is None else str(facts.trainable_blocks)
+    whole = "" if style.is_feed_forward else "all"
+    depth = whole if facts.trainable_blocks is None else str(facts.trainable_blocks)
     return (*names, str(facts.resolution), depth, f"{facts.images_seen:,}", escape(style.licence))
 
 
@@ -47,6 +48,8 @@ def _document(style: Style) -> dict[str, object]:
         "name": style.name,
         "title": style.title,
         "description": style.description,
+        "method": style.method,
+        "options": list(style.options),
         "parent": style.parent,
         "resolution": facts.resolution if facts else None,
         "trainable_blocks": facts.trainable_blocks if facts else None,

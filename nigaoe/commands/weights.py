@@ -40,16 +40,16 @@ def list_weights(*, as_json: _Json = False) -> None:
         typer.echo(json.dumps({"weights": rows, "downloads": fetchable}, indent=2, ensure_ascii=False))
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("name", "kind", "pixels", "parent", "licence", "from"):
+    for column in ("name", "kind", "method", "pixels", "parent", "licence", "from"):
         table.add_column(column, overflow="fold")
     for row in rows:
         origin = "with Nigaoe" if row["bundled"] else row["source"]
-        cells = (row["name"], row["kind"], row["parent"] or "", row["licence"], origin)
-        name, kind, parent, licence, origin = map(escape, cells)
+        cells = (row["name"], row["kind"], row["method"] or "", row["parent"] or "", row["licence"], origin)
+        name, kind, method, parent, licence, origin = map(escape, cells)
         pixels = "[red]missing or damaged[/]" if row["resolution"] is None else str(row["resolution"])
-        table.add_row(f"[bold]{name}[/]", kind, pixels, parent, licence, origin)
+        table.add_row(f"[bold]{name}[/]", kind, method, pixels, parent, licence, origin)
     for name, download in registry.downloads().items():
-        table.add_row(name, "to fetch", "", "", escape(download.licence), "[dim]nigaoe weights fetch[/]")
+        table.add_row(name, "to fetch", "", "", "", escape(download.licence), "[dim]nigaoe weights fetch[/]")
     Console().print(table)
 
 
@@ -152,6 +152,7 @@ def _row(entry: WeightEntry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "kind": "style" if isinstance(entry, Style) else "generator",
+        "method": entry.method if isinstance(entry, Style) else None,
         "title": entry.title,
         "resolution": facts.resolution if facts else None,
         "domain": facts.domain if facts else None,

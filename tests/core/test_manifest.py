@@ -17,6 +17,8 @@ from nigaoe_core.manifest import GeneratorRow, Manifest, StyleRow, edit_manifest
         ('[styles.x]\nfile = "x.safetensors"', "parent"),
         ('[styles.x]\nfile = "../x"\nparent = "g"', "file"),
         ('[styles.x]\nfile = "x"\nparent = "g"\nupscaler = "waifu"', "upscaler.*realesr-animevideov3.*lanczos"),
+        ('[styles.x]\nfile = "x"\nmethod = "cyclegan"', "method.*gans-n-roses"),
+        ('[styles.x]\nfile = "x"\nmethod = "gans-n-roses"\nparent = "g"', "has no `parent`"),
         ('[generators.x]\nfile = "/etc/passwd"', "file"),
         ('[generators.x]\nfile = "x"\ncolour = "red"', "colour"),
         ('[generators.x]\nfile = "x"\nsha256 = "abc"', "sha256"),

@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from feed_forward_files import SIDE, write_feed_forward_styles
 
 from nigaoe_core.bundled import BUNDLED_WEIGHTS
-from nigaoe_core.errors import BrokenCheckpoint, InvalidManifest, UnknownGenerator, UnknownStyle
+from nigaoe_core.errors import BrokenCheckpoint, InvalidManifest, MethodMismatch, UnknownGenerator, UnknownStyle
 from nigaoe_core.manifest import GeneratorRow, Manifest, StyleRow, edit_manifest
 from nigaoe_core.registry import Registry
 
@@ -69,6 +70,45 @@ def test_styles_of_one_generator_stand_together(user: Path) -> None:
         "g_ori": [*bundled, "mine"],
         "people": ["ink"],
     }
+
+
+def test_feed_forward_styles_have_no_parent_and_options_of_their_own(tmp_path: Path) -> None:
+    """What each takes is read off its file; a search of latents knows nothing of them."""
+    registry = Registry.load(user=write_feed_forward_styles(tmp_path / "weights"))
+    styles = {style.name: style for style in registry.styles() if style.is_feed_forward}
+    assert {name: (style.method, style.options, style.needs_reference) for name, style in styles.items()} == {
+        "roses": ("gans-n-roses", ("seed", "reference"), False),
+        "blind-roses": ("gans-n-roses", ("seed",), False),
+        "swap": ("swapping-autoencoder", ("reference",), False),
+        "bare-swap": ("swapping-autoencoder", ("reference",), True),
+    }
+    assert {style.parent for style in styles.values()} == {None}
+    assert all(style.facts is not None and style.facts.resolution == SIDE for style in styles.values())
+    assert not {style.name for family in registry.usable_styles().values() for style in family} & styles.keys()
+    assert registry.framed_by("roses") == registry.feed_forward("roses").path
+    assert registry.framed_by("anime") == registry.generator("g_ori").path
+
+
+def test_a_style_of_another_method_has_an_error_of_its_own(user: Path) -> None:
+    """As a pair, as a parent, as what a manifest calls something else, and the other way round."""
+    write_feed_forward_styles(user)
+    registry = Registry.load(user=user)
+    for refuse in (registry.pair, registry.parent_of, registry.generator):
+        with pytest.raises(MethodMismatch, match=r"no generator|neither latents"):
+            refuse("roses")
+    with pytest.raises(MethodMismatch, match="searched"):
+        registry.feed_forward("anime")
+    rows = {
+        "liar": StyleRow(file="roses.safetensors", parent="g_ori"),
+        "thief": StyleRow(file="mine.safetensors", method="swapping-autoencoder"),
+    }
+    _register(user, Manifest(styles=rows))
+    registry = Registry.load(user=user)
+    assert not any(registry.style(name).is_usable for name in rows)
+    with pytest.raises(MethodMismatch, match=r"GANs N' Roses.*registered as reverse generation"):
+        registry.pair("liar")
+    with pytest.raises(MethodMismatch, match="registered as Swapping Autoencoder"):
+        registry.feed_forward("thief")
 
 
 def test_a_style_says_how_its_drawings_are_enlarged(user: Path) -> None:

@@ -130,7 +130,7 @@ class ModelCache:
 
     def _load_pair(self, registry: Registry, style: str, parents: dict[str, LoadedGenerator]) -> Pair:
         g_ori_path, g_fin_path = registry.pair(style)
-        parent = registry.generator(registry.style(style).parent)
+        parent = registry.parent_of(style)
         if parent.name not in parents:
             parents[parent.name] = self._reuse(load_generator(g_ori_path, self.device, encoder=parent.encoder))
         upscaler = registry.style(style).upscaler

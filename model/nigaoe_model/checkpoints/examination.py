@@ -9,7 +9,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from nigaoe_core.checkpoint_header import METADATA_KEY
 from nigaoe_core.errors import CheckpointError, CheckpointMismatch, UnsafeCheckpoint
+from nigaoe_core.style_methods import METHOD_TITLES, REVERSE_GENERATION, StyleMethod, feed_forward_method
 from nigaoe_model.checkpoints.families import recognise
+from nigaoe_model.checkpoints.families.feed_forward import PublishedMethod, published_method
 from nigaoe_model.checkpoints.families.recognised import LayoutName, Recognised, Tensors
 from nigaoe_model.checkpoints.formats import Content, read_content
 from nigaoe_model.checkpoints.pickle_machine import Trace
@@ -66,6 +68,8 @@ class Reading(BaseModel):
         imports: What unpickling would import from other programs, harmless or not.
         unsafe_imports: Those that are on no list: unpickling the file may run them.
         carries_source: Whether Python source in the file would be executed by its usual loader.
+        method: How the networks inside draw a photo. Feed-forward ones have neither a layout nor a StyleGAN2's
+            architecture; `nigaoe_model.checkpoints.feed_forward_importing` imports them.
         card: Our own card as JSON, when the file was written by Nigaoe.
         notes: What was noticed.
     """
@@ -85,6 +89,7 @@ class Reading(BaseModel):
     imports: tuple[Printable, ...] = ()
     unsafe_imports: tuple[Printable, ...] = ()
     carries_source: bool = False
+    method: StyleMethod = REVERSE_GENERATION
     card: str = ""
     notes: tuple[Printable, ...] = ()
 
@@ -118,6 +123,7 @@ class _Findings:
     trace: Trace = field(default_factory=Trace)
     content: Content | None = None
     recognised: Recognised | None = None
+    published: PublishedMethod | None = None
 
 
 def examine(path: Path, *, list_tensors: bool = False) -> Examination:
@@ -135,8 +141,10 @@ def examine(path: Path, *, list_tensors: bool = False) -> Examination:
         if METADATA_KEY in findings.content.metadata:
             _refuse_other_kinds(path, findings.content.metadata[METADATA_KEY])
         else:
-            findings.recognised = recognise(findings.content)
-            _refuse_wide(findings.recognised)
+            findings.published = published_method(findings.content.value)
+            if findings.published is None:
+                findings.recognised = recognise(findings.content)
+                _refuse_wide(findings.recognised)
     except CheckpointError as found:
         error = _worst(path, findings.trace, found)
     reading = _report(findings, error, list_tensors=list_tensors)
@@ -154,22 +162,8 @@ def _refuse_code(path: Path, trace: Trace) -> None:
         )
 
 
-_COMPARED = {
-    "gans-n-roses": ("GANs N' Roses", "load_gans_n_roses", "gans_n_roses_checkpoint"),
-    "swapping-autoencoder": ("Swapping Autoencoder", "load_swapping_autoencoder", "swapping_autoencoder_checkpoint"),
-}
-"""Title, loader and its module, by the kind that a card of ours names."""
-
-
 def _refuse_other_kinds(path: Path, card: str) -> None:
     kind = str(_card_of(card).get("kind"))
-    if kind in _COMPARED:
-        title, loader, module = _COMPARED[kind]
-        raise CheckpointMismatch(
-            f"`{path.name}` is {title} in Nigaoe's own format, no StyleGAN2: `{loader}` in "
-            f"`nigaoe_model.compared.{module}` loads it.",
-            family=f"Nigaoe's {title}",
-        )
     if kind == "encoder":
         raise CheckpointMismatch(
             f"`{path.name}` is an encoder, no generator; put it beside its generator with `nigaoe weights attach`.",
@@ -212,6 +206,9 @@ def _report(findings: _Findings, error: CheckpointError | None, *, list_tensors:
             fields["tensors"] = _listed(groups)
         if METADATA_KEY in content.metadata and error is None:
             fields |= _native_fields(content)
+    if findings.published is not None and error is None:
+        method, title = findings.published
+        fields |= {"family": method, "title": title, "method": method}
     if found is not None:
         fields |= {
             key: getattr(found, key)
@@ -225,19 +222,21 @@ def _report(findings: _Findings, error: CheckpointError | None, *, list_tensors:
 
 
 def _native_fields(content: Content) -> dict[str, Any]:
-    architecture, trainable_blocks = _card_facts(content.metadata[METADATA_KEY])
     networks: dict[str, dict[str, TensorRecord]] = {}
     for name, tensor in content.value.items():
         networks.setdefault(name.partition(".")[0], {})[name] = tensor
-    return {
+    card = content.metadata[METADATA_KEY]
+    fields = {
         "family": "native",
-        "title": NATIVE_TITLE,
-        "layout": "native",
-        "card": content.metadata[METADATA_KEY],
-        "architecture": architecture,
-        "trainable_blocks": trainable_blocks,
+        "card": card,
         "networks": tuple(network_facts(name, tensors) for name, tensors in networks.items()),
     }
+    method = feed_forward_method(_card_of(card).get("kind"))
+    if method is not None:
+        return fields | {"title": f"{METHOD_TITLES[method]} in {NATIVE_TITLE}", "method": method}
+    architecture, trainable_blocks = _card_facts(card)
+    stylegan2 = {"architecture": architecture, "trainable_blocks": trainable_blocks}
+    return fields | stylegan2 | {"title": NATIVE_TITLE, "layout": "native"}
 
 
 def _card_facts(text: str) -> tuple[Architecture | None, int | None]:

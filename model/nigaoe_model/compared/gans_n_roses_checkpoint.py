@@ -118,7 +118,8 @@ def load_gans_n_roses(path: Path) -> GansNRosesCheckpoint:
     Raises:
         BrokenCheckpoint: The file is missing, truncated or damaged, or its card is invalid.
         ForeignCheckpoint: A file that is not ours, or of a newer format.
-        CheckpointMismatch: A file of ours that holds something else, or tensors that do not fit.
+        MethodMismatch: A file of ours that holds something else.
+        CheckpointMismatch: Tensors that do not fit.
     """
     with opened(path) as file:
         card = read_card(GansNRosesCard, file.metadata(), path, title="GANs N' Roses", importer="import_gans_n_roses")

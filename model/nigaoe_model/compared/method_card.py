@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from nigaoe_core.errors import BrokenCheckpoint, CheckpointMismatch, ForeignCheckpoint
+from nigaoe_core.errors import BrokenCheckpoint, CheckpointMismatch, ForeignCheckpoint, MethodMismatch
 from nigaoe_faces.align import AlignmentTemplate
 from nigaoe_model.checkpoints.sandbox import raise_problem, read_in_sandbox
 from nigaoe_model.stylegan2.checkpoint import FORMAT_VERSION, METADATA_KEY, TrainingRecord
@@ -56,7 +56,7 @@ def read_card(card: type[Card], metadata: Mapping[str, str] | None, path: Path, 
     Raises:
         BrokenCheckpoint: The card is invalid.
         ForeignCheckpoint: The file is not ours, or of a newer format.
-        CheckpointMismatch: A file of ours that holds something else.
+        MethodMismatch: A file of ours that holds something else.
     """
     if not metadata or METADATA_KEY not in metadata:
         raise ForeignCheckpoint(
@@ -65,7 +65,7 @@ def read_card(card: type[Card], metadata: Mapping[str, str] | None, path: Path, 
     try:
         document = json.loads(metadata[METADATA_KEY])
         if not isinstance(document, dict) or document.get("kind") != card.model_fields["kind"].default:
-            raise CheckpointMismatch(f"`{path.name}` holds no {title}; `nigaoe weights inspect` tells what.")
+            raise MethodMismatch(f"`{path.name}` holds no {title}; `nigaoe weights inspect` tells what.")
         version = document.get("format_version")
         if isinstance(version, int) and version > FORMAT_VERSION:
             raise ForeignCheckpoint(f"`{path.name}` has format {version}; this Nigaoe reads {FORMAT_VERSION}: upgrade.")

@@ -1,7 +1,7 @@
 """A Swapping Autoencoder on disk: one safetensors file that explains itself, and the import of other programs' files.
 
-Tensors lie under ``encoder.`` and ``generator.``; the header's only metadata entry, ``nigaoe``, is the JSON of a
-:class:`SwappingAutoencoderCard`.
+Tensors lie under ``encoder.`` and ``generator.``, beside them, where there is one, ``mean_texture``; the header's only
+metadata entry, ``nigaoe``, is the JSON of a :class:`SwappingAutoencoderCard`.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,9 @@ from typing import Any, Final, Literal
 import torch
 from torch import Tensor
 
+from nigaoe_core.checkpoint_header import MEAN_TEXTURE
+from nigaoe_core.errors import CheckpointMismatch
+from nigaoe_core.style_methods import METHOD_TITLES, SWAPPING_AUTOENCODER
 from nigaoe_faces.align import FFHQ, AlignmentTemplate
 from nigaoe_model.checkpoints.layouts import to_foreign, to_native
 from nigaoe_model.compared.method_card import MethodCard, read_card, read_foreign_tensors
@@ -30,8 +33,8 @@ from nigaoe_model.device import preferred_layout
 from nigaoe_model.stylegan2.checkpoint import METADATA_KEY, TrainingRecord, tensor_digest
 from nigaoe_model.tensor_file import compare_tensors, load_strictly, opened, stored, write_tensors
 
-KIND: Final = "swapping-autoencoder"
-TITLE: Final = "Swapping Autoencoder"
+KIND: Final = SWAPPING_AUTOENCODER
+TITLE: Final = METHOD_TITLES[KIND]
 
 _NOTES: dict[LayoutName, str] = {
     "rosinality": "Imported from rosinality's Swapping Autoencoder.",
@@ -57,10 +60,14 @@ class SwappingAutoencoderCheckpoint:
     Attributes:
         card: Metadata.
         tensors: State dict of :class:`nigaoe_model.compared.swapping_autoencoder.SwappingAutoencoder`.
+        mean_texture: Texture of photos that come without a reference: the mean of a set of anime pictures, see
+            :meth:`nigaoe_model.compared.swapping_autoencoder.SwappingAutoencoder.mean_texture`; None: every photo needs
+            a reference. # [texture_dim].
     """
 
     card: SwappingAutoencoderCard
     tensors: Mapping[str, Tensor]
+    mean_texture: Tensor | None = None
 
     @property
     def digest(self) -> str:
@@ -87,9 +94,12 @@ def save_swapping_autoencoder(
     Args:
         checkpoint: What to write.
         path: Target; an existing file is replaced only by a complete one.
-        dtype: Store weights in this type (fp16 for slim files); None keeps each type.
+        dtype: Store weights in this type (fp16 for slim files); None keeps each type. The mean texture keeps its own.
     """
-    write_tensors(path, stored(checkpoint.tensors, dtype), {METADATA_KEY: checkpoint.card.model_dump_json()})
+    tensors = stored(checkpoint.tensors, dtype)
+    if checkpoint.mean_texture is not None:
+        tensors |= stored({MEAN_TEXTURE: checkpoint.mean_texture}, None)
+    write_tensors(path, tensors, {METADATA_KEY: checkpoint.card.model_dump_json()})
 
 
 def load_swapping_autoencoder(path: Path) -> SwappingAutoencoderCheckpoint:
@@ -98,16 +108,23 @@ def load_swapping_autoencoder(path: Path) -> SwappingAutoencoderCheckpoint:
     Raises:
         BrokenCheckpoint: The file is missing, truncated or damaged, or its card is invalid.
         ForeignCheckpoint: A file that is not ours, or of a newer format.
-        CheckpointMismatch: A file of ours that holds something else, or tensors that do not fit.
+        MethodMismatch: A file of ours that holds something else.
+        CheckpointMismatch: Tensors that do not fit.
     """
     with opened(path) as file:
         card = read_card(
             SwappingAutoencoderCard, file.metadata(), path, title=TITLE, importer="import_swapping_autoencoder"
         )
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is no mapping
+    mean_texture = tensors.pop(MEAN_TEXTURE, None)
     with torch.device("meta"):
         compare_tensors(TITLE, SwappingAutoencoder(card.architecture).state_dict(), tensors)
-    return SwappingAutoencoderCheckpoint(card, tensors)
+    if mean_texture is not None and mean_texture.shape != (card.architecture.texture_dim,):
+        raise CheckpointMismatch(
+            f"`{path.name}` has a mean texture of shape {list(mean_texture.shape)}; the architecture needs "
+            f"[{card.architecture.texture_dim}]."
+        )
+    return SwappingAutoencoderCheckpoint(card, tensors, mean_texture)
 
 
 def import_swapping_autoencoder(

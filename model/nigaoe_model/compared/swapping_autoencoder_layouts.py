@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from nigaoe_core.errors import CheckpointMismatch, ForeignCheckpoint
@@ -83,6 +84,8 @@ def infer_architecture(
         return SwappingAutoencoderArchitecture(resolution=resolution, flavour=layout, **fields(tensors))
     except (KeyError, IndexError, ValueError) as error:
         problem = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, ValidationError):  # Of its lines the first only counts.
+            problem = error.errors()[0]["msg"]
         raise CheckpointMismatch(
             f"The file looks like a Swapping Autoencoder, but its tensors do not fit together ({problem})."
         ) from error

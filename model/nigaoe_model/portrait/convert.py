@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nigaoe_core.errors import BrokenImage
+from nigaoe_core.errors import WrongSize
 from nigaoe_core.jobs import Method
 from nigaoe_model.features import LEAST_SIDE, STRIDES, shared_features
 from nigaoe_model.inversion.algorithm import Objective
@@ -91,11 +91,14 @@ def target_of(crop: NDArray[np.uint8], resolution: int) -> Tensor:
     """Return what is searched for: a crop, reduced by the mean of each block. # [k R, k R, 3] -> [3, R, R] in [-1, 1].
 
     Raises:
-        BrokenImage: The crop was cut for another generator.
+        WrongSize: The crop was cut for another generator.
     """
     height, width, _ = crop.shape
     if height != width or height % resolution:
-        raise BrokenImage("The face was cut for another generator; send the photo again.")
+        raise WrongSize(
+            f"The face was cut to {width} x {height} pixels, for another style: this one needs a square of a whole "
+            f"multiple of {resolution}. Send the photo again."
+        )
     return F.avg_pool2d(to_planes(crop)[None], height // resolution)[0]
 
 

@@ -1,11 +1,12 @@
 """Faces in, portraits out, many at a time: every search engine is run until it is empty.
 
 Every generator of a style is loaded once; styles of one ``g_ori`` share it. Results come as they finish, not in the
-order of the faces.
+order of the faces. Feed-forward styles need no search: they draw pass by pass.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,14 @@ from nigaoe_model.portrait.convert import (
     target_of,
 )
 from nigaoe_model.portrait.drawing import Look
+from nigaoe_model.portrait.feed_forward import (
+    FeedForwardStyle,
+    OnePassDrawing,
+    OnePassRequest,
+    check_request,
+    draw_in_one_pass,
+    load_feed_forward,
+)
 from nigaoe_model.portrait.pair import LoadedGenerator, Pair, load_generator, load_pair
 from nigaoe_model.portrait.upscale import Upscaler
 
@@ -41,6 +50,7 @@ class Subject:
     Attributes:
         crop: Aligned as `Pipeline.framing` says. # [R, R, 3], sRGB.
         seed: Seed of everything that is drawn at random for it.
+        reference: Anime picture whose style or texture is used, framed like the crop; for feed-forward styles alone.
         on_progress: Called in the caller's thread after every step.
         preview_interval: Steps between two previews; None: never.
     """
@@ -49,6 +59,7 @@ class Subject:
     seed: int = 0
     on_progress: Callable[[Progress], None] | None = None
     preview_interval: int | None = None
+    reference: NDArray[np.uint8] | None = None
 
 
 class Pipeline:
@@ -70,6 +81,7 @@ class Pipeline:
         self.upscaler = Upscaler(device, registry.folders) if upscale else None
         self._generators: dict[str, LoadedGenerator] = {}
         self._pairs: dict[str, Pair] = {}
+        self._feed_forward: dict[str, FeedForwardStyle] = {}
         self._idle_engines: dict[int, SlotEngine] = {}
 
     def pair(self, style: str) -> Pair:
@@ -77,6 +89,7 @@ class Pipeline:
 
         Raises:
             UnknownStyle: There is none of this name.
+            MethodMismatch: It is a feed-forward style, see `feed_forward`.
             CheckpointError: Its files cannot be used together.
         """
         if style not in self._pairs:
@@ -84,9 +97,24 @@ class Pipeline:
             entry = self.registry.style(style)
             if self.upscaler is not None:
                 self.upscaler.prepare(entry.upscaler)
-            g_ori = self.generator(entry.parent)
+            g_ori = self.generator(self.registry.parent_of(style).name)
             self._pairs[style] = load_pair(style, g_ori, g_fin, self.device, upscaler=entry.upscaler)
         return self._pairs[style]
+
+    def feed_forward(self, style: str) -> FeedForwardStyle:
+        """Load a feed-forward style, or return it if it was loaded before.
+
+        Raises:
+            UnknownStyle: There is none of this name.
+            MethodMismatch: It is a style of reverse generation, see `pair`, or its file is of another method.
+            CheckpointError: Its file cannot be used.
+        """
+        if style not in self._feed_forward:
+            entry = self.registry.feed_forward(style)
+            if self.upscaler is not None:
+                self.upscaler.prepare(entry.upscaler)
+            self._feed_forward[style] = load_feed_forward(entry, self.device)
+        return self._feed_forward[style]
 
     def generator(self, name: str) -> LoadedGenerator:
         """Load a base generator, or return it if it was loaded before.
@@ -101,7 +129,10 @@ class Pipeline:
         return self._generators[name]
 
     def framing(self, style: str) -> tuple[AlignmentTemplate, int]:
-        """Return how photos must be aligned for a style, and at which resolution."""
+        """Return how photos, and references, must be aligned for a style, and at which resolution."""
+        if self.registry.style(style).is_feed_forward:
+            loaded = self.feed_forward(style)
+            return loaded.alignment, loaded.resolution
         card = self.pair(style).g_ori.card
         return card.alignment, card.architecture.resolution
 
@@ -142,7 +173,7 @@ class Pipeline:
             UnknownStyle: There is no such style.
             CheckpointError: Its files cannot be used together.
             UsageError: There is no encoder to start from, and the settings insist.
-            BrokenImage: A crop was cut for another generator.
+            WrongSize: A crop was cut for another generator.
         """
         pair = self.check(style, options)
         found: dict[Subject, dict[Role, InversionResult]] = {}
@@ -159,6 +190,36 @@ class Pipeline:
                     target = finished.ticket.request.target
                     yield subject, conclude(pair, options, results, target, self.upscaler, seed=subject.seed)
             subjects = list(found)
+
+    def draw(self, style: str, subjects: Iterable[Subject]) -> Iterator[tuple[Subject, OnePassDrawing | NigaoeError]]:
+        """Draw faces in a feed-forward style, `width` in one pass; what is wrong with one is returned in its place.
+
+        Args:
+            style: Style to draw in.
+            subjects: Taken as passes have room for them; nobody tells them of progress.
+
+        Yields:
+            Each subject with its drawing or its error.
+
+        Raises:
+            UnknownStyle: There is no such style.
+            CheckpointError: Its file cannot be used.
+            MethodMismatch: Photos are searched for this style.
+        """
+        loaded = self.feed_forward(style)
+        remaining = iter(subjects)
+        while some := list(islice(remaining, self.width)):
+            requests: dict[Subject, OnePassRequest] = {}
+            for subject in some:
+                try:
+                    request = _one_pass_request(subject, loaded.resolution)
+                    check_request(loaded, request)
+                except NigaoeError as error:
+                    yield subject, error
+                else:
+                    requests[subject] = request
+            if requests:
+                yield from zip(requests, draw_in_one_pass(loaded, list(requests.values()), self.upscaler), strict=True)
 
     def restyle(self, conversion: Conversion, style: str, look: Look) -> Conversion:
         """Draw a finished conversion's latent in another style of the same generator.
@@ -192,6 +253,11 @@ class Pipeline:
         for finished in engine.run(requests()):
             yield asked.pop(id(finished.ticket.request)), finished
         self._idle_engines[id(loaded)] = engine
+
+
+def _one_pass_request(subject: Subject, resolution: int) -> OnePassRequest:
+    reference = target_of(subject.reference, resolution) if subject.reference is not None else None
+    return OnePassRequest(target_of(subject.crop, resolution), subject.seed, reference)
 
 
 def _error_of(finished: Finished) -> NigaoeError:

@@ -15,7 +15,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from nigaoe_core.errors import BrokenCheckpoint, CheckpointMismatch, ForeignCheckpoint
+from nigaoe_core.errors import BrokenCheckpoint, CheckpointMismatch, ForeignCheckpoint, MethodMismatch
+from nigaoe_core.style_methods import METHOD_TITLES, feed_forward_method
 from nigaoe_faces.align import AlignmentTemplate
 from nigaoe_model.portrait.palette import Palette
 from nigaoe_model.stylegan2.architecture import Architecture
@@ -30,8 +31,6 @@ GENERATOR = "generator."
 DISCRIMINATOR = "discriminator."
 STATISTICS = "statistics."
 PALETTE = "palette."
-
-_OTHER_KINDS = {"gans-n-roses": "GANs N' Roses", "swapping-autoencoder": "a Swapping Autoencoder"}
 
 
 class TrainingRecord(BaseModel):
@@ -176,6 +175,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         BrokenCheckpoint: The file is missing, truncated or damaged, or its card is invalid.
         ForeignCheckpoint: A safetensors file that is not ours, or of a newer format.
+        MethodMismatch: It holds a feed-forward network.
         CheckpointMismatch: A tensor is missing, surplus, or of another shape.
     """
     with opened(path) as file:
@@ -227,9 +227,12 @@ def _card(metadata: Mapping[str, str] | None, path: Path) -> CheckpointCard:
             raise CheckpointMismatch(
                 f"`{path.name}` is an encoder, no generator; put it beside its generator with `nigaoe weights attach`."
             )
-        title = _OTHER_KINDS.get(str(document.get("kind"))) if isinstance(document, dict) else None
-        if title is not None:
-            raise CheckpointMismatch(f"`{path.name}` is {title}, no StyleGAN2 that latents are searched in.")
+        method = feed_forward_method(document.get("kind")) if isinstance(document, dict) else None
+        if method is not None:
+            raise MethodMismatch(
+                f"`{path.name}` is of the method {METHOD_TITLES[method]}, no StyleGAN2 that latents are searched in: "
+                "import it as a style of its own, without --parent."
+            )
         if isinstance(version, int) and version > FORMAT_VERSION:
             raise ForeignCheckpoint(f"`{path.name}` has format {version}; this Nigaoe reads {FORMAT_VERSION}: upgrade.")
         return CheckpointCard.model_validate(document)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from nigaoe_core.errors import BrokenCheckpoint, CheckpointMismatch, ForeignCheckpoint, UnsafeCheckpoint
+from nigaoe_core.errors import BrokenCheckpoint, CheckpointMismatch, ForeignCheckpoint, MethodMismatch, UnsafeCheckpoint
 from nigaoe_faces.align import DEMO
 from nigaoe_model.checkpoints.examination import examine
 from nigaoe_model.checkpoints.sandbox import read_in_sandbox
@@ -198,10 +198,10 @@ def test_only_the_parts_that_are_asked_for_are_written(tiny_file: Path, tmp_path
 
 
 def test_an_examination_says_what_the_file_is(golden: Path) -> None:
-    """It is no generator to search in, and the sentence says what can be done with it."""
+    """It is no generator to search in, and can be imported as what it is."""
     reading = read_in_sandbox(golden)
-    assert (reading.title, reading.problem_code, reading.layout) == ("GANs N' Roses", ForeignCheckpoint.code, None)
-    assert "import_gans_n_roses" in reading.problem
+    assert (reading.title, reading.method, reading.layout) == ("GANs N' Roses", "gans-n-roses", None)
+    assert not reading.problem
     assert {"G_A2B_ema", "D_A", "D_L"} <= {network.name for network in reading.networks}
 
 
@@ -228,11 +228,11 @@ def test_other_loaders_say_what_the_file_is(tiny: GansNRosesCheckpoint, tmp_path
     """It is given as a generator, or examined."""
     path = tmp_path / "gnr.safetensors"
     save_gans_n_roses(tiny, path)
-    with pytest.raises(CheckpointMismatch, match="GANs N' Roses"):
+    with pytest.raises(MethodMismatch, match="GANs N' Roses"):
         load_checkpoint(path)
     reading = examine(path).reading
     assert "GANs N' Roses" in reading.title
-    assert "load_gans_n_roses" in reading.problem
+    assert (reading.method, reading.problem) == ("gans-n-roses", "")
 
 
 def test_damage_has_a_clear_error(tiny: GansNRosesCheckpoint, tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_damage_has_a_clear_error(tiny: GansNRosesCheckpoint, tmp_path: Path) ->
         load_gans_n_roses(tmp_path / "nothing.safetensors")
     with pytest.raises(ForeignCheckpoint, match="format 2"):
         load_gans_n_roses(write(tensors, format_version=2))
-    with pytest.raises(CheckpointMismatch, match="holds no GANs N' Roses"):
+    with pytest.raises(MethodMismatch, match="holds no GANs N' Roses"):
         load_gans_n_roses(write(tensors, kind="encoder"))
     with pytest.raises(BrokenCheckpoint, match="metadata"):
         load_gans_n_roses(write(tensors, architecture={}))

@@ -1,5 +1,6 @@
 """Swapping Autoencoders of other programs: told apart, converted, and the same pictures as theirs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from nigaoe_core.errors import (
     CheckpointError,
     CheckpointMismatch,
     ForeignCheckpoint,
+    MethodMismatch,
     UnsafeCheckpoint,
 )
 from nigaoe_faces.align import FFHQ
@@ -158,6 +160,21 @@ def test_a_native_file_says_what_it_is_and_gives_the_same_pictures(tmp_path: Pat
     assert (slim.swap(photos, photos.flip(0)) - whole).abs().max() < 0.02 * (whole.max() - whole.min())
 
 
+def test_a_native_file_may_hold_a_mean_texture(tmp_path: Path) -> None:
+    """Whole, however slim the weights beside it; of the architecture's length or not at all."""
+    checkpoint, path = random_checkpoint(TINY), tmp_path / "swap.safetensors"
+    assert checkpoint.mean_texture is None
+    texture = torch.rand(TINY.texture_dim)
+    save_swapping_autoencoder(replace(checkpoint, mean_texture=texture), path, dtype=torch.float16)
+    found = load_swapping_autoencoder(path)
+    assert found.mean_texture is not None
+    assert torch.equal(found.mean_texture, texture)
+    assert found.tensors.keys() == checkpoint.tensors.keys()
+    save_swapping_autoencoder(replace(checkpoint, mean_texture=texture[None]), path)
+    with pytest.raises(CheckpointMismatch, match="mean texture of shape"):
+        load_swapping_autoencoder(path)
+
+
 def test_a_native_file_with_a_hole_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
     """Before anybody builds a network of it."""
     checkpoint = random_checkpoint(TINY)
@@ -171,11 +188,11 @@ def test_a_native_file_with_a_hole_is_refused_when_it_is_loaded(tmp_path: Path) 
 def test_examination_tells_what_the_file_is_and_what_can_be_done(
     architecture: SwappingAutoencoderArchitecture, tmp_path: Path
 ) -> None:
-    """To a search in latents it is foreign; the sentence names what converts it."""
+    """It has no latents to search in, and can be imported as what it is."""
     torch.save(foreign_document(random_checkpoint(architecture)), tmp_path / "foreign.pt")
     examination = examine(tmp_path / "foreign.pt")
     assert examination.reading.title.startswith("Swapping Autoencoder")
-    assert "import_swapping_autoencoder" in examination.reading.problem
+    assert (examination.reading.method, examination.reading.problem) == ("swapping-autoencoder", "")
 
 
 def test_weights_inspect_tells_both_kinds_of_file(golden_file: Path, tmp_path: Path) -> None:
@@ -193,9 +210,9 @@ def test_a_generator_is_no_swapping_autoencoder_and_the_other_way_round(
     """Each loader says what the file is instead of calling it damaged."""
     save_checkpoint(tiny_checkpoint, tmp_path / "generator.safetensors")
     save_swapping_autoencoder(random_checkpoint(TINY), tmp_path / "swap.safetensors")
-    with pytest.raises(CheckpointMismatch, match="no Swapping Autoencoder"):
+    with pytest.raises(MethodMismatch, match="no Swapping Autoencoder"):
         load_swapping_autoencoder(tmp_path / "generator.safetensors")
-    with pytest.raises(CheckpointMismatch, match="is a Swapping Autoencoder"):
+    with pytest.raises(MethodMismatch, match="of the method Swapping Autoencoder"):
         load_checkpoint(tmp_path / "swap.safetensors")
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from drawing_counter import DrawingCounter
 
-from nigaoe_core.errors import BrokenImage
+from nigaoe_core.errors import WrongSize
 from nigaoe_core.jobs import Method
 from nigaoe_model.inversion.request import InversionResult
 from nigaoe_model.inversion.settings import InversionSettings
@@ -102,7 +102,7 @@ def test_a_crop_is_reduced_by_the_mean_of_its_blocks() -> None:
     crop = torch.zeros(64, 64, 3, dtype=torch.uint8)
     crop[::2] = 255
     assert torch.allclose(target_of(crop.numpy(), 32), torch.zeros(3, 32, 32), atol=1e-6)
-    with pytest.raises(BrokenImage):
+    with pytest.raises(WrongSize):
         target_of(crop[:60, :60].numpy(), 32)
 
 

@@ -6,14 +6,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from feed_forward_files import SIDE, write_feed_forward_styles
 
-from nigaoe_core.errors import BrokenCheckpoint, InversionError, UnknownStyle, UsageError
+from nigaoe_core.errors import (
+    BrokenCheckpoint,
+    InversionError,
+    MethodMismatch,
+    UnknownStyle,
+    UsageError,
+    WrongSize,
+)
 from nigaoe_core.jobs import Method
 from nigaoe_core.registry import Registry
+from nigaoe_faces.align import DEMO
 from nigaoe_model.inversion.request import Progress
 from nigaoe_model.inversion.settings import InversionSettings
 from nigaoe_model.portrait.convert import Conversion, ConversionOptions, redraw
 from nigaoe_model.portrait.drawing import Look
+from nigaoe_model.portrait.feed_forward import OnePassDrawing
 from nigaoe_model.portrait.palette import measure_palette
 from nigaoe_model.portrait.pipeline import Pipeline, Subject
 from nigaoe_model.portrait.upscale import LARGE_FILE
@@ -184,3 +194,30 @@ def test_a_styles_entry_says_how_its_drawings_are_enlarged(pipeline: Pipeline) -
     (folder / LARGE_FILE).write_bytes(b"half a download")
     with pytest.raises(BrokenCheckpoint, match="upscaler"):
         Pipeline(Registry.load(folder)).pair("toy")
+
+
+def test_feed_forward_styles_draw_pass_by_pass(tiny_files: tuple[Path, Path]) -> None:
+    """Five faces in passes of two, each as if alone; what is wrong with one stands in its place, and stops nobody."""
+    folder = tiny_files[0].parent
+    (folder / "manifest.toml").write_text(MANIFEST)
+    write_feed_forward_styles(folder)
+    pipeline = Pipeline(Registry.load(folder), width=2, upscale=False)
+    assert pipeline.framing("roses") == (DEMO, SIDE)
+    random = np.random.default_rng(0)
+    faces = [random.integers(0, 255, (2 * SIDE, 2 * SIDE, 3), dtype=np.uint8) for _ in range(5)]
+    subjects = [Subject(face, seed=number, reference=faces[0]) for number, face in enumerate(faces)]
+    subjects.insert(2, Subject(faces[0][:SIDE]))
+    outcomes = dict(pipeline.draw("roses", subjects))
+    assert set(outcomes) == set(subjects)
+    for subject, outcome in outcomes.items():
+        if subject is subjects[2]:
+            assert isinstance(outcome, WrongSize)
+            continue
+        ((_, alone),) = pipeline.draw("roses", [subject])
+        assert isinstance(outcome, OnePassDrawing)
+        assert isinstance(alone, OnePassDrawing)
+        torch.testing.assert_close(outcome.drawing, alone.drawing, atol=1e-4, rtol=0)
+    with pytest.raises(MethodMismatch, match="one pass"):
+        list(pipeline.convert("roses", options(), subjects))
+    with pytest.raises(MethodMismatch, match="searched"):
+        list(pipeline.draw("toy", subjects))

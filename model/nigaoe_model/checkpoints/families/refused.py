@@ -17,15 +17,6 @@ def _has(*fragments: str) -> Callable[[frozenset[str]], bool]:
     return lambda names: all(any(fragment in name for name in names) for fragment in fragments)
 
 
-_DRAWS_ANIME = (
-    "it draws an anime face of a photo in one pass and has no latent space to search; "
-    "`import_gans_n_roses` in `nigaoe_model.compared.gans_n_roses_checkpoint` converts it"
-)
-_SWAPS = (
-    "it draws a photo with another picture's texture in one pass and has no latent space to search; "
-    "`import_swapping_autoencoder` in `nigaoe_model.compared.swapping_autoencoder_checkpoint` converts it"
-)
-
 _REFUSED = (
     _Refused(
         "VToonify",
@@ -38,9 +29,6 @@ _REFUSED = (
         "the file of its fine-tune before (`finetune-*.pt`) is a plain StyleGAN2",
         _has(".res.0.conv", "generator.convs."),
     ),
-    _Refused("GANs N' Roses", _DRAWS_ANIME, _has("adain_bottleneck.", "G_A2B")),
-    _Refused("Swapping Autoencoder (rosinality)", _SWAPS, _has("e_ema.structure.", "e_ema.texture.")),
-    _Refused("Swapping Autoencoder", _SWAPS, _has("ToSpatialCode", "ToGlobalCode")),
     _Refused("StyleGAN3", "its generator has no resolution blocks to freeze", _has("synthesis.input.freqs")),
     _Refused("StyleGAN3", "its generator has no resolution blocks to freeze", _has("synthesis.L0_", ".magnitude_ema")),
     _Refused("EG3D", "it draws through a 3D volume", _has("backbone.synthesis.b4.const")),
