@@ -12,6 +12,7 @@ from nigaoe_core.errors import UsageError
 from nigaoe_core.manifest import DEFAULT_UPSCALER, UpscalerName
 from nigaoe_core.registry import Registry
 from nigaoe_core.settings import load_settings
+from nigaoe_core.style_methods import METHOD_TITLES, REVERSE_GENERATION
 
 if TYPE_CHECKING:
     from nigaoe_faces.align import AlignmentTemplate
@@ -67,6 +68,10 @@ def import_file(
         UpscalerName | None,
         typer.Option(help=f"How drawings of a style are enlarged; default {DEFAULT_UPSCALER}. See docs/weights.md."),
     ] = None,
+    resolution: Annotated[
+        int | None,
+        typer.Option(min=16, help="Side in pixels of a published Swapping Autoencoder, which does not tell it; 256."),
+    ] = None,
     discriminator: Annotated[bool, typer.Option(help="Keep the discriminator for fine-tuning.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an entry of the same name.")] = False,
 ) -> None:
@@ -75,8 +80,6 @@ def import_file(
     from nigaoe_model.checkpoints.importing import ImportRequest
 
     check_name(name)
-    if upscaler is not None and parent is None:
-        raise UsageError("--upscaler says how drawings of a style are enlarged; name its generator with --parent.")
     described = Description(name, _domain(domain), _alignment(alignment), licence, source)
     request = ImportRequest(
         path=file,
@@ -86,7 +89,8 @@ def import_file(
         text=description,
         keep_discriminator=discriminator,
         overwrite=overwrite,
-        upscaler=upscaler or DEFAULT_UPSCALER,
+        upscaler=upscaler,
+        resolution=resolution,
     )
     bring_in(request)
 
@@ -153,6 +157,8 @@ def _report(file: Path, reading: "Reading") -> list[tuple[str, str]]:
     if reading.container:
         lines.append(("container", reading.container))
     lines.append(("runs code", _code(reading)))
+    if reading.method != REVERSE_GENERATION:
+        lines.append(("draws", f"in one pass, by the method {METHOD_TITLES[reading.method]} (`{reading.method}`)"))
     lines += _architecture(reading)
     for network in reading.networks:
         size = f"{network.parameters:,} numbers, {_size(network.byte_count)}, {', '.join(network.dtypes)}"
@@ -193,11 +199,8 @@ def _architecture(reading: "Reading") -> list[tuple[str, str]]:
 
 def _print_imported(console: Console, imported: "Imported") -> None:
     kind = "style" if imported.is_style else "generator"
-    size = imported.card.architecture.resolution
-    console.print(
-        f"[green]✓[/] [bold]{escape(imported.card.name)}[/], a {kind} of {size} px: {escape(imported.reading.title)}",
-        highlight=False,
-    )
+    name, family = escape(imported.card.name), escape(imported.reading.title)
+    console.print(f"[green]✓[/] [bold]{name}[/], a {kind} of {imported.resolution} px: {family}", highlight=False)
     if imported.parentage is not None and imported.parentage.is_frozen:
         console.print(f"  {escape(imported.parentage.sentence())}", highlight=False)
     console.print(f"  samples: {escape(str(imported.sheet))}", highlight=False)

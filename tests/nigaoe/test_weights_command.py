@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from feed_forward_files import write_feed_forward_styles
 from typer.testing import CliRunner
 
 from nigaoe.cli import app
 from nigaoe_core.bundled import BUNDLED_WEIGHTS
-from nigaoe_core.errors import NigaoeError, UnknownGenerator, UsageError
+from nigaoe_core.errors import MethodMismatch, NigaoeError, UnknownGenerator, UsageError
 from nigaoe_core.registry import Registry
 from nigaoe_model.inversion.encoder.architecture import encoder_architecture
 from nigaoe_model.inversion.encoder.checkpoint import EncoderCard, EncoderCheckpoint, save_encoder
@@ -198,3 +199,25 @@ def test_unknown_names_are_answered_with_the_known_ones() -> None:
 def test_fetch_connects_to_nobody_before_everything_is_said(arguments: list[str], hint: str) -> None:
     """Digest, licence and its acceptance come first; these addresses are never asked."""
     assert hint in _refused(UsageError, "fetch", *arguments).message
+
+
+def test_feed_forward_files_are_told_imported_listed_and_removed(data: Path, tmp_path: Path, golden: Path) -> None:
+    """A published one and one of ours; each is a style with its method and no parent."""
+    swap = write_feed_forward_styles(tmp_path / "made") / "swap.safetensors"
+    for file, title in ((golden / "gnr-64.pt", "GANs N' Roses"), (swap, "Swapping Autoencoder")):
+        inspected = _done("inspect", file).stdout
+        assert f"in one pass, by the method {title}" in inspected
+        assert "yes" in inspected
+    assert "32 px: Swapping Autoencoder" in _done("import", swap, "--name", "swap", "--upscaler", "lanczos").output
+    row = _listed()["swap"]
+    assert (row["kind"], row["method"], row["parent"], row["resolution"]) == ("style", "swapping-autoencoder", None, 32)
+    assert "swapping-autoencoder" in _done("list").stdout
+    assert Registry.load(user=data / "weights").style("swap").upscaler == "lanczos"
+    _done("verify", "swap")
+    styles = json.loads(CliRunner().invoke(app, ["styles", "--json"]).stdout)
+    options = {style["name"]: style["options"] for style in styles}
+    assert options["swap"] == ["reference"]
+    assert "degree" in options["anime"]
+    _refused(MethodMismatch, "import", golden / "rosinality-64.pt", "--name", "child", "--parent", "swap")
+    _done("remove", "swap", "--yes")
+    assert "swap" not in _listed()

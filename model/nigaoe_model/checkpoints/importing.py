@@ -3,17 +3,23 @@
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from nigaoe_core.errors import CheckpointMismatch, ParentMismatch, StorageError, UsageError
+from nigaoe_core.errors import CheckpointMismatch, ParentMismatch, StorageError, UnknownGenerator, UsageError
 from nigaoe_core.manifest import DEFAULT_UPSCALER, GeneratorRow, Manifest, StyleRow, UpscalerName, edit_manifest
-from nigaoe_core.registry import Registry
+from nigaoe_core.registry import GeneratorEntry, Registry
+from nigaoe_core.style_methods import REVERSE_GENERATION
 from nigaoe_faces.encoding import encode_png, encode_webp
 from nigaoe_model.checkpoints.conversion import Description, converted_checkpoint, native_checkpoint
 from nigaoe_model.checkpoints.examination import Reading
+from nigaoe_model.checkpoints.feed_forward_importing import read_feed_forward, save_feed_forward
 from nigaoe_model.checkpoints.parentage import Parentage, adopt, compare
 from nigaoe_model.checkpoints.registry import file_sha256
 from nigaoe_model.checkpoints.sandbox import raise_problem, read_in_sandbox
-from nigaoe_model.checkpoints.self_test import SelfTest, run_self_test
+from nigaoe_model.checkpoints.self_test import SelfTest, run_feed_forward_self_test, run_self_test
+from nigaoe_model.compared.method_card import MethodCard
+from nigaoe_model.portrait.feed_forward import feed_forward_style
+from nigaoe_model.portrait.pair import load_generator
 from nigaoe_model.portrait.palette import measure_palette
 from nigaoe_model.stylegan2.checkpoint import Checkpoint, CheckpointCard, load_checkpoint, save_checkpoint
 from nigaoe_model.stylegan2.latent_statistics import measure_latents
@@ -31,7 +37,8 @@ class ImportRequest:
         text: One sentence for people.
         keep_discriminator: Store the discriminator too, when the file has one that fits.
         overwrite: Replace an entry of the same name.
-        upscaler: How a style's drawings are enlarged.
+        upscaler: How a style's drawings are enlarged; None: as most are.
+        resolution: Side in pixels of a published Swapping Autoencoder, whose file does not tell it.
     """
 
     path: Path
@@ -41,7 +48,8 @@ class ImportRequest:
     text: str = ""
     keep_discriminator: bool = True
     overwrite: bool = False
-    upscaler: UpscalerName = DEFAULT_UPSCALER
+    upscaler: UpscalerName | None = None
+    resolution: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +58,19 @@ class Imported:
 
     Attributes:
         card: The new checkpoint's card.
+        resolution: Side of its pictures in pixels.
         path: The new checkpoint.
         is_style: Whether photos can be converted with it; else it is a generator to invert in, or to fine-tune.
         discriminator: Checkpoint of its discriminator, when there is one.
         sheet: Picture of samples.
         reading: What the file was.
         self_test: How the first drawings look.
-        parentage: The relation to its parent, for a style.
+        parentage: The relation to its parent, for a style of reverse generation.
         warnings: Sentences for the user.
     """
 
-    card: CheckpointCard
+    card: CheckpointCard | MethodCard
+    resolution: int
     path: Path
     is_style: bool
     discriminator: Path | None
@@ -83,7 +93,13 @@ def import_weights(request: ImportRequest, registry: Registry, folder: Path) -> 
     """
     _refuse_taken(request, registry)
     parent = load_checkpoint(registry.generator(request.parent).path) if request.parent else None
-    reading, checkpoint = _read(request, parent)
+    with tempfile.TemporaryDirectory(prefix="nigaoe-import-") as scratch:
+        tensors = Path(scratch) / "tensors.safetensors"
+        reading = read_in_sandbox(request.path, output=tensors)
+        raise_problem(reading)
+        if reading.method != REVERSE_GENERATION:
+            return _import_feed_forward(request, reading, registry, folder)
+        checkpoint = _checkpoint(request, reading, tensors, parent)
     parentage = None
     if parent is not None:
         parentage = compare(checkpoint, parent)
@@ -94,17 +110,72 @@ def import_weights(request: ImportRequest, registry: Registry, folder: Path) -> 
     if person is not None:
         checkpoint = replace(checkpoint, palette=measure_palette(person, generator))
     self_test = run_self_test(generator, person)
-    warnings = _warnings(checkpoint.card, parentage, self_test)
+    card = checkpoint.card
     try:
         keep = request.keep_discriminator and parent is None
         path, discriminator = _write(checkpoint, folder, keep_discriminator=keep)
         sheet = _write_pictures(self_test, request.description.name, folder, is_style=parent is not None)
     except OSError as error:
-        raise StorageError(f"`{folder}` cannot be written ({error}); check its owner and space.") from error
-    _register(request, checkpoint.card, folder, path, discriminator)
+        raise _unwritable(folder, error) from error
+    if parent is not None:
+        _register_style(request, card, folder, path)
+    else:
+        _register_generator(request, card, folder, path, discriminator)
     return Imported(
-        checkpoint.card, path, parent is not None, discriminator, sheet, reading, self_test, parentage, warnings
+        card=card,
+        resolution=card.architecture.resolution,
+        path=path,
+        is_style=parent is not None,
+        discriminator=discriminator,
+        sheet=sheet,
+        reading=reading,
+        self_test=self_test,
+        parentage=parentage,
+        warnings=_warnings(card, parentage, self_test),
     )
+
+
+def _import_feed_forward(request: ImportRequest, reading: Reading, registry: Registry, folder: Path) -> Imported:
+    checkpoint = read_feed_forward(
+        request.path, reading, request.description, parent=request.parent, resolution=request.resolution
+    )
+    name, card = request.description.name, checkpoint.card
+    style = feed_forward_style(name, checkpoint)
+    self_test = run_feed_forward_self_test(style, load_generator(_persons(registry).path).generator)
+    path = folder / f"{name}.safetensors"
+    try:
+        save_feed_forward(checkpoint, path)
+        sheet = _write_pictures(self_test, name, folder, is_style=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    _register_style(request, card, folder, path)
+    warnings = [*self_test.warnings, *_licence_warnings(card)]
+    if not style.has_own_style:
+        warnings.append("The file holds no mean texture, so every photo needs a reference: an anime face.")
+    return Imported(
+        card=card,
+        resolution=style.resolution,
+        path=path,
+        is_style=True,
+        discriminator=None,
+        sheet=sheet,
+        reading=reading,
+        self_test=self_test,
+        parentage=None,
+        warnings=tuple(warnings),
+    )
+
+
+def _persons(registry: Registry) -> GeneratorEntry:
+    """Return a generator of people, whose drawings stand for photos in the self-test."""
+    for entry in registry.generators():
+        if entry.domain == "human" and entry.facts is not None:
+            return entry
+    raise UnknownGenerator("No generator of people is installed, which the self-test draws photos with; import one.")
+
+
+def _unwritable(folder: Path, error: OSError) -> StorageError:
+    return StorageError(f"`{folder}` cannot be written ({error}); check its owner and space.")
 
 
 def _refuse_taken(request: ImportRequest, registry: Registry) -> None:
@@ -127,7 +198,8 @@ def _refuse_orphans(registry: Registry, name: str) -> None:
         )
 
 
-def _read(request: ImportRequest, parent: Checkpoint | None) -> tuple[Reading, Checkpoint]:
+def _checkpoint(request: ImportRequest, reading: Reading, tensors: Path, parent: Checkpoint | None) -> Checkpoint:
+    _refuse_options_of_others(request)
     description = request.description
     if parent is not None:
         description = replace(
@@ -135,14 +207,10 @@ def _read(request: ImportRequest, parent: Checkpoint | None) -> tuple[Reading, C
             domain=description.domain or "anime",
             alignment=description.alignment or parent.card.alignment,
         )
-    with tempfile.TemporaryDirectory(prefix="nigaoe-import-") as folder:
-        tensors = Path(folder) / "tensors.safetensors"
-        reading = read_in_sandbox(request.path, output=tensors)
-        raise_problem(reading)
-        if reading.layout == "native":
-            checkpoint = native_checkpoint(request.path, description)
-        else:
-            checkpoint = converted_checkpoint(request.path, reading, tensors, description)
+    if reading.layout == "native":
+        checkpoint = native_checkpoint(request.path, description)
+    else:
+        checkpoint = converted_checkpoint(request.path, reading, tensors, description)
     if not checkpoint.generator:
         raise CheckpointMismatch(f"`{request.path.name}` holds only a discriminator; a generator is needed.")
     if parent is None and checkpoint.card.parent_sha256 is not None:
@@ -150,7 +218,14 @@ def _read(request: ImportRequest, parent: Checkpoint | None) -> tuple[Reading, C
             f"`{request.path.name}` is a style: import the generator that it was fine-tuned from first, and name it "
             "with --parent."
         )
-    return reading, checkpoint
+    return checkpoint
+
+
+def _refuse_options_of_others(request: ImportRequest) -> None:
+    if request.upscaler is not None and request.parent is None:
+        raise UsageError("--upscaler says how drawings of a style are enlarged; name its generator with --parent.")
+    if request.resolution is not None:
+        raise UsageError(f"`{request.path.name}` tells its size by itself; leave --resolution out.")
 
 
 def _warnings(card: CheckpointCard, parentage: Parentage | None, self_test: SelfTest) -> tuple[str, ...]:
@@ -162,9 +237,13 @@ def _warnings(card: CheckpointCard, parentage: Parentage | None, self_test: Self
             f"The file says that it was fine-tuned in its last {card.trainable_blocks} blocks: import the generator "
             "that it was made from too, and name it with --parent, to convert photos with it."
         )
-    if card.licence == "unknown":
-        found.append("The licence of the weights is unknown; say --licence if you know it.")
-    return tuple(found)
+    return (*found, *_licence_warnings(card))
+
+
+def _licence_warnings(card: CheckpointCard | MethodCard) -> list[str]:
+    if card.licence != "unknown":
+        return []
+    return ["The licence of the weights is unknown; say --licence if you know it."]
 
 
 def _write(checkpoint: Checkpoint, folder: Path, *, keep_discriminator: bool) -> tuple[Path, Path | None]:
@@ -192,10 +271,34 @@ def _write_pictures(self_test: SelfTest, name: str, folder: Path, *, is_style: b
     return sheet
 
 
-def _register(
+def _register_style(request: ImportRequest, card: CheckpointCard | MethodCard, folder: Path, path: Path) -> None:
+    method = card.kind if isinstance(card, MethodCard) else REVERSE_GENERATION
+    said = _said(request, card, path) | {"method": method, "parent": request.parent}
+    row = StyleRow.model_validate(said | {"upscaler": request.upscaler or DEFAULT_UPSCALER})
+
+    def add(manifest: Manifest) -> Manifest:
+        bare = _without(manifest, card.name)
+        return bare.model_copy(update={"styles": bare.styles | {card.name: row}})
+
+    edit_manifest(folder, add)
+
+
+def _register_generator(
     request: ImportRequest, card: CheckpointCard, folder: Path, path: Path, discriminator: Path | None
 ) -> None:
-    said = {
+    beside = discriminator.name if discriminator else None
+    said = _said(request, card, path) | {"discriminator": beside, "domain": card.domain}
+    row = GeneratorRow.model_validate(said)
+
+    def add(manifest: Manifest) -> Manifest:
+        bare = _without(manifest, card.name)
+        return bare.model_copy(update={"generators": bare.generators | {card.name: row}})
+
+    edit_manifest(folder, add)
+
+
+def _said(request: ImportRequest, card: CheckpointCard | MethodCard, path: Path) -> dict[str, Any]:
+    return {
         "file": path.name,
         "title": request.title,
         "description": request.text,
@@ -204,14 +307,10 @@ def _register(
         "source": card.source,
     }
 
-    def add(manifest: Manifest) -> Manifest:
-        generators = {name: row for name, row in manifest.generators.items() if name != card.name}
-        styles = {name: row for name, row in manifest.styles.items() if name != card.name}
-        if request.parent:
-            styles[card.name] = StyleRow(**said, parent=request.parent, upscaler=request.upscaler)
-        else:
-            beside = discriminator.name if discriminator else None
-            generators[card.name] = GeneratorRow(**said, discriminator=beside, domain=card.domain)
-        return manifest.model_copy(update={"generators": generators, "styles": styles})
 
-    edit_manifest(folder, add)
+def _without(manifest: Manifest, name: str) -> Manifest:
+    update = {
+        "generators": {key: row for key, row in manifest.generators.items() if key != name},
+        "styles": {key: row for key, row in manifest.styles.items() if key != name},
+    }
+    return manifest.model_copy(update=update)

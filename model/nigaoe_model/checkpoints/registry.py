@@ -7,7 +7,8 @@ from pathlib import Path
 from nigaoe_core.atomic_write import atomic_replacement
 from nigaoe_core.errors import BrokenCheckpoint, StorageError, UsageError
 from nigaoe_core.manifest import Manifest, edit_manifest
-from nigaoe_core.registry import GeneratorEntry, Registry, WeightEntry
+from nigaoe_core.registry import GeneratorEntry, Registry, Style, WeightEntry
+from nigaoe_model.portrait.feed_forward import load_feed_forward
 from nigaoe_model.portrait.pair import load_generator, load_pair
 from nigaoe_model.portrait.upscale import Upscaler
 
@@ -33,10 +34,8 @@ def verify_entry(registry: Registry, entry: WeightEntry) -> None:
     """
     if entry.sha256 is not None:
         _compare_sha256(entry.path, entry.sha256)
-    if entry.name in {style.name for style in registry.styles()}:
-        parent_path, style_path = registry.pair(entry.name)
-        load_pair(entry.name, load_generator(parent_path), style_path)
-        Upscaler(folders=registry.folders).prepare(registry.style(entry.name).upscaler)
+    if isinstance(entry, Style):
+        _verify_style(registry, entry)
     elif isinstance(entry, GeneratorEntry):
         _verify_generator(entry)
 
@@ -77,6 +76,15 @@ def attach_encoder(registry: Registry, name: str, path: Path, folder: Path) -> P
 def _with_row(manifest: Manifest, name: str, news: dict[str, str]) -> Manifest:
     row = manifest.generators[name].model_copy(update=news)
     return manifest.model_copy(update={"generators": manifest.generators | {name: row}})
+
+
+def _verify_style(registry: Registry, entry: Style) -> None:
+    if entry.is_feed_forward:
+        load_feed_forward(registry.feed_forward(entry.name))
+    else:
+        parent_path, style_path = registry.pair(entry.name)
+        load_pair(entry.name, load_generator(parent_path), style_path)
+    Upscaler(folders=registry.folders).prepare(entry.upscaler)
 
 
 def _verify_generator(entry: GeneratorEntry) -> None:

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from nigaoe_core.errors import BrokenCheckpoint
 from nigaoe_faces.sheet import grid, resized
 from nigaoe_model.pixels import to_rgb
+from nigaoe_model.portrait.feed_forward import FeedForwardStyle, OnePassRequest, draw_in_one_pass
 from nigaoe_model.stylegan2.generator import Canvas, Generator
 from nigaoe_model.stylegan2.latent_statistics import sample_w
 
@@ -60,8 +62,36 @@ def run_self_test(generator: Generator, parent: Generator | None = None) -> Self
     """
     ws = _latents(parent or generator)
     images = _draw(generator, ws)
+    return _judged(images, _draw(parent, ws) if parent is not None else images[:0])
+
+
+@torch.no_grad()
+def run_feed_forward_self_test(style: FeedForwardStyle, persons: Generator) -> SelfTest:
+    """Draw people who do not exist in a feed-forward style; one that needs references gets each one's neighbour.
+
+    Args:
+        style: What was imported.
+        persons: A generator of people: its pictures are the photos, and stand above. They are framed as it has learned
+            to frame them, which may be wider or narrower than the style would have it.
+
+    Raises:
+        BrokenCheckpoint: It draws no finite pictures.
+    """
+    drawn = _draw(persons, _latents(persons)).clamp(-1, 1)
+    side = (style.resolution, style.resolution)
+    photos = F.interpolate(drawn, side, mode="bilinear", antialias=True).clamp(-1, 1)
+    references = [None if style.has_own_style else photo for photo in photos.roll(1, dims=0)]
+    requests = [OnePassRequest(p, seed=i, reference=r) for i, (p, r) in enumerate(zip(photos, references, strict=True))]
+    images = torch.stack([drawing.drawing for drawing in draw_in_one_pass(style, requests, None)])
+    if not bool(images.isfinite().all()):
+        raise BrokenCheckpoint("The imported network draws infinite or undefined colours: its numbers are damaged.")
+    return _judged(images, photos)
+
+
+def _judged(images: Tensor, persons: Tensor) -> SelfTest:
+    """Look at what was drawn, and put it below the persons that it was drawn of, if any. # [COLUMNS, 3, S, S]."""
     numbers = _statistics(images)
-    before = () if parent is None else tuple(to_rgb(image) for image in _draw(parent, ws))
+    before = tuple(to_rgb(image) for image in persons)
     pictures = tuple(to_rgb(image) for image in images)
     return SelfTest(
         **numbers,

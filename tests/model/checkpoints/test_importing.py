@@ -20,7 +20,7 @@ from nigaoe_core.errors import (
     UnknownGenerator,
     UsageError,
 )
-from nigaoe_core.manifest import DEFAULT_UPSCALER, UpscalerName
+from nigaoe_core.manifest import UpscalerName
 from nigaoe_core.registry import Registry
 from nigaoe_faces.align import DEMO, FFHQ
 from nigaoe_faces.encoding import encode_png
@@ -51,7 +51,7 @@ def bring(folder: Path) -> Bring:
         *,
         parent: str | None = None,
         overwrite: bool = False,
-        upscaler: UpscalerName = DEFAULT_UPSCALER,
+        upscaler: UpscalerName | None = None,
         **said: Any,
     ) -> Imported:
         request = ImportRequest(path, Description(name, **said), parent=parent, overwrite=overwrite, upscaler=upscaler)
