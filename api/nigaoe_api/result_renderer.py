@@ -86,7 +86,8 @@ class ResultRenderer:
 
     def _comparison(self, job: Job) -> bytes:
         picture = self._read(job, RESULT_PNG)
-        row = [*self._photo(job), self._read(job, PERSON), picture]
+        person = [self._read(job, PERSON)] if PERSON in job.blobs else []  # In one pass nobody is searched for.
+        row = [*self._photo(job), *person, picture]
         return self._results.png(side_by_side(row, height=picture.shape[0]), COMPOSITE)
 
     def _film(self, job: Job) -> bytes:

@@ -188,6 +188,8 @@ class NoResult(RequestError, code="no_result", status=409, title="The job has no
     """The job has not succeeded, or not yet, so there is no picture and no latent."""
 class NoSuchResult(RequestError, code="no_such_result", status=404, title="The job has no picture of this kind"):
     """The job succeeded without making this kind of picture."""
+class NoLatent(RequestError, code="no_latent", status=409, title="The job keeps no latent that could be drawn again"):
+    """The style of the job, or the one that was asked for, draws photos in one pass: the photo has to be sent again."""
 class InvalidFaceToken(RequestError, code="invalid_face_token", status=422, title="The face token is not valid"):
     """The token is damaged, too old, or was given for another photo."""
 class InvalidPhotoToken(RequestError, code="invalid_photo_token", status=422, title="The photo token is not valid"):

@@ -166,11 +166,18 @@ class JobReport(_Record):
     distance_start: float | None = None
     distance_end: float | None = None
     steps: int = 0
-    stop_reason: str = ""
+    stop_reason: str = Field("", description="Why the search stopped; `restyled` or `one_pass` where there was none.")
     start: str | None = Field(
         None, description="Where the search began: at the `mean` face, or at an `encoder`'s guess; null for a restyle."
     )
-    models: dict[str, str] = Field(default_factory=dict, description="Role (g_ori, g_fin, ...) to model id.")
+    method: str | None = Field(
+        None, description="How the style draws: reverse-generation, gans-n-roses or swapping-autoencoder."
+    )
+    seed: Seed | None = Field(None, description="Of the style that was drawn in one pass; null where none was used.")
+    reference: bool = Field(default=False, description="Whether a reference gave the style or texture.")
+    models: dict[str, str] = Field(
+        default_factory=dict, description="Role (g_ori, g_fin, ...; in one pass the method) to model id."
+    )
     warnings: tuple[str, ...] = Field(default_factory=tuple)
 
 

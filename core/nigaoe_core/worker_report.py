@@ -24,6 +24,7 @@ class WorkerReport(BaseModel):
     slots: int = Field(ge=0, description="Jobs it optimises at once.")
     busy: int = Field(0, ge=0, description="Slots in use.")
     styles: tuple[str, ...] = ()
+    feed_forward: tuple[str, ...] = Field((), description="Those of the styles that draw in one pass.")
     job_seconds: Seconds | None = Field(
         None, description="Recent mean from claim to end of one job; None: unknown yet."
     )
@@ -50,8 +51,9 @@ def seconds_left(job: Job, *, ahead: int, workers: Sequence[WorkerReport], now: 
 
     A job's own time is its steps at the workers' mean step time, and what jobs take beside their search; of a running
     one only the steps that remain. Where that is not known yet, it is the mean time of a job. Queued: the jobs ahead
-    leave in waves of as many as there are slots, each as long as a mean job, then it runs itself. A restyle has no
-    steps and does not wait for slots, so there is nothing to estimate: it is there in a moment.
+    leave in waves of as many as there are slots, each as long as a mean job, then it runs itself. A job of a style that
+    draws in one pass takes what others take beside their search. A restyle has no steps and does not wait for slots, so
+    there is nothing to estimate: it is there in a moment.
 
     Args:
         job: The job.
@@ -89,6 +91,8 @@ def _running_left(job: Job, working: Sequence[WorkerReport], now: float) -> Seco
 
 def _whole(job: Job, workers: Sequence[WorkerReport]) -> Seconds | None:
     """From claim to end."""
+    if any(job.options.style in worker.feed_forward for worker in workers):
+        return _mean(workers, "overhead_seconds")
     name = budget_name(job.options.method, job.options.preset)
     steps = max((worker.budgets.get(name, 0) for worker in workers), default=0)
     step_seconds = _mean(workers, "step_seconds")

@@ -1,12 +1,15 @@
+from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 from drawing_counter import DrawingCounter
+from feed_forward_files import write_feed_forward_styles
 from marks import source_of
 from PIL import Image
 
-from nigaoe_core.errors import UnknownBlob, UnknownStyle
+from nigaoe_core.errors import NoLatent, ReferenceNeeded, UnknownBlob, UnknownStyle
 from nigaoe_core.jobs import Job, Outcome
 from nigaoe_core.settings import Settings
 from nigaoe_core.store.blob_store import (
@@ -18,6 +21,7 @@ from nigaoe_core.store.blob_store import (
     PASTED,
     PERSON,
     PHOTO,
+    REFERENCE,
     RESULT_PNG,
     RESULT_WEBP,
 )
@@ -185,3 +189,84 @@ def test_progress_reports_all_stages(runner: JobRunner, client: Any) -> None:
     assert list(dict.fromkeys(stages)) == ["inverting", "decoding", "storing"]
     assert client.services.events.preview(claimed.claim, previews[-1].encode(), step=previews[-1].step)
     assert client.services.events.read(claimed.job.id)[-1].kind is EventKind.PREVIEW
+
+
+@pytest.fixture
+def drawing(engine: Engine, settings: Settings, tmp_path: Path, installed: Callable[..., Path]) -> JobRunner:
+    """A worker that has feed-forward styles beside the others."""
+    folder = write_feed_forward_styles(installed(tmp_path / "weights", "anime"))
+    chosen = settings.model_copy(update={"weights_dir": folder})
+    models = ModelCache(chosen, "cpu")
+    models.load()
+    return JobRunner(engine, models, chosen)
+
+
+def test_a_feed_forward_style_draws_without_searching(drawing: JobRunner, client: Any) -> None:
+    """A portrait and nothing of a search: no person, no latent, no film; the report says how it came about."""
+    outcome = done(drawing, client, job := client.convert(style="roses", seed=3))
+    assert set(outcome.blobs) == {RESULT_PNG, RESULT_WEBP, COMPARE}
+    assert picture(client, outcome, RESULT_PNG).size == (128, 128)
+    assert set(outcome.timings) == {"preparing", "decoding", "storing"}
+    report = outcome.report
+    assert (report.method, report.seed, report.reference) == ("gans-n-roses", 3, False)
+    assert (report.steps, report.stop_reason, report.distance_end) == (0, "one_pass", None)
+    assert set(report.models) == {"gans-n-roses"}
+    again = done(drawing, client, client.convert(style="roses", seed=3))
+    other = done(drawing, client, client.convert(style="roses", seed=4))
+    drawn = [client.services.blobs.get(one.blobs[RESULT_PNG]) for one in (outcome, again, other)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert client.get(job).progress.fraction == 1
+
+
+@pytest.mark.parametrize("style", ["roses", "swap", "bare-swap"])
+def test_a_reference_gives_the_style_and_goes_when_the_job_ends(
+    drawing: JobRunner, client: Any, crop: bytes, style: str
+) -> None:
+    """It is an upload like the photo: of no use to anybody afterwards."""
+    upload = BytesIO()
+    Image.open(BytesIO(crop)).rotate(90).save(upload, "PNG")
+    job = client.convert(style=style, blobs={REFERENCE: upload.getvalue()})
+    key = job.blobs[REFERENCE]
+    outcome = done(drawing, client, job)
+    assert (outcome.report.reference, outcome.report.seed) == (True, None)
+    assert REFERENCE not in client.get(job).blobs
+    client.services.retention.erase_due()
+    assert not client.services.blobs.exists(key)
+    assert client.services.blobs.exists(client.get(job).blobs[CROP])
+
+
+def test_a_one_pass_portrait_goes_back_into_the_photo(drawing: JobRunner, client: Any, crop: bytes) -> None:
+    """Framed as the style's own card says."""
+    outcome = done(drawing, client, client.convert(style="swap", paste_back=True, blobs={PHOTO: crop}))
+    assert picture(client, outcome, PASTED).size == (256, 256)
+
+
+def test_a_style_that_needs_a_reference_fails_without(drawing: JobRunner, client: Any) -> None:
+    """By name: the API refuses it sooner, unless the style was installed anew meanwhile."""
+    with pytest.raises(ReferenceNeeded):
+        done(drawing, client, client.convert(style="bare-swap"))
+
+
+def test_a_latent_cannot_be_drawn_in_one_pass(drawing: JobRunner, client: Any) -> None:
+    """A restyle asks for the photo."""
+    done(drawing, client, job := client.convert())
+    with pytest.raises(NoLatent, match="photo"):
+        done(drawing, client, client.restyle(client.get(job), style="roses"))
+
+
+def test_a_stopped_job_is_not_drawn(drawing: JobRunner, client: Any) -> None:
+    """It is cancelled before its pass begins, or between two stages."""
+    for stage in ("decoding", "storing"):
+        claimed = client.claimed(client.convert(style="roses"))
+        update = claimed.update
+
+        def tell_and_stop(claimed: Any = claimed, update: Any = update, last: str = stage, **changes: Any) -> None:
+            update(**changes)
+            if changes["progress"].stage == last:
+                claimed.stop(StopCause.CANCELLED)
+
+        claimed.update = tell_and_stop
+        blobs = JobBlobs(client.services.blobs, claimed, 0)
+        with pytest.raises(JobStopped):
+            drawing.run(claimed, blobs)
+        assert not blobs.stored or stage == "storing"

@@ -1,8 +1,9 @@
 """The thread that owns the device: it admits, steps and retires inversions, and runs short tasks between steps.
 
 Continuous batching: before every step, waiting requests are admitted by priority and age into free slots (one
-`SlotBatch` for each generator to invert in), and device tasks (drawing a finished face, restyling, loading weights)
-run; after it, what ended or was cancelled leaves. Without work the thread sleeps on a condition and costs nothing.
+`SlotBatch` for each generator to invert in), device tasks (drawing a finished face, restyling, loading weights) run,
+and photos of a feed-forward style are drawn in one pass; after it, what ended or was cancelled leaves. Without work the
+thread sleeps on a condition and costs nothing.
 
 Whatever a request or a task raises goes to its caller alone, with two exceptions: out of memory first halves batches,
 and a lost device ends the thread, because nothing else could compute on it either.
@@ -23,8 +24,10 @@ from nigaoe_core.guarded_loop import GIVE_UP_AFTER, GuardedThread, UnexpectedErr
 from nigaoe_model.device_errors import DeviceTrouble, device_trouble
 from nigaoe_model.inversion.engine import SlotEngine
 from nigaoe_model.inversion.request import Finished
+from nigaoe_model.portrait.feed_forward import OnePassDrawing
 from nigaoe_model.portrait.pair import LoadedGenerator
 from nigaoe_worker.metrics import Metrics
+from nigaoe_worker.one_pass import PassRequest, next_pass, run_pass
 from nigaoe_worker.slot_batch import (
     DeviceLost,
     SlotBatch,
@@ -67,7 +70,7 @@ class Engine:
     """Runs slot requests and device tasks on one device.
 
     Args:
-        slots: Inversions at the same time, over all generators.
+        slots: Inversions at the same time, over all generators; and photos in one pass of a feed-forward style.
         build: Makes the slots of one generator; called in the thread, with the number of slots.
         metrics: Counts steps and slots.
         prepare: Called once at the thread's beginning (threads of PyTorch are set per thread).
@@ -92,8 +95,9 @@ class Engine:
         self._errors = errors or UnexpectedErrors()
         self._on_end = on_end
         self._waiting: list[SlotRequest] = []
+        self._passes: list[PassRequest] = []
         self._tasks: list[DeviceTask] = []
-        self._running: Future[Any] | None = None
+        self._running: tuple[Future[Any], ...] = ()
         self._batches: dict[Key, SlotBatch] = {}
         self._served: list[LoadedGenerator] | None = None
         self._is_memory_short = False
@@ -153,6 +157,18 @@ class Engine:
             self._work.notify_all()
         return request.future
 
+    def draw(self, request: PassRequest) -> "Future[OnePassDrawing]":
+        """Queue a photo for a feed-forward style; its future is cancelled if the request is cancelled before its pass.
+
+        Raises:
+            DeviceLost: The device was given up.
+        """
+        with self._work:
+            self._check()
+            self._passes.append(request)
+            self._work.notify_all()
+        return request.future
+
     def do(self, work: Callable[[], T], *, urgent: bool = False, may_take_long: bool = False) -> T:
         """Run something short on the device, between two steps, and wait for it.
 
@@ -199,11 +215,11 @@ class Engine:
             computing: list[Future[Any]] = [
                 request.future for batch in list(self._batches.values()) for request in batch.requests
             ]
-            waiting = [*(request.future for request in self._waiting), *(task.future for task in self._tasks)]
-            self._waiting, self._tasks = [], []
+            waiting: list[Future[Any]] = [request.future for request in self._waiting]
+            waiting += [*(request.future for request in self._passes), *(task.future for task in self._tasks)]
+            self._waiting, self._passes, self._tasks = [], [], []
             self._work.notify_all()
-        if self._running is not None:
-            computing.append(self._running)
+        computing += self._running
         for future in computing:
             reject(future, DeviceLost(computing=True))
         for future in waiting:
@@ -220,6 +236,7 @@ class Engine:
                 for _ in range(len(self._tasks)):  # Those that come meanwhile let a step go first.
                     if task := self._next_task():
                         self._run_task(task)
+                self._draw()
                 self._admit()
                 self._step()
         except DeviceLost:
@@ -231,10 +248,11 @@ class Engine:
 
     def _wait_for_work(self) -> bool:
         with self._work:
-            self._work.wait_for(
-                lambda: self._failure or self._is_closing or self._waiting or self._tasks or self.occupied
-            )
-            return self._failure is None and bool(self._waiting or self._tasks or self.occupied)
+            self._work.wait_for(lambda: self._failure or self._is_closing or self._has_work())
+            return self._failure is None and self._has_work()
+
+    def _has_work(self) -> bool:
+        return bool(self._waiting or self._passes or self._tasks or self.occupied)
 
     def _next_task(self) -> DeviceTask | None:
         """Take the most urgent and then the oldest; None: the device was given up meanwhile, and all are rejected."""
@@ -254,6 +272,34 @@ class Engine:
                 if trouble is DeviceTrouble.LOST:
                     raise DeviceLost from error
                 reject(task.future, memory_failure(error) if trouble is DeviceTrouble.MEMORY else error)
+
+    def _draw(self) -> None:
+        """Draw one pass of photos of the style that is the first in line; those who are left wait for a step."""
+        with self._work:
+            waiting = list(self._passes)
+        waiting = [request for request in waiting if not self._left(request)]
+        if not waiting:
+            return
+        requests = next_pass(waiting, self._slots)
+        futures = [request.future for request in requests]
+        with self._work:
+            if self._failure is not None:
+                return  # All of them are rejected.
+            self._passes = [request for request in self._passes if request not in requests]
+            self._running = tuple(futures)
+        with self._busy(*futures):
+            suspects = run_pass(requests, self._with_memory_retry)
+        with self._work:
+            self._passes += suspects
+
+    def _left(self, request: PassRequest) -> bool:
+        """Take a request that was withdrawn out of the line."""
+        if not self._is_withdrawn(request):
+            return False
+        with self._work:
+            if request in self._passes:
+                self._passes.remove(request)
+        return True
 
     def _with_memory_retry(self, work: Callable[[], T]) -> T:
         """Run something; where memory runs out, free what the batches can spare and run it once more."""
@@ -290,8 +336,8 @@ class Engine:
         with self._errors.contained("metrics"):
             self._metrics.observe_slots(self.occupied, len(self._waiting))
 
-    def _is_withdrawn(self, request: SlotRequest) -> bool:
-        """Whether a request needs no slot any more: it was cancelled, or its callback that says so raises."""
+    def _is_withdrawn(self, request: SlotRequest | PassRequest) -> bool:
+        """Whether a request needs the device no more: it was cancelled, or its callback that says so raises."""
         try:
             if not request.is_cancelled:
                 return request.future.done()
@@ -336,7 +382,7 @@ class Engine:
             if not occupied:
                 continue
             start = time.perf_counter()
-            with self._busy(None):
+            with self._busy():
                 suspects = batch.step()
             with self._errors.contained("metrics"):
                 self._metrics.observe_step(time.perf_counter() - start, occupied)
@@ -356,12 +402,12 @@ class Engine:
                 del self._batches[key]
 
     @contextmanager
-    def _busy(self, future: "Future[Any] | None", *, watched: bool = True) -> Iterator[None]:
-        """Mark the device as busy, and for which future; should the device be lost meanwhile, the mark stays."""
-        self._running = future
+    def _busy(self, *futures: "Future[Any]", watched: bool = True) -> Iterator[None]:
+        """Mark the device as busy, and for which futures; should the device be lost meanwhile, the mark stays."""
+        self._running = futures
         self._activity = next(self._activities) if watched else None
         try:
             yield
         finally:
             self._activity = None
-        self._running = None
+        self._running = ()

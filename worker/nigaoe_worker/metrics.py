@@ -102,7 +102,8 @@ class Metrics:
         for stage, spent in job.timings.items():
             self._stages.labels(stage).observe(spent)
         if job.state is JobState.SUCCEEDED and job.kind is JobKind.CONVERT:
-            self.job_seconds.add(seconds)
+            if "inverting" in job.timings:  # What is drawn in one pass says nothing about those that are searched.
+                self.job_seconds.add(seconds)
             self.overhead_seconds.add(max(0.0, seconds - job.timings.get("inverting", 0.0)))
         if job.report is not None:
             self._stops.labels(job.report.stop_reason).inc()

@@ -1,4 +1,4 @@
-"""The generators in memory: every style that is installed (or chosen), each g_ori once, the upscaler.
+"""The networks in memory: every style that is installed (or chosen), each g_ori once, the upscaler.
 
 Loading happens in the device's thread, as a device task. When the manifests or weight files change on the disk, which
 `WeightsWatcher` notices in a thread that may wait for the device, the whole collection is replaced at once; jobs that
@@ -13,11 +13,12 @@ from typing import Final
 import structlog
 import torch
 
-from nigaoe_core.errors import CheckpointError, NigaoeError, UnknownStyle
+from nigaoe_core.errors import CheckpointError, MethodMismatch, NigaoeError, UnknownStyle
 from nigaoe_core.guarded_loop import GuardedThread, UnexpectedErrors
 from nigaoe_core.jobs import Seconds
 from nigaoe_core.registry import Registry
 from nigaoe_core.settings import Settings
+from nigaoe_model.portrait.feed_forward import FeedForwardStyle, load_feed_forward
 from nigaoe_model.portrait.pair import LoadedGenerator, Pair, load_generator, load_pair
 from nigaoe_model.portrait.upscale import Upscaler
 from nigaoe_model.precision import serving_dtype
@@ -40,16 +41,18 @@ class Collection:
     Attributes:
         registry: What is installed.
         fingerprint: Of the registry, when it was read.
-        pairs: Style to generators.
+        pairs: Style to generators, of those that are searched for.
+        feed_forward: Style to network, of those that draw in one pass.
     """
 
     registry: Registry
     fingerprint: str
     pairs: Mapping[str, Pair] = field(default_factory=dict)
+    feed_forward: Mapping[str, FeedForwardStyle] = field(default_factory=dict)
 
     @property
     def generators(self) -> list[LoadedGenerator]:
-        """All generators of all styles."""
+        """All generators that are searched in."""
         return [generator for pair in self.pairs.values() for generator in (pair.g_ori, pair.g_fin)]
 
 
@@ -79,20 +82,38 @@ class ModelCache:
     @property
     def styles(self) -> tuple[str, ...]:
         """Names of the styles in memory."""
-        return tuple(self._collection.pairs) if self._collection else ()
+        return (*self._collection.pairs, *self._collection.feed_forward) if self._collection else ()
 
-    def pair(self, style: str) -> Pair:
-        """Return a style's generators.
+    @property
+    def feed_forward(self) -> tuple[str, ...]:
+        """Names of those that draw in one pass."""
+        return tuple(self._collection.feed_forward) if self._collection else ()
+
+    def style(self, name: str) -> Pair | FeedForwardStyle:
+        """Return a style's networks.
 
         Raises:
             UnknownStyle: It is not in memory.
         """
         collection = self._collection
-        if collection is None or style not in collection.pairs:
+        found = None if collection is None else collection.pairs.get(name) or collection.feed_forward.get(name)
+        if found is None:
             raise UnknownStyle(
-                f"This worker has no style `{style}`; it has: {', '.join(self.styles) or 'none'}.", name=style
+                f"This worker has no style `{name}`; it has: {', '.join(self.styles) or 'none'}.", name=name
             )
-        return collection.pairs[style]
+        return found
+
+    def pair(self, name: str) -> Pair:
+        """Return the generators of a style that is searched for.
+
+        Raises:
+            UnknownStyle: It is not in memory.
+            MethodMismatch: It draws in one pass.
+        """
+        found = self.style(name)
+        if isinstance(found, FeedForwardStyle):
+            raise MethodMismatch(f"`{name}` draws photos in one pass and has no generators.", name=name)
+        return found
 
     def is_outdated(self) -> bool:
         """Whether manifests or weight files changed since they were loaded."""
@@ -113,20 +134,30 @@ class ModelCache:
             self._upscaler = Upscaler(self.device, registry.folders)
         parents: dict[str, LoadedGenerator] = {}
         pairs: dict[str, Pair] = {}
+        feed_forward: dict[str, FeedForwardStyle] = {}
         for style in self._wanted(registry):
             try:
-                pairs[style] = self._load_pair(registry, style, parents)
+                if registry.style(style).is_feed_forward:
+                    feed_forward[style] = self._load_feed_forward(registry, style)
+                else:
+                    pairs[style] = self._load_pair(registry, style, parents)
             except NigaoeError as error:
                 _log.error("style.not_loaded", style=style, code=error.code, reason=error.message)
-        if not pairs:
+        if not pairs and not feed_forward:
             raise CheckpointError("No style can be loaded: see the log, and `nigaoe weights list`.")
-        self._collection = Collection(registry, fingerprint, pairs)
-        _log.info("styles.loaded", styles=list(pairs), device=self.device)
+        self._collection = Collection(registry, fingerprint, pairs, feed_forward)
+        _log.info("styles.loaded", styles=list(self.styles), device=self.device)
         return self._collection
 
     def _wanted(self, registry: Registry) -> list[str]:
         chosen = [name.strip() for name in self._settings.styles.split(",") if name.strip()]
         return chosen or [style.name for style in registry.styles()]
+
+    def _load_feed_forward(self, registry: Registry, style: str) -> FeedForwardStyle:
+        entry = registry.feed_forward(style)
+        if self._upscaler is not None:
+            self._upscaler.prepare(entry.upscaler)
+        return load_feed_forward(entry, self.device)
 
     def _load_pair(self, registry: Registry, style: str, parents: dict[str, LoadedGenerator]) -> Pair:
         g_ori_path, g_fin_path = registry.pair(style)

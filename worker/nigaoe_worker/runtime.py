@@ -27,6 +27,7 @@ from nigaoe_model.device import prepare_device
 from nigaoe_model.inversion.settings import PRESETS, InversionSettings
 from nigaoe_model.portrait.convert import ROLES, ConversionOptions, conclude, inversion_engine, inversion_requests
 from nigaoe_model.portrait.drawing import DEFAULT_LOOK
+from nigaoe_model.portrait.feed_forward import FeedForwardStyle
 from nigaoe_model.portrait.pair import LoadedGenerator
 from nigaoe_worker.admission import Admission
 from nigaoe_worker.broker import RestyleConsumer
@@ -190,6 +191,7 @@ class Runtime:
             slots=self.settings.slots,
             busy=min(self.settings.slots, self.engine.occupied),
             styles=self.models.styles,
+            feed_forward=self.models.feed_forward,
             job_seconds=self.metrics.job_seconds.value,
             step_seconds=self.metrics.step_seconds.value,
             overhead_seconds=self.metrics.overhead_seconds.value,
@@ -233,7 +235,9 @@ class Runtime:
 
     def _warm_up(self) -> None:
         """Convert the mean face once, so that the first photo does not pay for lazy libraries and kernels."""
-        pair = self.models.pair(self.models.styles[0])
+        pair = self.models.style(self.models.styles[0])
+        if isinstance(pair, FeedForwardStyle):  # Those that are searched for stand first: there is none.
+            return
         options = ConversionOptions(settings=InversionSettings(steps=WARM_UP_STEPS), look=DEFAULT_LOOK)
         target = self.engine.do(lambda: mean_face(pair.g_ori))
         request = inversion_requests(pair, options, target)["g_ori"]

@@ -21,9 +21,9 @@ from nigaoe_core.store.blob_store import (
     COMPARE,
     LATENT,
     PASTED,
-    PHOTO,
     RESULT_PNG,
     RESULT_WEBP,
+    UPLOADS,
     checked_key,
     content_type,
 )
@@ -171,8 +171,8 @@ async def show_blob(
 ) -> Response:
     """A picture, for anyone who has the link, until it expires."""
     tools.services.signer.verify(key, expires=expires, signature=signature, download_name=download)
-    if checked_key(key).rpartition("/")[2] == PHOTO:
-        raise UnknownBlob("Photos are never given out.")
+    if checked_key(key).rpartition("/")[2] in UPLOADS:
+        raise UnknownBlob("Uploads are never given out.")
     content = await run_in_threadpool(tools.services.blobs.get, key)
     disposition = "inline" if download is None else f'attachment; filename="{_plain(download)}"'
     return Response(

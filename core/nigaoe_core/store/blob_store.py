@@ -15,6 +15,11 @@ from nigaoe_core.errors import InvalidBlobKey
 
 PHOTO: Final = "photo"
 """The upload itself. Erased as soon as the job ends, never served."""
+REFERENCE: Final = "reference.png"
+"""The anime picture whose style or texture a feed-forward style uses, framed like the crop. Erased as soon as the job
+ends, never served."""
+UPLOADS: Final = (PHOTO, REFERENCE)
+"""What came with the request, and is of use to nobody once the job has ended."""
 CROP: Final = "crop.png"
 """The aligned face, square RGB. Its side is a whole multiple of the generator's resolution, at least 256 pixels: people
 can look at it, too. A worker reduces it to the resolution by the mean of each block of pixels."""

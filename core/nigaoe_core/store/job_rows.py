@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from nigaoe_core.errors import UnreadableJob
 from nigaoe_core.jobs import Job, JobState, UnixTime
-from nigaoe_core.store.blob_store import PHOTO, is_folder, job_of
+from nigaoe_core.store.blob_store import UPLOADS, is_folder, job_of
 from nigaoe_core.store.events import EventKind, events_of
 from nigaoe_core.store.lifecycle import JobPolicy, last_moment
 
@@ -184,4 +184,4 @@ def _erasures_of(old: Job | None, new: Job, now: UnixTime) -> dict[str, UnixTime
         return {}
     if new.state is not JobState.SUCCEEDED:
         return {new.folder + "/": now}
-    return {old.blobs[PHOTO]: now} if PHOTO in old.blobs else {}
+    return {old.blobs[name]: now for name in UPLOADS if name in old.blobs}

@@ -9,7 +9,7 @@ from typing import Any, Self
 from nigaoe_core.errors import DeadlineExceeded, IllegalTransition, LeaseLost, WorkerLost
 from nigaoe_core.jobs import ENDED, TRANSITIONS, Failure, Job, JobState, Lease, Outcome, Progress, Seconds, UnixTime
 from nigaoe_core.settings import Jobs, Settings
-from nigaoe_core.store.blob_store import PHOTO
+from nigaoe_core.store.blob_store import UPLOADS
 from nigaoe_core.store.job_records import Claim
 
 _LATE = Failure(code=DeadlineExceeded.code, message="The job was not finished in time: send it again later.")
@@ -67,8 +67,8 @@ def renewed(job: Job, now: UnixTime, policy: JobPolicy, news: dict[str, Any]) ->
 
 
 def succeeded(job: Job, outcome: Outcome, now: UnixTime, policy: JobPolicy) -> Job:
-    """Running to succeeded. The photo leaves the record here; its bytes follow through the index of erasures."""
-    blobs = {name: key for name, key in (job.blobs | outcome.blobs).items() if name != PHOTO}
+    """Running to succeeded. Uploads leave the record here; their bytes follow through the index of erasures."""
+    blobs = {name: key for name, key in (job.blobs | outcome.blobs).items() if name not in UPLOADS}
     report = outcome.report
     # What the last heartbeat told is older than the end: a search may stop before its budget.
     done: dict[str, float] = {"step": report.steps, "total": report.steps}
