@@ -115,7 +115,8 @@ def update_average(average: nn.Module, network: nn.Module, rate: Tensor, names: 
     if names is None:
         buffers = dict(network.named_buffers())
         pairs = [(buffer, buffers[name]) for name, buffer in average.named_buffers()]
-        torch._foreach_copy_([buffer for buffer, _ in pairs], [found for _, found in pairs])
+        if pairs:
+            torch._foreach_copy_([buffer for buffer, _ in pairs], [found for _, found in pairs])
 
 
 def _move(average: list[Tensor], network: list[Tensor], rate: Tensor) -> None:

@@ -11,6 +11,8 @@ from nigaoe_model.stylegan2.generator import Generator
 from nigaoe_model.stylegan2.latent_statistics import measure_latents
 from nigaoe_model.training.config import TrainingConfig
 from nigaoe_model.training.dataset import IMAGES, DatasetCard, PackedDataset, write_card
+from nigaoe_model.training.gans_n_roses.config import GansNRosesConfig
+from nigaoe_model.training.methods.domains import Domains
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +34,37 @@ def larger_dataset(tmp_path_factory: pytest.TempPathFactory) -> PackedDataset:
     return PackedDataset(write_dataset(tmp_path_factory.mktemp("data") / "larger", count=12, resolution=32))
 
 
-def write_dataset(folder: Path, *, count: int, resolution: int) -> Path:
+@pytest.fixture(scope="session")
+def domains(tiny_dataset: PackedDataset, tmp_path_factory: pytest.TempPathFactory) -> Domains:
+    """The forty gradients as photos, of which four are held out, and thirty others as anime faces."""
+    folder = write_dataset(tmp_path_factory.mktemp("data") / "anime", count=30, resolution=16, seed=1)
+    return Domains.of(tiny_dataset, PackedDataset(folder), 4)
+
+
+@pytest.fixture
+def gans_n_roses_config() -> GansNRosesConfig:
+    """Small, quick networks of 16 pixels."""
+    return GansNRosesConfig.model_validate(
+        {
+            "architecture": {
+                "size": 16,
+                "num_down": 1,
+                "channels": {4: 16, 8: 16, 16: 12},
+                "style_dim": 16,
+                "mapping_layers": 2,
+                "local_size": 8,
+            },
+            "total_images": 400,
+            "regularisation": {"r1_every": 3},
+            "cadence": {"log_images": 8, "grid_images": 0, "score_images": 0, "score_samples": 8},
+            "compute": {"precision": "fp32", "threads": 1, "device": "cpu"},
+        }
+    )
+
+
+def write_dataset(folder: Path, *, count: int, resolution: int, seed: int = 0) -> Path:
     folder.mkdir()
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     line = np.linspace(0, 1, resolution)
     slopes = random.uniform(-1, 1, (count, 3, 2))
     gradient = slopes[..., 0, None, None] * line[:, None] + slopes[..., 1, None, None] * line

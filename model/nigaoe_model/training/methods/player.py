@@ -57,8 +57,10 @@ class Player:
     def descend(self, loss: Tensor) -> Tensor:
         """Make one Adam step, but none by a loss or gradients that are not finite: they would stay in Adam's moments.
 
+        To be called within :meth:`learning`.
+
         Args:
-            loss: Of a graph that was built while :meth:`learning`. # [].
+            loss: Of a graph that was built within it, too. # [].
 
         Returns:
             1 for a step that was left out, else 0. # [].
