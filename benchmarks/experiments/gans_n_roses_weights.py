@@ -1,11 +1,12 @@
 """How strongly each term of GANs N' Roses pulls, so that our feature distance can stand in for LPIPS.
 
-    python benchmarks/experiments/gans_n_roses_weights.py data/faces64 data/anime64 --steps 0 100 400
+    python benchmarks/experiments/gans_n_roses_weights.py data/faces64 data/anime64 --steps 0 40
+    python benchmarks/experiments/gans_n_roses_weights.py data/faces64 data/anime64 --run runs/gnr64
 
-Trains from random weights with the terms as they are weighted, and at each of the steps prints a table of the
-generators' terms: value, weight, and the length of the weighted term's gradient by the parameters of both generators,
-as a multiple of the cycle's. Every number is the mean over a few batches. At the end the feature distance and the mean
-squared error of photos that were blurred, shifted or made noisy, and of unrelated photos.
+First the feature distance and the mean squared error of photos that were blurred, shifted or made noisy, and of
+unrelated photos. Then, at each of the steps from random weights or as a run's saved state stands, the generators'
+terms: value, weight, and the length of the weighted term's gradient by the parameters of both generators, as a multiple
+of the cycle's. Every number is the mean over a few batches.
 """
 
 import argparse
@@ -23,6 +24,8 @@ from nigaoe_model.training.gans_n_roses.config import GansNRosesConfig
 from nigaoe_model.training.gans_n_roses.step import GENERATOR_LOSSES, GansNRosesStep, feature_distance
 from nigaoe_model.training.methods.domains import Domains
 from nigaoe_model.training.methods.trainer import MethodTrainer
+from nigaoe_model.training.plan import GansNRosesPlan
+from nigaoe_model.training.run_state import load_state
 from nigaoe_model.training.session import set_up_torch
 
 BATCHES = 4
@@ -34,28 +37,32 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("anime", type=Path)
     parser.add_argument("--config", default="gans-n-roses64-cpu")
-    parser.add_argument("--steps", type=int, nargs="+", default=[0, 100, 400])
-    parser.add_argument("--feature-distance", type=float, nargs="+", default=[None])
+    parser.add_argument("--steps", type=int, nargs="*", default=[])
+    parser.add_argument("--run", type=Path)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     set_up_torch(arguments.threads)
     domains = Domains.opened(arguments.photos, arguments.anime, None, PICTURES)
     print_distances(domains)
-    for weight in arguments.feature_distance:
-        changes = {} if weight is None else {"weights.feature_distance": weight}
-        print_terms(load_config(GansNRosesConfig, arguments.config, changes), domains, arguments.steps)
-
-
-def print_terms(config: GansNRosesConfig, domains: Domains, steps: list[int]) -> None:
-    """Train, and print what each term weighs on the way."""
+    config = load_config(GansNRosesConfig, arguments.config)
+    saved = None
+    if arguments.run is not None:
+        config, saved = GansNRosesPlan.read(arguments.run).config, load_state(arguments.run)
     torch.manual_seed(config.compute.seed)
     body = GansNRosesStep(config, domains, torch.device("cpu"))
     trainer = MethodTrainer("gans-n-roses", config, domains, body, torch.device("cpu"))
-    print(f"\nfeature distance weighs {config.weights.feature_distance:g}\n")
+    if saved is not None:
+        trainer.restore(*saved)
+    print_terms(config, trainer, body, arguments.steps or [trainer.progress.steps])
+
+
+def print_terms(config: GansNRosesConfig, trainer: MethodTrainer, body: GansNRosesStep, steps: list[int]) -> None:
+    """Train, and print what each term weighs on the way."""
     print(markdown(("step", "term", "value", "weight", "gradient / the cycle's")), markdown(["---"] * 5), sep="\n")
     for step in sorted(steps):
         while trainer.progress.steps < step:
             trainer.step()
+        body.begin(trainer.progress)
         values, pulls = measured(body)
         for name in GENERATOR_LOSSES:
             pull = pulls[name] / pulls["cycle"]
@@ -105,6 +112,7 @@ def print_distances(domains: Domains) -> None:
         lengths = [float(torch.autograd.grad(term, back, retain_graph=True)[0].norm()) for term in (error, far)]
         row = [name, f"{error.item():.4f}", f"{far.item():.3f}", f"{lengths[1] / lengths[0]:.1f}"]
         print(markdown(row), flush=True)
+    print()
 
 
 def _resized(pictures: Tensor, factor: int) -> Tensor:
