@@ -48,6 +48,18 @@ def test_shapes_are_as_the_architecture_says(method: GansNRoses, photos: Tensor)
     torch.testing.assert_close(method.photo_to_anime.style_code(photos), code)
 
 
+def test_networks_may_compute_in_another_type(method: GansNRoses, photos: Tensor) -> None:
+    """Pictures and codes keep their own; the numbers are those of networks of that type, up to the last bits."""
+    network = method.photo_to_anime
+    exact = network(photos, seeded_code(0, 4).expand(4, -1)), network.style_code(photos)
+    network.reduced_dtype = torch.float64
+    content, code = network.encode(photos)
+    found = network.decode(content, seeded_code(0, 4).expand(4, -1)), code
+    assert content.dtype == network.content(photos).dtype == torch.float64
+    assert [tensor.dtype for tensor in (*found, network.style_code(photos))] == [torch.float32] * 3
+    torch.testing.assert_close(found, exact, atol=1e-4, rtol=1e-3)
+
+
 def test_a_drawing_depends_on_photo_and_style(method: GansNRoses, photos: Tensor) -> None:
     """Another photo or another seed, another drawing; the same of both, the same drawing."""
     first, same, seed, photo = method.draw(photos[[0, 0, 0, 1]], [7, 7, 8, 7])

@@ -31,6 +31,20 @@ def test_the_discriminator_has_three_outputs() -> None:
     assert deviation.unique().numel() == 1
 
 
+def test_towers_may_compute_in_another_type() -> None:
+    """Logits keep the pictures' own; a deviation is never computed in less than 32 bits, where it would round to 0."""
+    torch.manual_seed(2)
+    discriminator, photos = GansNRosesDiscriminator(ARCHITECTURE), torch.rand(4, 3, 32, 32) * 2 - 1
+    exact = discriminator(photos)
+    discriminator.reduced_dtype = torch.float64
+    found = discriminator(photos)
+    assert {output.dtype for output in found} == {torch.float32}
+    torch.testing.assert_close(found, exact, atol=1e-4, rtol=1e-3)
+    rows = torch.randn(4, 6).bfloat16()
+    torch.testing.assert_close(batch_deviation(rows), batch_deviation(rows.float()))
+    assert batch_deviation(rows[:1].expand(4, -1)).dtype == torch.float32
+
+
 def test_only_the_deviation_looks_at_the_batch() -> None:
     """Equal pictures are judged otherwise than different ones, and patches do not know their neighbours."""
     torch.manual_seed(2)

@@ -161,6 +161,9 @@ def test_chance_is_a_draw_without_repetition() -> None:
     again = draw_chance(4, 8, random=torch.Generator().manual_seed(5))
     assert torch.equal(again.anime_codes, chance.anime_codes)
     assert torch.equal(again.anime_order, chance.anime_order)
+    torch.manual_seed(5)
+    of_the_global_seed = draw_chance(4, 8)
+    assert torch.equal(of_the_global_seed.anime_codes, chance.anime_codes)
 
 
 def test_styles_are_drawn_or_read(networks: Networks, batch: Batch, chance: Chance, made: Translation) -> None:
@@ -211,6 +214,23 @@ def test_r1_is_the_slope_measured_by_small_steps(networks: Networks, batch: Batc
     found = r1_of_means([networks.style_discriminator(codes)], codes).item()
     assert found == pytest.approx(squares / COUNT, rel=1e-5)
     assert r1_terms(networks, batch, chance).item() > 80 * found
+
+
+def test_r1_adds_all_discriminators(networks: Networks, batch: Batch, chance: Chance) -> None:
+    """Both of pictures and twice the one of styles, each of what is real to it; times gamma / 2 and the interval."""
+    judged = (
+        (networks.photo_discriminator, batch.photos),
+        (networks.anime_discriminator, batch.anime),
+        (networks.style_discriminator, chance.anime_codes),
+        (networks.style_discriminator, chance.photo_codes),
+    )
+    plain = 0.0
+    for network, real in judged:
+        leaf = real.clone().requires_grad_()
+        outputs = network(leaf)
+        plain += r1_of_means([outputs] if isinstance(outputs, Tensor) else outputs, leaf).item()
+    assert r1_terms(networks, batch, chance).item() == pytest.approx(10 / 2 * 16 * plain, rel=1e-10)
+    assert r1_terms(networks, batch, chance, gamma=0.5, every=3).item() == pytest.approx(0.25 * 3 * plain, rel=1e-10)
 
 
 def test_the_generators_terms_are_the_sums_by_hand(
