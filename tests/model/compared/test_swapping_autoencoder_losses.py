@@ -14,10 +14,7 @@ from nigaoe_model.compared.swapping_autoencoder import Codes, SwappingAutoencode
 from nigaoe_model.compared.swapping_autoencoder_architecture import PatchArchitecture, official_architecture
 from nigaoe_model.compared.swapping_autoencoder_discriminators import PatchDiscriminator, PictureDiscriminator
 from nigaoe_model.compared.swapping_autoencoder_losses import (
-    ROSINALITY_WEIGHTS,
     Crops,
-    CropSettings,
-    LossWeights,
     SwappingNetworks,
     cut,
     discriminator_terms,
@@ -28,6 +25,7 @@ from nigaoe_model.compared.swapping_autoencoder_losses import (
     r1_terms,
     random_patches,
 )
+from nigaoe_model.compared.swapping_autoencoder_settings import ROSINALITY_WEIGHTS, CropSettings, LossWeights
 from nigaoe_model.stylegan2.architecture import Architecture
 
 CROPS = CropSettings(count=3, min_scale=0.25, max_scale=0.5, size=8)
@@ -247,3 +245,54 @@ def test_a_few_steps_on_one_batch_rebuild_it_better(images: Tensor) -> None:
         optimisers[step % 2].step()
         losses += [] if step % 2 else [terms["reconstruction"].item()]
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_crop_between_pixels_is_bilinear(images: Tensor) -> None:
+    """Every pixel of a stretched and mirrored patch is the mean of four, weighted by nearness; borders repeat."""
+    left, top, width, height, size = 20.3, 1.7, 11.0, 6.5, 8  # in pixels; the patch ends 0.7 pixels from the right
+    centre = torch.tensor([(left + width / 2) / 16 - 1, (top + height / 2) / 16 - 1], dtype=torch.float64)
+    half = torch.tensor([-width / 32, height / 32], dtype=torch.float64)
+    patch = cut(images[:1], Crops(centre.expand(1, 1, 2), half.expand(1, 1, 2)), size)[0, 0]
+
+    def value(channel: int, row: int, column: int) -> float:
+        return images[0, channel, min(max(row, 0), 31), min(max(column, 0), 31)].item()
+
+    for i in range(size):
+        for j in range(size):
+            x = left + width * (1 - (j + 0.5) / size) - 0.5  # pixel 0 has its centre half a pixel inside
+            y = top + height * (i + 0.5) / size - 0.5
+            column, row = math.floor(x), math.floor(y)
+            right, below = x - column, y - row
+            for channel in range(3):
+                wanted = (
+                    value(channel, row, column) * (1 - right) * (1 - below)
+                    + value(channel, row, column + 1) * right * (1 - below)
+                    + value(channel, row + 1, column) * (1 - right) * below
+                    + value(channel, row + 1, column + 1) * right * below
+                )
+                assert patch[channel, i, j].item() == pytest.approx(wanted, abs=1e-9)
+
+
+def test_the_patch_penalty_is_its_slope(networks: SwappingNetworks, images: Tensor) -> None:
+    """By finite differences along each gradient: of the sum of a picture's logits, averaged over its patches."""
+    judge, random = networks.patch_discriminator, seeded()
+    patches, reference = random_patches(images[:2], CROPS, random), random_patches(images[:2], CROPS, random)
+    squares = []
+    for which in (0, 1):
+        for picture in range(2):
+            for patch in range(CROPS.count):
+                shown = [patches.clone(), reference.clone()]
+                shown[which].requires_grad_()
+                (gradient,) = torch.autograd.grad(judge(*shown).sum(), shown[which])
+                step = torch.zeros_like(gradient)
+                step[picture, patch] = gradient[picture, patch]
+                step *= 1e-5 / step.norm()
+                with torch.no_grad():
+                    ahead, behind = (
+                        judge(*(s + sign * step if index == which else s for index, s in enumerate(shown))).sum()
+                        for sign in (1, -1)
+                    )
+                squares.append(((ahead - behind) / 2e-5).item() ** 2)
+    wanted = sum(squares) / (2 * 2 * CROPS.count)  # the mean over patches of each kind, and half of both
+    found = patch_r1_penalty(judge, patches.requires_grad_(), reference.requires_grad_())
+    assert found.item() == pytest.approx(wanted, rel=1e-4)
