@@ -60,14 +60,16 @@ class Encoder(nn.Module):
             )
         )
         self.summary = EqualLinear(architecture.texture_channels[-1], architecture.texture_dim, activate=not official)
+        # What convolutions compute in; None: in the type of the pictures.
+        self.reduced_dtype: torch.dtype | None = None
 
     def forward(self, image: Tensor) -> Codes:
         """Encode pictures; in the official flavour every code has unit length over its channels."""
-        x = self.stem(image)
+        x = self.stem(image.to(self.reduced_dtype or image.dtype))
         for block in self.blocks:
             x = block(x)
-        structure = self.structure(x)  # [N, 8, S, S]
-        texture = self.summary(self.texture(x).mean(dim=(2, 3)))  # [N, texture_dim]
+        structure = self.structure(x).to(image.dtype)  # [N, 8, S, S]
+        texture = self.summary(self.texture(x).to(image.dtype).mean(dim=(2, 3)))  # [N, texture_dim]
         if self.architecture.is_official:
             return Codes(unit_length(structure), unit_length(texture))
         return Codes(structure, texture)
@@ -108,6 +110,8 @@ class Generator(nn.Module):
             if architecture.is_official
             else LinearConv(widths[-1], 3)
         )
+        # What convolutions compute in; None: in the type of the codes.
+        self.reduced_dtype: torch.dtype | None = None
 
     def forward(self, codes: Codes, noise: NoiseMode = "fixed") -> Tensor:
         """Draw pictures.
@@ -116,11 +120,12 @@ class Generator(nn.Module):
             codes: N structures and N textures.
             noise: ``random`` in training; ``fixed`` draws the same picture every time.
         """
-        x = codes.structure if self.modulation is None else self.modulation(codes)
+        structure, texture = codes
+        x = (structure if self.modulation is None else self.modulation(codes)).to(self.reduced_dtype or structure.dtype)
         for block in self.blocks:
-            x = block(x, codes.texture, noise)
-        image: Tensor = self.to_rgb(x) if isinstance(self.to_rgb, LinearConv) else self.to_rgb(x, codes.texture)
-        return image
+            x = block(x, texture, noise)
+        image: Tensor = self.to_rgb(x) if isinstance(self.to_rgb, LinearConv) else self.to_rgb(x, texture)
+        return image.to(structure.dtype)
 
 
 class SwappingAutoencoder(nn.Module):

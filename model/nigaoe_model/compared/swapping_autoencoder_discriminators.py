@@ -35,11 +35,13 @@ class PictureDiscriminator(nn.Module):
         self.conv = ConvLayer(width, width, 3)
         self.fc = EqualLinear(width * 16, width, activate=True)
         self.out = EqualLinear(width, 1)
+        # What convolutions compute in; None: in the type of the pictures.
+        self.reduced_dtype: torch.dtype | None = None
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits # [N, 1]."""
-        x = self.conv(self.blocks(self.fromrgb(image)))
-        logits: Tensor = self.out(self.fc(x.flatten(1)))
+        x = self.conv(self.blocks(self.fromrgb(image.to(self.reduced_dtype or image.dtype))))
+        logits: Tensor = self.out(self.fc(x.to(image.dtype).flatten(1)))
         return logits
 
 
@@ -78,11 +80,13 @@ class PatchDiscriminator(nn.Module):
         self.pair = nn.Sequential(
             *(EqualLinear(i, o, activate=True) for i, o in pairwise(pair)), EqualLinear(pair[-1], 1)
         )
+        # What convolutions compute in; None: in the type of the patches.
+        self.reduced_dtype: torch.dtype | None = None
 
     def features(self, patches: Tensor) -> Tensor:
         """Describe patches. # [..., 3, P, P] -> [..., F]."""
-        x: Tensor = self.blocks(self.stem(patches.flatten(0, -4)))
-        return x.reshape(*patches.shape[:-3], -1)
+        x: Tensor = self.blocks(self.stem(patches.flatten(0, -4).to(self.reduced_dtype or patches.dtype)))
+        return x.to(patches.dtype).reshape(*patches.shape[:-3], -1)
 
     def forward(self, patches: Tensor, reference: Tensor) -> Tensor:
         """Judge patches beside reference patches of the same number of pictures.

@@ -24,7 +24,7 @@ from nigaoe_model.compared.swapping_autoencoder_architecture import (
 )
 from nigaoe_model.compared.swapping_autoencoder_discriminators import PatchDiscriminator, PictureDiscriminator
 from nigaoe_model.compared.swapping_autoencoder_layers import PlainDemodulatedConv, ReflectedConv
-from nigaoe_model.stylegan2.architecture import published_architecture
+from nigaoe_model.stylegan2.architecture import Architecture, published_architecture
 from nigaoe_model.stylegan2.ops.resample import fir_kernel, upfirdn2d_reference
 
 TINY = {
@@ -226,3 +226,24 @@ def test_what_cannot_be_swapped_is_refused(network: SwappingAutoencoder) -> None
         network.swap(pictures(1), pictures(1), alpha=1.5)
     with pytest.raises(ValueError, match="no picture"):
         network.mean_texture([])
+
+
+def test_convolutions_may_compute_in_a_shorter_type(network: SwappingAutoencoder) -> None:
+    """Codes, pictures and logits keep the type of what was given, and stay close."""
+    judges = (
+        PictureDiscriminator(Architecture(resolution=64, channels={4: 8, 8: 8, 16: 6, 32: 6, 64: 4})),
+        PatchDiscriminator(PatchArchitecture(patch_size=8, channels=(4, 6), pair_widths=(8,))),
+    )
+    reducible = (network.double().encoder, network.generator, *(judge.double() for judge in judges))
+    photo, anime, patches = pictures(2).double(), pictures(2, seed=1).double(), pictures(2).double()[:, None, :, :8, :8]
+
+    def answers() -> list[Tensor]:
+        return [*network.encode(photo), network.swap(photo, anime), judges[0](photo), judges[1](patches, patches)]
+
+    exact = answers()
+    for part in reducible:
+        part.reduced_dtype = torch.float32
+    for short, full in zip(answers(), exact, strict=True):
+        assert short.dtype == torch.float64
+        assert not torch.equal(short, full)
+        torch.testing.assert_close(short, full, rtol=1e-3, atol=1e-4)
