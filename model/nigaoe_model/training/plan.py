@@ -12,6 +12,7 @@ from nigaoe_model.training.encoder.config import EncoderConfig
 from nigaoe_model.training.gans_n_roses.config import GansNRosesConfig
 from nigaoe_model.training.methods.config import MethodConfig
 from nigaoe_model.training.run_inputs import EncoderInputs, GeneratorInputs, Method, MethodInputs, Section
+from nigaoe_model.training.swapping_autoencoder.config import SwappingAutoencoderConfig
 
 CONFIG = "config.json"
 """The resolved plan, in a run's folder."""
@@ -107,7 +108,19 @@ class GansNRosesPlan(MethodPlan):
     config: GansNRosesConfig
 
 
-METHOD_PLANS: dict[Method, type[MethodPlan]] = {Method.GANS_N_ROSES: GansNRosesPlan}
+class SwappingAutoencoderPlan(MethodPlan):
+    """Everything that decides the run of a Swapping Autoencoder."""
+
+    settings: ClassVar[type[MethodConfig]] = SwappingAutoencoderConfig
+
+    method: Literal[Method.SWAPPING_AUTOENCODER] = Method.SWAPPING_AUTOENCODER
+    config: SwappingAutoencoderConfig
+
+
+METHOD_PLANS: dict[Method, type[MethodPlan]] = {
+    Method.GANS_N_ROSES: GansNRosesPlan,
+    Method.SWAPPING_AUTOENCODER: SwappingAutoencoderPlan,
+}
 
 
 def method_of(folder: Path) -> Method:

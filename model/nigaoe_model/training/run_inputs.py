@@ -18,6 +18,7 @@ class Method(StrEnum):
 
     STYLEGAN2 = "stylegan2"
     GANS_N_ROSES = "gans-n-roses"
+    SWAPPING_AUTOENCODER = "swapping-autoencoder"
 
 
 class Section(BaseModel):

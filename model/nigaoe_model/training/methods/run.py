@@ -10,9 +10,10 @@ from nigaoe_model.training.gans_n_roses.step import GansNRosesStep
 from nigaoe_model.training.methods.domains import Domains
 from nigaoe_model.training.methods.step import MethodStep
 from nigaoe_model.training.methods.trainer import MethodTrainer
-from nigaoe_model.training.plan import GansNRosesPlan, MethodPlan, check_folder
+from nigaoe_model.training.plan import GansNRosesPlan, MethodPlan, SwappingAutoencoderPlan, check_folder
 from nigaoe_model.training.run_state import Progress
 from nigaoe_model.training.session import Report, Watch, set_up_torch, train
+from nigaoe_model.training.swapping_autoencoder.step import SwappingAutoencoderStep
 
 
 def train_method(plan: MethodPlan, report: Report | None = None, watch: Watch | None = None) -> Progress:
@@ -45,4 +46,6 @@ def _step(plan: MethodPlan, domains: Domains, device: torch.device) -> MethodSte
     torch.manual_seed(plan.config.compute.seed)
     if isinstance(plan, GansNRosesPlan):
         return GansNRosesStep(plan.config, domains, device)
+    if isinstance(plan, SwappingAutoencoderPlan):
+        return SwappingAutoencoderStep(plan.config, domains, device)
     raise TrainingError(f"There is no training of {plan.method}.")
