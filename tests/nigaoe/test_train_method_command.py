@@ -96,6 +96,15 @@ def test_the_resolved_settings_can_be_seen_first(ground: Path) -> None:
         run(*asked, "--config", "tiny64")
 
 
+def test_every_method_has_settings_of_its_own(ground: Path) -> None:
+    """Its first preset is what a run begins with where no config is named."""
+    sets = (ground / "faces", ground / "anime")
+    shown = json.loads(run("train", "--method", "swapping-autoencoder", *sets, "--dry-run", "--set", "crops.count=4"))
+    assert (shown["architecture"]["texture_dim"], shown["crops"]["count"]) == (384, 4)
+    with pytest.raises(TrainingError, match="swapping-autoencoder64"):
+        run("train", "--method", "swapping-autoencoder", *sets, "--dry-run", "--config", "gans-n-roses65")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
