@@ -43,7 +43,8 @@ def train(
         str | None,
         typer.Option(
             help="tiny64 (the default), tiny128, ffhq256, ffhq1024, or a TOML file; each --method has its own: "
-            "gans-n-roses64, gans-n-roses128, swapping-autoencoder64."
+            "gans-n-roses64, gans-n-roses128, swapping-autoencoder64, "
+            "swapping-autoencoder64-cpu."
         ),
     ] = None,
     method: Annotated[

@@ -40,7 +40,7 @@ class SwappingAutoencoderConfig(MethodConfig):
         average: Of encoder and generator.
     """
 
-    presets: ClassVar[tuple[str, ...]] = ("swapping-autoencoder64",)
+    presets: ClassVar[tuple[str, ...]] = ("swapping-autoencoder64", "swapping-autoencoder64-cpu")
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")] = "swapping-autoencoder"
     architecture: SwappingAutoencoderArchitecture

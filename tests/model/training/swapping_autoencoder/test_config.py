@@ -1,20 +1,34 @@
 """What a run's settings may be."""
 
 import pytest
+import torch
 
 from nigaoe_core.errors import TrainingError
+from nigaoe_model.compared.swapping_autoencoder import SwappingAutoencoder
 from nigaoe_model.compared.swapping_autoencoder_architecture import SHRUNK, SHRUNK_PATCHES
+from nigaoe_model.compared.swapping_autoencoder_discriminators import PatchDiscriminator, PictureDiscriminator
 from nigaoe_model.training.config import change_config, load_config
 from nigaoe_model.training.swapping_autoencoder.config import SwappingAutoencoderConfig
 
 
-@pytest.mark.parametrize("preset", SwappingAutoencoderConfig.presets)
-def test_presets_are_networks_that_were_measured(preset: str) -> None:
+def test_the_first_preset_has_networks_that_were_measured() -> None:
     """Their sizes are documented with the architectures."""
-    config = load_config(SwappingAutoencoderConfig, preset)
+    config = load_config(SwappingAutoencoderConfig, SwappingAutoencoderConfig.presets[0])
     assert config.architecture == SHRUNK["medium"]
     assert config.patch_discriminator == SHRUNK_PATCHES
+
+
+@pytest.mark.parametrize("preset", SwappingAutoencoderConfig.presets)
+def test_presets_are_small_networks_of_64_pixels(preset: str) -> None:
+    """Encoder and generator have 3 to 8 million parameters, and both discriminators about as many."""
+    config = load_config(SwappingAutoencoderConfig, preset)
     assert config.resolution == 64
+    with torch.device("meta"):
+        judges = PictureDiscriminator(config.discriminator), PatchDiscriminator(config.patch_discriminator)
+        sides = (SwappingAutoencoder(config.architecture), torch.nn.ModuleList(judges))
+    sizes = [sum(parameter.numel() for parameter in side.parameters()) for side in sides]
+    assert all(3e6 < size < 8e6 for size in sizes)
+    assert 0.5 < sizes[0] / sizes[1] < 2
 
 
 def test_a_config_is_read_back_from_what_a_run_keeps(brisk: SwappingAutoencoderConfig) -> None:
