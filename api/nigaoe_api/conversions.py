@@ -19,10 +19,11 @@ from nigaoe_api.job_submission import JobSubmission
 from nigaoe_api.rate_limits import RateLimits
 from nigaoe_api.request_schemas import ConvertOptions
 from nigaoe_api.style_catalogue import Framing, StyleCatalogue
-from nigaoe_core.errors import NigaoeError, UnknownJob
+from nigaoe_core.errors import ImageError, NigaoeError, UnknownJob
 from nigaoe_core.jobs import Job, JobOptions, new_job
-from nigaoe_core.store.blob_store import CROP, PHOTO, new_folder
+from nigaoe_core.store.blob_store import CROP, PHOTO, REFERENCE, new_folder
 from nigaoe_core.store.job_records import Idempotency, Submission
+from nigaoe_core.style_methods import REFERENCE as REFERENCE_OPTION
 
 MAX_BATCH: Final = 1000
 
@@ -48,29 +49,58 @@ class Conversions:
         self._limits = limits
 
     async def submit(
-        self, caller: Caller, photos: Sequence[bytes], options: ConvertOptions, idempotency: Idempotency | None
+        self,
+        caller: Caller,
+        photos: Sequence[bytes],
+        options: ConvertOptions,
+        idempotency: Idempotency | None,
+        reference: bytes | None = None,
     ) -> Submission:
         """Submit a conversion of each photo with the same options: all of them, or none.
+
+        Args:
+            caller: Whose they are.
+            photos: The files.
+            options: Of all of them.
+            idempotency: How the request is recognised when it comes again.
+            reference: File of the anime picture whose style or texture is taken over.
 
         Raises:
             NigaoeError: A photo or an option cannot be used (its ``photo`` detail says which of several), or the time
                 is wrong: queue, quota, rate, storage.
         """
         self._submission.check_webhook(options.webhook_url)
-        options, framing = await run_in_threadpool(self._completed, options)
+        options, framing = await run_in_threadpool(self._completed, options, reference)
         await self._limits.count_photos(caller, len(photos))
         if idempotency is None:  # A repeated request is answered however long the queue is.
             await run_in_threadpool(self._submission.check_queue, len(photos))
+        # First, because it goes with all photos: a bad one is refused before any face is looked for.
+        framed = await self._prepare_reference(reference, framing) if reference is not None else None
         prepared = [await self._prepare(index, photos, options, framing) for index in range(len(photos))]
-        return await run_in_threadpool(self._submit, caller, prepared, options, idempotency)
+        return await run_in_threadpool(self._submit, caller, prepared, options, idempotency, framed)
 
-    def _completed(self, options: ConvertOptions) -> tuple[ConvertOptions, Framing]:
-        """Fill in what depends on the style, which may be the default one, and tell how photos are cut for it."""
+    def _completed(self, options: ConvertOptions, reference: bytes | None) -> tuple[ConvertOptions, Framing]:
+        """Fill in what depends on the style, which may be the default one, and tell how photos are cut for it.
+
+        Raises:
+            UnknownStyle: There is no such style.
+            OptionNotTaken: The style has no use for an option.
+            ReferenceNeeded: It draws nothing without a reference.
+        """
         registry = self._styles.registry()
         style = registry.style(options.style) if options.style is not None else registry.default_style()
+        style.check_options({**options.model_dump(exclude_unset=True), REFERENCE_OPTION: reference})
         truncation = options.truncation if options.truncation is not None else style.truncation
         completed = options.model_copy(update={"style": style.name, "truncation": truncation})
         return completed, self._styles.framing(style.name)
+
+    async def _prepare_reference(self, reference: bytes, framing: Framing) -> bytes:
+        try:
+            return await self._faces.prepare_reference(reference, framing)
+        except ImageError as error:
+            error.details["reference"] = True
+            error.message = f"The reference: {error.message}"
+            raise
 
     async def _prepare(
         self, index: int, photos: Sequence[bytes], options: ConvertOptions, framing: Framing
@@ -89,13 +119,14 @@ class Conversions:
         prepared: Sequence[PreparedPhoto],
         options: ConvertOptions,
         idempotency: Idempotency | None,
+        reference: bytes | None,
     ) -> Submission:
         jobs = [_new_conversion(caller, photo, options) for photo in prepared]
         if len(jobs) > 1:
             jobs = in_batch(jobs)
         contents: dict[str, bytes] = {}
         for index, (job, photo) in enumerate(zip(jobs, prepared, strict=True)):
-            named = _blobs_of(job, photo)
+            named = _blobs_of(job, photo) | ({REFERENCE: reference} if reference is not None else {})
             jobs[index] = job.model_copy(update={"blobs": {name: f"{job.folder}/{name}" for name in named}})
             contents |= {f"{job.folder}/{name}": content for name, content in named.items()}
         return self._submission.submit(caller, jobs, contents, idempotency=idempotency)

@@ -99,6 +99,23 @@ class FaceFinder:
         """
         return await self._in_turn(lambda: self._prepare(photo, self._choice(choice, photo), framing))
 
+    async def prepare_reference(self, picture: bytes, framing: Framing) -> bytes:
+        """Frame an anime picture whose style or texture is taken over.
+
+        Args:
+            picture: The file.
+            framing: How photos are cut for the style.
+
+        Returns:
+            PNG.
+
+        Raises:
+            ImageError: The file is no usable picture.
+            ReferenceWithoutFace: It is blank.
+            QueueFull: Too many photos wait for their turn.
+        """
+        return await self._in_turn(lambda: self._prepare_reference(picture, framing))
+
     async def find(self, photo: bytes) -> FacesView:
         """Find all faces of a photo.
 
@@ -134,6 +151,12 @@ class FaceFinder:
             raise MultipleFaces(error.message, faces=listed, width=pixels.shape[1], height=pixels.shape[0]) from None
         crop, _ = align_face(pixels, chosen.landmarks, framing.template, framing.resolution)
         return PreparedPhoto(photo, found, faces.index(chosen), encode_png(crop))
+
+    def _prepare_reference(self, picture: bytes, framing: Framing) -> bytes:
+        from nigaoe_faces.reference import frame_reference
+
+        pixels = read_photo(picture, self._limits)
+        return encode_png(frame_reference(pixels, framing.template, framing.resolution, self.load()))
 
     def _choosable(self, faces: Sequence[FoundFace], photo: bytes) -> list[ChoosableFace]:
         return [

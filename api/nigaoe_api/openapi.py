@@ -46,6 +46,12 @@ _MORE_MODELS: Final[tuple[type[BaseModel], ...]] = (
     WebhookEvent,
     WebhookTestEvent,
 )
+_REFERENCE: Final = {
+    "type": "string",
+    "format": "binary",
+    "description": "Anime picture whose style or texture is taken over, where the style's `options` in `GET /styles` "
+    "name `reference`. One for all photos.",
+}
 _FASTAPI_ERRORS: Final = ("HTTPValidationError", "ValidationError")
 _MAX_PHOTOS: Final[int] = Settings.model_fields["max_photos_per_request"].default
 _EVENT_HEADERS: Final = {
@@ -130,30 +136,40 @@ def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from methods.values()
 
 
-def upload_body(options: type[BaseModel], *by_json: type[BaseModel], several: bool) -> dict[str, Any]:
+def upload_body(
+    options: type[BaseModel], *by_json: type[BaseModel], several: bool, takes_reference: bool = False
+) -> dict[str, Any]:
     """Describe what `nigaoe_api.uploads` reads, which FastAPI cannot derive from a signature: form, picture or JSON.
 
     Args:
         options: What may stand in the form beside ``photo``, and in the query.
         *by_json: What JSON may be.
         several: Whether a form may have more than one photo.
+        takes_reference: Whether it may have a reference, and the token of a kept photo instead of a photo.
     """
     photo: dict[str, Any] = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP, AVIF or HEIC."}
     photos = {"type": "array", "items": photo, "minItems": 1, "maxItems": _MAX_PHOTOS} if several else photo
     properties = options.model_json_schema(ref_template=REF_TEMPLATE)["properties"]
-    fields = {
+    fields: dict[str, Any] = {
         "type": "object",
         "required": ["photo"],
         "properties": {"photo": photos, **properties},
         "additionalProperties": False,
     }
+    encoding = {"photo": {"contentType": "image/*"}}
+    if takes_reference:
+        del fields["required"]
+        fields["anyOf"] = [{"required": ["photo"]}, {"required": ["photo_token"]}]
+        token = {"type": "string", "minLength": 1, "maxLength": 256, "description": "From `POST /faces` with `keep`."}
+        fields["properties"] |= {"photo_token": token, "reference": _REFERENCE}
+        encoding["reference"] = {"contentType": "image/*"}
     kinds = [{"$ref": REF_TEMPLATE.format(model=model.__name__)} for model in by_json]
     return {
         "parameters": [_query(name, schema) for name, schema in properties.items()],
         "requestBody": {
             "required": True,
             "content": {
-                "multipart/form-data": {"schema": fields, "encoding": {"photo": {"contentType": "image/*"}}},
+                "multipart/form-data": {"schema": fields, "encoding": encoding},
                 "image/*": {"schema": photo},
                 "application/json": {"schema": kinds[0] if len(kinds) == 1 else {"oneOf": kinds}},
             },

@@ -40,7 +40,10 @@ class ConvertOptions(_Request):
     """How a photo is converted: the fields beside ``photo`` in a form, or beside ``photo_url`` in JSON."""
 
     style: StyleName | None = Field(None, description="An installed style; by default the first of `GET /styles`.")
-    method: Method = Field(Method.CROSS, description="cross: invert as a person; direct: invert as anime; best: both.")
+    method: Method = Field(
+        Method.CROSS,
+        description="Where a search looks. cross: invert as a person; direct: invert as anime; best: both.",
+    )
     preset: Preset = Field(Preset.STANDARD, description="How much work the conversion may cost.")
     degree: Degree = 1.0
     truncation: UnitInterval | None = Field(

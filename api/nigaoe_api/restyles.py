@@ -12,11 +12,12 @@ from nigaoe_api.callers import Caller
 from nigaoe_api.job_submission import JobSubmission
 from nigaoe_api.request_schemas import RestyleRequest
 from nigaoe_api.style_catalogue import StyleCatalogue
-from nigaoe_core.errors import NoResult, NoSuchResult, ParentMismatch, UnknownJob
+from nigaoe_core.errors import NoLatent, NoResult, NoSuchResult, ParentMismatch, UnknownJob
 from nigaoe_core.jobs import Job, JobKind, JobOptions, JobState, Method, new_job
 from nigaoe_core.services import Services
 from nigaoe_core.store.blob_store import CROP, LATENT, job_of
 from nigaoe_core.store.job_records import Idempotency, Submission
+from nigaoe_core.style_methods import REVERSE_GENERATION
 
 URGENT: Final = 9
 """A restyle takes a fraction of a second, and somebody looks at the screen."""
@@ -44,6 +45,7 @@ class Restyles:
         Raises:
             UnknownJob: The caller has no such job.
             NoResult: It has not succeeded.
+            NoLatent: Its style, or the one that is asked for, draws in one pass.
             NoSuchResult: Its latent is gone.
             UnknownStyle: There is no such style.
             ParentMismatch: The style draws other latents.
@@ -87,6 +89,10 @@ class Restyles:
             raise NoResult(
                 f"The job is {parent.state}; only a job that has succeeded can be restyled.", state=parent.state.value
             )
+        if parent.report is not None and parent.report.method not in (None, REVERSE_GENERATION):
+            raise NoLatent(
+                f"The style `{parent.options.style}` draws in one pass and keeps no latent: send the photo again."
+            )
         latent = parent.blobs.get(LATENT)
         if latent is None or not self._services.blobs.exists(latent):
             raise NoSuchResult("The latent of this job is gone; convert the photo again.")
@@ -101,6 +107,8 @@ class Restyles:
         if changes.style not in (None, options.style):
             registry = self._styles.registry()
             old, new = registry.style(options.style), registry.style(changes.style)
+            if new.is_feed_forward:
+                raise NoLatent(f"The style `{new.name}` draws photos, not latents: send the photo again with it.")
             if new.parent != old.parent:
                 raise ParentMismatch(f"The style `{new.name}` draws other latents; convert the photo again with it.")
             if options.truncation == old.truncation:

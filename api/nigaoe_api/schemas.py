@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from nigaoe_core.jobs import Failure, FoundFace, JobKind, JobOptions, JobReport, JobState, Progress
+from nigaoe_core.style_methods import StyleMethod
 from nigaoe_faces.align import AlignmentTemplate
 
 Seconds = Annotated[float, Field(ge=0)]
@@ -254,7 +255,17 @@ class StyleView(_View):
     resolution: int = Field(description="Side of the generator's pictures, before upscaling.")
     ready: bool = Field(description="Whether a running worker serves it now.")
     default: bool = Field(description="Whether photos are drawn in it that name no style.")
-    truncation: float = Field(description="truncation_psi of photos that name none.")
+    method: StyleMethod = Field(
+        description="How it draws. All but `reverse-generation` draw in one pass: no search, no previews, no latent."
+    )
+    options: list[str] = Field(
+        description="Options of `POST /convert` that it takes, of those that not every style takes; others are refused "
+        "unless they have their default. `reference` is the anime picture whose style or texture is taken over."
+    )
+    needs_reference: bool = Field(description="Whether it draws nothing without a `reference`.")
+    truncation: float | None = Field(
+        description="truncation_psi of photos that name none; null where there is no latent."
+    )
     licence: str | None = None
     alignment: AlignmentTemplate | None = Field(
         None, description="Where the landmarks of a face stand in its pictures; null if its generator is damaged."

@@ -14,7 +14,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from nigaoe_core.checkpoint_header import METADATA_KEY, read_header
+from nigaoe_core.checkpoint_header import METADATA_KEY, read_facts, read_header
 from nigaoe_core.errors import BrokenCheckpoint, UnknownAddress
 from nigaoe_core.registry import Registry, Style
 from nigaoe_core.settings import Settings
@@ -77,19 +77,19 @@ class StyleCatalogue:
 
     def styles(self) -> list[Style]:
         """The styles that can be used: their files were readable."""
-        return [style for style in self.registry().styles() if style.facts is not None]
+        return [style for style in self.registry().styles() if style.is_usable]
 
     def framing(self, style_name: str) -> Framing:
         """Tell how photos are cut for a style.
 
         Raises:
             UnknownStyle: There is no such style.
-            CheckpointError: Its generator is missing or damaged.
+            CheckpointError: Its generator, or its own network, is missing or damaged.
         """
-        generator, _ = self.registry().pair(style_name)
+        path = self.registry().framed_by(style_name)
         with self._lock:
             if style_name not in self._framings:
-                self._framings[style_name] = read_framing(generator)
+                self._framings[style_name] = read_framing(path)
             return self._framings[style_name]
 
     def samples(self, style: Style) -> list[Sample]:
@@ -119,7 +119,7 @@ class StyleCatalogue:
 
 
 def read_framing(generator: Path) -> Framing:
-    """Read from a generator's header how photos are cut for it.
+    """Read from the header of a generator, or of a feed-forward network, how photos are cut for it.
 
     Raises:
         CheckpointError: It is missing or damaged.
@@ -127,7 +127,7 @@ def read_framing(generator: Path) -> Framing:
     metadata = read_header(generator).get("__metadata__", {})
     try:
         card = json.loads(metadata[METADATA_KEY])
-        resolution = int(card["architecture"]["resolution"])
+        resolution = read_facts(generator).resolution
         return Framing(_TEMPLATE.validate_python(card["alignment"]), crop_resolution(resolution))
     except (ValidationError, ValueError, KeyError, TypeError) as error:
         raise BrokenCheckpoint(f"The metadata of `{generator.name}` are damaged; import it again.") from error

@@ -6,8 +6,8 @@ here a photo is refused as soon as it is too large.
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -27,6 +27,8 @@ from nigaoe_core.errors import ForbiddenAddress, ImageTooLarge, InvalidRequest, 
 from nigaoe_core.settings import Settings
 
 PHOTO_FIELD: Final = "photo"
+REFERENCE_FIELD: Final = "reference"
+KEPT_PHOTO_FIELD: Final = "photo_token"
 MAX_FIELDS: Final = 32
 MAX_FIELD_BYTES: Final = 16 * 1024
 MAX_JSON_BYTES: Final = 64 * 1024
@@ -41,6 +43,7 @@ class Upload:
 
     photos: tuple[bytes, ...] = ()
     fields: dict[str, Any] = field(default_factory=dict)
+    reference: bytes | None = None
 
     def options(self, model: type[Options]) -> Options:
         """Check the fields against a model.
@@ -64,8 +67,13 @@ class Received(Generic[Options]):
     kept: KeptPhoto | None = None  # Where the photo lay.
 
 
-async def read_upload(request: Request, settings: Settings) -> Upload:
+async def read_upload(request: Request, settings: Settings, *, takes_reference: bool = False) -> Upload:
     """Read a request's body, whichever of the three kinds it is, and the options in its query.
+
+    Args:
+        request: Of the client.
+        settings: What a body may cost.
+        takes_reference: Whether a form may have a reference beside its photos, and a kept photo's token instead of one.
 
     Raises:
         UnsupportedMediaType: It is none.
@@ -75,7 +83,7 @@ async def read_upload(request: Request, settings: Settings) -> Upload:
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        upload = await _read_form(request, settings)
+        upload = await _read_form(request, settings, takes_reference=takes_reference)
     elif kind == "application/json":
         upload = Upload(fields=await _read_json(request))
     elif kind.startswith("image/"):
@@ -85,7 +93,7 @@ async def read_upload(request: Request, settings: Settings) -> Upload:
             "Send multipart/form-data with the field `photo`, the picture itself as image/jpeg or another image type, "
             "or application/json with `photo_url` or `photo_token`."
         )
-    return Upload(upload.photos, _joined(upload.fields, request.query_params))
+    return replace(upload, fields=_joined(upload.fields, request.query_params))
 
 
 async def photos_of(
@@ -169,11 +177,11 @@ def _too_large(max_bytes: int) -> ImageTooLarge:
 class _PhotoParser(MultiPartParser):
     """Starlette's parser, which limits the size of fields, with a limit for files as well."""
 
-    def __init__(self, request: Request, settings: Settings) -> None:
+    def __init__(self, request: Request, settings: Settings, max_files: int) -> None:
         super().__init__(
             request.headers,
             request.stream(),
-            max_files=settings.max_photos_per_request,
+            max_files=max_files,
             max_fields=MAX_FIELDS,
             max_part_size=MAX_FIELD_BYTES,
         )
@@ -193,29 +201,51 @@ class _PhotoParser(MultiPartParser):
             raise _too_large(self._max_photo_bytes)
 
 
-async def _read_form(request: Request, settings: Settings) -> Upload:
+async def _read_form(request: Request, settings: Settings, *, takes_reference: bool) -> Upload:
+    most = settings.max_photos_per_request
     try:
-        form = await _PhotoParser(request, settings).parse()
+        form = await _PhotoParser(request, settings, most + takes_reference).parse()
     except MultiPartException as error:
         raise MalformedRequest(f"The form cannot be read: {error.message}") from error
     try:
-        return Upload(await _photos(form), _fields(form))
+        reference = await _reference(form) if takes_reference else None
+        photos = await _photos(form, may_lack=takes_reference and KEPT_PHOTO_FIELD in form)
+        if len(photos) > most:
+            raise MalformedRequest(f"The form cannot be read: Too many files. Maximum number of files is {most}.")
+        files = (PHOTO_FIELD, REFERENCE_FIELD) if takes_reference else (PHOTO_FIELD,)
+        return Upload(photos, _fields(form, files), reference)
     finally:
         await form.close()
 
 
-async def _photos(form: FormData) -> tuple[bytes, ...]:
+async def _reference(form: FormData) -> bytes | None:
+    """Read the one reference; an empty input of an HTML form sends none."""
+    sent = form.getlist(REFERENCE_FIELD)
+    if len(sent) > 1:
+        raise InvalidRequest("The field `reference` may be given once: it goes with all photos.")
+    for file in sent:
+        if isinstance(file, UploadFile):
+            content = await file.read()
+            return content if content or file.filename else None
+        if file != "":
+            raise InvalidRequest("Send the reference as a file in the field `reference`, with a file name.")
+    return None
+
+
+async def _photos(form: FormData, *, may_lack: bool) -> tuple[bytes, ...]:
     files = form.getlist(PHOTO_FIELD)
+    if may_lack and not files:
+        return ()
     photos = [await file.read() for file in files if isinstance(file, UploadFile)]
     if not photos or len(photos) != len(files):
         raise InvalidRequest("Send the photo as a file in the field `photo`, with a file name.")
     return tuple(photos)
 
 
-def _fields(form: FormData) -> dict[str, Any]:
+def _fields(form: FormData, files: Collection[str]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in form.multi_items():
-        if name == PHOTO_FIELD:
+        if name in files:
             continue
         if isinstance(value, UploadFile) or name in fields:
             raise InvalidRequest(f"The field `{name[:64]}` may be given once, and not as a file.")

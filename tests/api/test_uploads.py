@@ -21,7 +21,7 @@ SETTINGS = Settings(max_upload_bytes=2048, max_request_bytes=8192, max_photos_pe
 BOUNDARY = b"frontier"
 
 
-def upload(body: bytes, content_type: str, pieces: int = 1) -> Upload:
+def upload(body: bytes, content_type: str, pieces: int = 1, *, takes_reference: bool = False) -> Upload:
     """Read a body that arrives in so many pieces."""
     size = max(1, -(-len(body) // pieces))
     messages = [
@@ -34,7 +34,7 @@ def upload(body: bytes, content_type: str, pieces: int = 1) -> Upload:
 
     headers = [(b"content-type", content_type.encode("latin-1"))]
     scope = {"type": "http", "method": "POST", "headers": headers, "query_string": b""}
-    return asyncio.run(read_upload(Request(scope, receive), SETTINGS))
+    return asyncio.run(read_upload(Request(scope, receive), SETTINGS, takes_reference=takes_reference))
 
 
 def part(name: str, content: bytes, *, file_name: str | None = None) -> bytes:
@@ -46,9 +46,11 @@ def form(*parts: bytes) -> bytes:
     return b"".join(parts) + b"--" + BOUNDARY + b"--\r\n"
 
 
-def refusal(body: bytes, content_type: str = "multipart/form-data; boundary=frontier") -> str:
+def refusal(
+    body: bytes, content_type: str = "multipart/form-data; boundary=frontier", *, takes_reference: bool = False
+) -> str:
     with pytest.raises(NigaoeError) as caught:
-        upload(body, content_type)
+        upload(body, content_type, takes_reference=takes_reference)
     return caught.value.code
 
 
@@ -73,6 +75,50 @@ def test_a_form_is_read_however_it_is_cut(pieces: int) -> None:
     read = upload(body, "multipart/form-data; boundary=frontier", pieces)
     assert read.photos == (b"\x00one\r\n--front", b"two")
     assert read.fields == {"degree": "0.5"}
+
+
+PHOTO = part("photo", b"x", file_name="a")
+REFERENCE = part("reference", b"anime", file_name="r")
+
+
+@pytest.mark.parametrize(
+    ("body", "photos", "reference", "fields"),
+    [
+        (form(PHOTO, REFERENCE), 1, b"anime", {}),
+        (form(REFERENCE, *[PHOTO] * 3, part("seed", b"1")), 3, b"anime", {"seed": "1"}),
+        (form(REFERENCE, part("photo_token", b"t")), 0, b"anime", {"photo_token": "t"}),
+        (form(part("photo_token", b"t")), 0, None, {"photo_token": "t"}),
+        (form(PHOTO, part("reference", b"", file_name="")), 1, None, {}),
+        (form(PHOTO, part("reference", b"")), 1, None, {}),
+        (form(PHOTO, part("reference", b"", file_name="empty.png")), 1, b"", {}),
+    ],
+)
+def test_a_form_may_have_a_reference(body: bytes, photos: int, reference: bytes | None, fields: dict[str, str]) -> None:
+    """Beside photos or a kept photo's token; an empty input of an HTML form is none, an empty file is one."""
+    read = upload(body, "multipart/form-data; boundary=frontier", takes_reference=True)
+    assert (len(read.photos), read.reference, read.fields) == (photos, reference, fields)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (form(REFERENCE), "invalid_request"),
+        (form(PHOTO, REFERENCE, REFERENCE), "invalid_request"),
+        (form(PHOTO, part("reference", b"text")), "invalid_request"),
+        (form(*[PHOTO] * 4), "malformed_request"),
+        (form(*[PHOTO] * 4, REFERENCE), "malformed_request"),
+        (form(PHOTO, part("reference", b"x" * 2049, file_name="r")), "image_too_large"),
+    ],
+)
+def test_broken_references_are_refused(body: bytes, code: str) -> None:
+    """Alone, twice, as text, as one photo too many, too large."""
+    assert refusal(body, takes_reference=True) == code
+
+
+def test_a_reference_is_refused_where_none_is_taken() -> None:
+    """As every unknown file is, and a token does not take a photo's place there."""
+    assert refusal(form(PHOTO, REFERENCE)) == "invalid_request"
+    assert refusal(form(part("photo_token", b"t"))) == "invalid_request"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """``POST /convert`` and ``POST /jobs/{id}/restyle``: photos, or a face that was found before, become jobs."""
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from nigaoe_api.job_views import JobViews
 from nigaoe_api.openapi import upload_body
 from nigaoe_api.request_schemas import ConvertByToken, ConvertByUrl, ConvertOptions, RestyleRequest
 from nigaoe_api.schemas import BatchView, JobView
-from nigaoe_api.uploads import Received, kept_photo_of, photos_of, read_upload
+from nigaoe_api.uploads import KEPT_PHOTO_FIELD, Received, kept_photo_of, photos_of, read_upload
 from nigaoe_api.uploads_in_flight import upload_share_of
 from nigaoe_core import errors
 from nigaoe_core.errors import UnknownJob
@@ -49,6 +50,10 @@ _LOCATION: dict[str, Any] = {"Location": {"description": "The job or batch.", "s
             errors.InvalidPhotoToken,
             errors.PhotoGone,
             errors.UnknownStyle,
+            errors.MethodMismatch,
+            errors.OptionNotTaken,
+            errors.ReferenceNeeded,
+            errors.ReferenceWithoutFace,
             errors.UnknownJob,
             errors.IdempotencyConflict,
             errors.OutboundError,
@@ -61,7 +66,7 @@ _LOCATION: dict[str, Any] = {"Location": {"description": "The job or batch.", "s
             guarded=True,
         ),
     },
-    openapi_extra=upload_body(ConvertOptions, ConvertByUrl, ConvertByToken, several=True),
+    openapi_extra=upload_body(ConvertOptions, ConvertByUrl, ConvertByToken, several=True, takes_reference=True),
 )
 async def convert(
     request: Request,
@@ -76,16 +81,22 @@ async def convert(
 
     Faces are looked for at once; the portraits are drawn by a worker. The photo comes as a form's file, as the body
     itself (`image/*`), from an address, or by the token of one that `POST /faces` kept. Options may stand in the query.
+    A form may also have the file `reference`, for styles that take over the style or texture of an anime picture.
     """
-    upload, share = await read_upload(request, tools.settings), upload_share_of(request.scope)
+    upload = await read_upload(request, tools.settings, takes_reference=True)
+    share = upload_share_of(request.scope)
     received: Received[Any]
-    if "photo_token" in upload.fields and not upload.photos:
+    if KEPT_PHOTO_FIELD in upload.fields and not upload.photos:
         received = await kept_photo_of(upload, caller, tools, share)
     else:
         received = await photos_of(upload, ConvertOptions, ConvertByUrl, tools, share)
-    fields = received.options.model_dump(mode="json", exclude={"photo_token"})
+    fields = received.options.model_dump(mode="json", exclude={KEPT_PHOTO_FIELD})
+    if upload.reference is not None:
+        fields["reference"] = (await run_in_threadpool(hashlib.sha256, upload.reference)).hexdigest()
     idempotency = idempotency_of(idempotency_key, "convert", fields, received.digests)
-    submission = await tools.conversions.submit(caller, received.photos, received.options, idempotency)
+    submission = await tools.conversions.submit(
+        caller, received.photos, received.options, idempotency, upload.reference
+    )
     if received.kept is not None:
         await run_in_threadpool(tools.kept.erase, received.kept)
     share.release()  # The photos are no longer needed; the caller may wait a minute for the job.
@@ -105,6 +116,7 @@ async def convert(
             errors.NoSuchResult,
             errors.UnknownStyle,
             errors.ParentMismatch,
+            errors.NoLatent,
             errors.MalformedRequest,
             errors.InvalidRequest,
             errors.IdempotencyConflict,

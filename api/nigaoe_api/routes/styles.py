@@ -8,12 +8,14 @@ from starlette.responses import FileResponse
 
 from nigaoe_api.dependencies import Base, Tools
 from nigaoe_api.errors import problems
+from nigaoe_api.request_schemas import ConvertOptions
 from nigaoe_api.schemas import StyleSample, StylesView, StyleView
 from nigaoe_api.style_catalogue import StyleCatalogue
 from nigaoe_core import errors
 from nigaoe_core.errors import CheckpointError, StorageError, UnknownStyle
 from nigaoe_core.registry import Style
 from nigaoe_core.store.job_store import JobStore
+from nigaoe_core.style_methods import REFERENCE
 from nigaoe_faces.align import AlignmentTemplate
 
 router = APIRouter(prefix="/styles", tags=["styles"])
@@ -82,7 +84,10 @@ def _view(style: Style, catalogue: StyleCatalogue, base: str, served: frozenset[
         resolution=style.facts.resolution if style.facts else 0,
         ready=style.name in served,
         default=False,  # Which one is the first is said where all are known.
-        truncation=style.truncation,
+        method=style.method,
+        options=[name for name in style.options if name == REFERENCE or name in ConvertOptions.model_fields],
+        needs_reference=style.needs_reference,
+        truncation=None if style.is_feed_forward else style.truncation,
         licence=style.licence,
         alignment=_alignment(style, catalogue),
         samples=samples,
