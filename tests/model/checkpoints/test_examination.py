@@ -100,9 +100,6 @@ def test_a_bare_state_dict_is_enough(rosinality_file: Build, tmp_path: Path, pre
         (["backbone.synthesis.b4.const", "decoder.net.0.weight"], "EG3D"),
         (["model.diffusion_model.input_blocks.0.0.weight"], "Stable Diffusion"),
         (["mapping.dense0.weight", "synthesis.layer0.weight"], "GenForce"),
-        (["G_A2B_ema.encoder.stem.0.weight", "G_A2B_ema.adain_bottleneck.0.conv1.conv.weight"], "GANs N' Roses"),
-        (["e_ema.structure.0.0.weight", "e_ema.texture.0.1.weight", "g_ema.layers.0.conv1.conv.weight"], "Swapping"),
-        (["E.ToSpatialCode.ToSpatialCode0.conv.weight", "E.ToGlobalCode.DownToGlobalCode0.weight"], "Swapping"),
     ],
 )
 def test_other_families_are_refused_by_name(tmp_path: Path, names: list[str], title: str) -> None:
@@ -113,6 +110,35 @@ def test_other_families_are_refused_by_name(tmp_path: Path, names: list[str], ti
     assert isinstance(examination.error, ForeignCheckpoint)
     assert title in examination.error.message
     assert title in examination.reading.title
+
+
+@pytest.mark.parametrize(
+    ("names", "method", "title"),
+    [
+        (
+            ["G_A2B_ema.encoder.stem.0.weight", "G_A2B_ema.adain_bottleneck.0.conv1.conv.weight"],
+            "gans-n-roses",
+            "GANs N' Roses",
+        ),
+        (
+            ["e_ema.structure.0.0.weight", "e_ema.texture.0.1.weight", "g_ema.layers.0.conv1.conv.weight"],
+            "swapping-autoencoder",
+            "Swapping Autoencoder (rosinality)",
+        ),
+        (
+            ["E.ToSpatialCode.ToSpatialCode0.conv.weight", "E.ToGlobalCode.DownToGlobalCode0.weight"],
+            "swapping-autoencoder",
+            "Swapping Autoencoder",
+        ),
+    ],
+)
+def test_feed_forward_methods_are_recognised_by_name(tmp_path: Path, names: list[str], method: str, title: str) -> None:
+    """Whether their tensors fit together is for the import to say; they are no StyleGAN2 to convert."""
+    path = tmp_path / "method.pt"
+    torch.save({"file": {name: torch.zeros(2) for name in names}}, path)
+    examination = examine(path)
+    assert (examination.reading.method, examination.reading.title) == (method, title)
+    assert (examination.error, examination.recognised, examination.reading.layout) == (None, None, None)
 
 
 @pytest.mark.parametrize(
