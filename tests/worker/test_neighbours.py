@@ -98,6 +98,7 @@ SHARED: dict[str, tuple[str, Inject]] = {
         "job", raising(lambda runtime: runtime.tasks, "_run_job", times=1, when=is_poison_work),
     ),
     "one erasure": ("retention", raising(lambda runtime: runtime.services.retention, "_erase_member", times=1)),
+    "drawing in one pass": ("device", raising(lambda runtime: runtime.engine, "_draw")),
     "counting steps": ("metrics", raising(lambda runtime: runtime.metrics, "observe_step")),
     "counting ends": ("metrics", raising(lambda runtime: runtime.metrics, "observe_end")),
 }  # fmt: skip
