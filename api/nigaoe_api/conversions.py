@@ -19,11 +19,11 @@ from nigaoe_api.job_submission import JobSubmission
 from nigaoe_api.rate_limits import RateLimits
 from nigaoe_api.request_schemas import ConvertOptions
 from nigaoe_api.style_catalogue import Framing, StyleCatalogue
-from nigaoe_core.errors import ImageError, NigaoeError, UnknownJob
+from nigaoe_core.errors import FaceError, ImageError, NigaoeError, UnknownJob
 from nigaoe_core.jobs import Job, JobOptions, new_job
 from nigaoe_core.store.blob_store import CROP, PHOTO, REFERENCE, new_folder
 from nigaoe_core.store.job_records import Idempotency, Submission
-from nigaoe_core.style_methods import REFERENCE as REFERENCE_OPTION
+from nigaoe_core.style_methods import REFERENCE as REFERENCE_FIELD
 
 MAX_BATCH: Final = 1000
 
@@ -89,7 +89,7 @@ class Conversions:
         """
         registry = self._styles.registry()
         style = registry.style(options.style) if options.style is not None else registry.default_style()
-        style.check_options({**options.model_dump(exclude_unset=True), REFERENCE_OPTION: reference})
+        style.check_options({**options.model_dump(exclude_unset=True), REFERENCE_FIELD: reference})
         truncation = options.truncation if options.truncation is not None else style.truncation
         completed = options.model_copy(update={"style": style.name, "truncation": truncation})
         return completed, self._styles.framing(style.name)
@@ -97,9 +97,10 @@ class Conversions:
     async def _prepare_reference(self, reference: bytes, framing: Framing) -> bytes:
         try:
             return await self._faces.prepare_reference(reference, framing)
-        except ImageError as error:
-            error.details["reference"] = True
-            error.message = f"The reference: {error.message}"
+        except (ImageError, FaceError) as error:
+            error.details["field"] = REFERENCE_FIELD
+            if isinstance(error, ImageError):
+                error.message = f"The reference: {error.message}"
             raise
 
     async def _prepare(

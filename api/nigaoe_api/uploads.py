@@ -198,7 +198,11 @@ class _PhotoParser(MultiPartParser):
         super().on_part_data(data, start, end)
         self._photo_bytes += end - start
         if self._photo_bytes > self._max_photo_bytes:
-            raise _too_large(self._max_photo_bytes)
+            error = _too_large(self._max_photo_bytes)
+            if self._current_part.field_name == REFERENCE_FIELD:
+                error.details["field"] = REFERENCE_FIELD
+                error.message = f"The reference: {error.message}"
+            raise error
 
 
 async def _read_form(request: Request, settings: Settings, *, takes_reference: bool) -> Upload:

@@ -145,6 +145,7 @@ def test_a_reference_is_checked_like_a_photo(
     answer = order(client, photo, reference, style="roses")
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert "reference" in answer.json()["detail"]
+    assert answer.json()["field"] == "reference"
     assert client.get("/jobs").json()["jobs"] == []
 
 
@@ -158,6 +159,7 @@ def test_a_reference_is_no_larger_than_a_photo(special_api: Callable[..., "Api"]
     too_long = order(client, photo, file.getvalue(), style="roses")
     for answer in (too_many_bytes, too_long):
         assert (answer.status_code, answer.json()["code"]) == (413, "image_too_large")
+        assert answer.json()["field"] == "reference"
 
 
 def test_the_reference_is_a_part_of_what_is_ordered(
