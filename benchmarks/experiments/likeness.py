@@ -30,7 +30,6 @@ from benchmarks.parts.likeness_groups import (
     balanced,
     groups_of,
     read_labels,
-    skin_lightness,
 )
 from nigaoe_core.bundled import BUNDLED_WEIGHTS
 from nigaoe_core.jobs import DEFAULT_TRUNCATION, Preset
@@ -47,6 +46,7 @@ from nigaoe_model.training.face_regions import (
     Vectors,
     face_mask,
     hair_colour,
+    skin_lightness,
     tint_background,
 )
 from nigaoe_model.training.pair_metrics import identity_vectors, true_ranks

@@ -11,22 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from nigaoe_model.training.dataset import ITEMS, PackedDataset
-from nigaoe_model.training.face_regions import Pictures, Vectors, hair_colour
+from nigaoe_model.training.face_regions import Pictures, Vectors, hair_colour, skin_lightness
 
 LABELLED = re.compile(r"(\d+)_([01])_([0-4])_")
 SEXES = ("men", "women")
 ORIGINS = ("White", "Black", "Asian", "Indian", "other")
 AGES = {"18 to 29": range(30), "30 to 49": range(30, 50), "50 and older": range(50, 200)}
-LUMA = torch.tensor((0.299, 0.587, 0.114), dtype=torch.float64)
-"""ITU-R BT.601."""
-
-SKIN_ROWS, SKIN_COLUMNS = (0.58, 0.76), (0.32, 0.68)
-"""From under the eyes to above the mouth, between the eyes' outer halves; shares of a demo pair's crop."""
-
 Groups = Mapping[str, NDArray[np.bool_]]
 
 Measures = Mapping[str, Vectors]
@@ -75,15 +68,6 @@ def groups_of(dataset: PackedDataset, chosen: list[int], faces: Pictures) -> Gro
         dark, light = np.quantile(lightness, (1 / 3, 2 / 3))
         groups |= {f"{what}: darkest third": lightness <= dark, f"{what}: lightest third": lightness >= light}
     return {name: members for name, members in groups.items() if members.any()}
-
-
-def skin_lightness(pictures: Pictures) -> Vectors:
-    """Return how light the middle of the face is. # [N], 0..1."""
-    side = pictures.shape[-1]
-    (top, bottom), (left, right) = ([round(share * side) for share in band] for band in (SKIN_ROWS, SKIN_COLUMNS))
-    patch = pictures[:, :, top:bottom, left:right].double().flatten(2) / 255  # [N, 3, P]
-    lightness: Vectors = torch.einsum("c,ncp->np", LUMA, patch).median(dim=1).values.numpy()
-    return lightness
 
 
 def _label(name: str) -> Label | None:

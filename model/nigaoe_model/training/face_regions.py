@@ -15,6 +15,12 @@ Pictures = Tensor
 
 Vectors = NDArray[np.float64]
 
+LUMA = torch.tensor((0.299, 0.587, 0.114), dtype=torch.float64)
+"""ITU-R BT.601."""
+
+SKIN_ROWS, SKIN_COLUMNS = (0.58, 0.76), (0.32, 0.68)
+"""From under the eyes to above the mouth, between the eyes' outer halves; shares of a demo pair's crop."""
+
 
 def face_middle(pictures: Pictures) -> Vectors:
     """Return the horizontal centre of skin-like brightness in the middle band. # [N], 0..1."""
@@ -44,6 +50,15 @@ def hair_colour(pictures: Pictures) -> Vectors:
     region = image[:, :, int(side * 0.06) : int(side * 0.22), int(side * 0.3) : int(side * 0.7)].mean(dim=(2, 3))
     colour: Vectors = opponent_colours(region).numpy()
     return colour
+
+
+def skin_lightness(pictures: Pictures) -> Vectors:
+    """Return how light the middle of the face is. # [N], 0..1."""
+    side = pictures.shape[-1]
+    (top, bottom), (left, right) = ([round(share * side) for share in band] for band in (SKIN_ROWS, SKIN_COLUMNS))
+    patch = pictures[:, :, top:bottom, left:right].double().flatten(2) / 255  # [N, 3, P]
+    lightness: Vectors = torch.einsum("c,ncp->np", LUMA, patch).median(dim=1).values.numpy()
+    return lightness
 
 
 def tint_background(faces: Pictures, turn: float = 0.5) -> Pictures:
