@@ -12,7 +12,8 @@ from nigaoe_core.errors import NigaoeError
 from nigaoe_faces.detect import FaceDetector
 from nigaoe_model.inversion.request import Progress
 from nigaoe_model.pixels import to_rgb
-from nigaoe_model.portrait.convert import ConversionOptions
+from nigaoe_model.portrait.convert import Conversion, ConversionOptions
+from nigaoe_model.portrait.feed_forward import OnePassDrawing
 from nigaoe_model.portrait.pipeline import Pipeline, Subject
 
 
@@ -33,9 +34,21 @@ class BatchProgress:
     distance: float | None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class OnePassOptions:
+    """How faces are drawn in a feed-forward style.
+
+    Attributes:
+        reference: Anime picture whose style or texture is used, framed as the style frames photos; None: the style's
+            own, or one that the seed draws. # [R, R, 3].
+    """
+
+    reference: NDArray[np.uint8] | None = None
+
+
 @dataclass(slots=True, eq=False)
 class _Search:
-    """One face that is searched: what was seen of it on the way."""
+    """One face on its way: what was seen of it while it was searched."""
 
     face: FramedFace
     frames: list[NDArray[np.uint8]] = field(default_factory=list)
@@ -51,7 +64,7 @@ class Batch:
         pipeline: Finds and draws.
         detector: Finds faces.
         style: Name of the style.
-        options: Of every face.
+        options: Of every face; which kind, the style's method says.
         seed: Of every face.
         faces: Which of each photo.
         frames: About how many reconstructions on the way are kept of each face.
@@ -64,7 +77,7 @@ class Batch:
     pipeline: Pipeline
     detector: FaceDetector
     style: str
-    options: ConversionOptions
+    options: ConversionOptions | OnePassOptions
     seed: int
     faces: FaceChoice
     frames: int
@@ -75,7 +88,9 @@ class Batch:
 
     @property
     def budget(self) -> int:
-        """Most steps of one face."""
+        """Most steps of one face; 0 where nothing is searched."""
+        if isinstance(self.options, OnePassOptions):
+            return 0
         return self.options.settings.steps * len(self.options.roles)
 
     def run(self, photos: Sequence[Photo]) -> Iterator[Result]:
@@ -88,13 +103,21 @@ class Batch:
             NigaoeError: Something failed, and there is no ``on_error``.
         """
         self.progress = replace(self.progress, steps=self.budget * len(photos))
-        for subject, outcome in self.pipeline.convert(self.style, self.options, self._subjects(photos)):
+        for subject, outcome in self._outcomes(self._subjects(photos)):
             search = self.searches.pop(subject)
             self._advance(steps=search.steps - self.budget, faces=1)
             if isinstance(outcome, NigaoeError):
                 self._fail(search.face.source, outcome)
             else:
                 yield Result(outcome, search.face, search.frames)
+
+    def _outcomes(
+        self, subjects: Iterator[Subject]
+    ) -> Iterator[tuple[Subject, Conversion | OnePassDrawing | NigaoeError]]:
+        if isinstance(self.options, OnePassOptions):
+            yield from self.pipeline.draw(self.style, subjects)
+        else:
+            yield from self.pipeline.convert(self.style, self.options, subjects)
 
     def _subjects(self, photos: Sequence[Photo]) -> Iterator[Subject]:
         for photo in photos:
@@ -109,12 +132,15 @@ class Batch:
 
     def _subject(self, face: FramedFace) -> Subject:
         search = _Search(face)
-        subject = Subject(
-            face.crop,
-            self.seed,
-            on_progress=lambda progress: self._note(search, progress),
-            preview_interval=max(1, self.options.settings.steps // self.frames) if self.frames else None,
-        )
+        if isinstance(self.options, OnePassOptions):
+            subject = Subject(face.crop, self.seed, reference=self.options.reference)
+        else:
+            subject = Subject(
+                face.crop,
+                self.seed,
+                on_progress=lambda progress: self._note(search, progress),
+                preview_interval=max(1, self.options.settings.steps // self.frames) if self.frames else None,
+            )
         self.searches[subject] = search
         return subject
 

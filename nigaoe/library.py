@@ -20,16 +20,17 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from nigaoe.batch import Batch, BatchProgress
-from nigaoe.photos import FaceChoice, Photo
+from nigaoe.batch import Batch, BatchProgress, OnePassOptions
+from nigaoe.photos import FaceChoice, Photo, read_pixels
 from nigaoe.results import Drawing, Result
 from nigaoe_core.errors import NigaoeError, UsageError
 from nigaoe_core.jobs import DEFAULT_COLOURS, Method, Preset
 from nigaoe_core.registry import Registry, Style
 from nigaoe_core.settings import load_settings
 from nigaoe_faces.detect import FaceDetector
+from nigaoe_faces.reference import frame_reference
 from nigaoe_model.device import prepare_device
-from nigaoe_model.inversion.settings import PRESETS, Space, StartChoice
+from nigaoe_model.inversion.settings import PRESETS, InversionSettings, Space, StartChoice
 from nigaoe_model.portrait.blend import Degree
 from nigaoe_model.portrait.convert import Conversion, ConversionOptions, redraw
 from nigaoe_model.portrait.drawing import Look, draw_portraits
@@ -63,20 +64,23 @@ class ConvertOptions(DrawOptions, total=False):
     Attributes:
         method: ``cross`` finds a person and draws him in the style, ``direct`` searches in the style, ``best`` does
             both and ranks them. Default ``cross``.
-        preset: ``draft``, ``standard`` or ``best``: how much work a likeness may cost. Default ``standard``.
+        preset: ``draft``, ``standard`` or ``best``: how much work a likeness may cost; or all settings of the search.
+            Default ``standard``.
         steps: Steps of reverse generation instead of the preset's.
         space: ``w``, one style for all layers, or ``w_plus``, one a layer, instead of the preset's.
         start: Where the search begins: at the ``mean`` face, at the ``encoder``'s guess, or (``auto``, the default) at
             the nearer of both.
-        seed: Of everything random. Default 0.
+        seed: Of everything random; with GANs N' Roses it draws the style. Default 0.
+        reference: Anime picture whose style or texture a feed-forward style uses. Default: none.
     """
 
     method: Method | Literal["cross", "direct", "best"]
-    preset: Preset | Literal["draft", "standard", "best"]
+    preset: Preset | Literal["draft", "standard", "best"] | InversionSettings
     steps: int | None
     space: Space | None
     start: StartChoice | None
     seed: int
+    reference: Photo | None
 
 
 class Nigaoe:
@@ -123,6 +127,15 @@ class Nigaoe:
     ) -> Result:
         """Convert one face of a photo.
 
+        Feed-forward styles draw it in one pass, and take few of the options; see `Style.options`:
+
+        >>> result = nigaoe.convert("samples/astronaut.jpg", style="gans-n-roses", seed=3)
+        >>> result.report["method"], result.report["seed"], result.is_searched
+        ('gans-n-roses', 3, False)
+        >>> like = nigaoe.convert("samples/astronaut.jpg", style="gans-n-roses", reference=result.picture)
+        >>> like.report["reference"]
+        True
+
         Args:
             photo: A path, a file's bytes, a PIL picture, or RGB pixels # [H, W, 3].
             style: Name of a style; None: the first of `styles`.
@@ -132,11 +145,11 @@ class Nigaoe:
             options: See `ConvertOptions`.
 
         Raises:
-            ImageError: The photo is no usable picture.
+            ImageError: The photo, or the reference, is no usable picture.
             FaceError: It shows no face, or not this one.
             UnknownStyle: There is no such style.
             CheckpointError: Its weights cannot be used.
-            UsageError: An option makes no sense, or there is no such file.
+            UsageError: An option makes no sense, the style does not take it, or there is no such file.
         """
         (result,) = self.convert_all(
             [photo], style=style, faces=face, frames=frames, on_progress=on_progress, **options
@@ -172,32 +185,48 @@ class Nigaoe:
         Raises:
             UnknownStyle: There is no such style.
             CheckpointError: Its weights cannot be used.
-            UsageError: An option makes no sense.
+            UsageError: An option makes no sense, or the style does not take it.
+            ImageError: The reference is no usable picture.
+            ReferenceWithoutFace: The reference shows no face.
         """
-        style, conversion = self.check(style, **options)
+        style, chosen = self.check(style, **options)
         seed = options.get("seed", 0)
-        batch = Batch(self.pipeline, self._detector, style, conversion, seed, faces, frames, on_progress, on_error)
+        batch = Batch(self.pipeline, self._detector, style, chosen, seed, faces, frames, on_progress, on_error)
         return batch.run(list(photos))
 
-    def check(self, style: str | None = None, **options: Unpack[ConvertOptions]) -> tuple[str, ConversionOptions]:
+    def check(
+        self, style: str | None = None, **options: Unpack[ConvertOptions]
+    ) -> tuple[str, ConversionOptions | OnePassOptions]:
         """Load what a conversion needs, and raise what it would raise before any photo is opened; see `convert_all`.
 
         Returns:
             The style's name, and all options.
         """
-        style = style or self.pipeline.registry.default_style().name
-        preset = PRESETS[_member(Preset, options.get("preset", Preset.STANDARD))]
+        entry = self.pipeline.registry.style(style or self.pipeline.registry.default_style().name)
+        reference = options.get("reference")
+        entry.check_options({**options, "reference": reference is not None or None})
+        if not entry.is_feed_forward:
+            return entry.name, self._search_options(entry.name, options)
+        template, resolution = self.pipeline.framing(entry.name)
+        if reference is None:
+            return entry.name, OnePassOptions()
+        framed = frame_reference(read_pixels(reference), template, resolution, self._detector)
+        return entry.name, OnePassOptions(framed)
+
+    def _search_options(self, style: str, options: ConvertOptions) -> ConversionOptions:
+        preset = options.get("preset", Preset.STANDARD)
+        whole = preset if isinstance(preset, InversionSettings) else PRESETS[_member(Preset, preset)]
         chosen = {name: options.get(name) for name in ("steps", "space", "start")}
         changes = {name: value for name, value in chosen.items() if value is not None}
         try:
-            settings = type(preset).model_validate(dict(preset) | changes)
+            settings = InversionSettings.model_validate(dict(whole) | changes)
         except ValidationError as error:
             problem = error.errors()[0]
             raise UsageError(f"{problem['loc'][0]} cannot be {problem['input']!r}: {problem['msg']}.") from error
         method = _member(Method, options.get("method", Method.CROSS))
         conversion = ConversionOptions(method, settings, self._look(style, options))
         self.pipeline.check(style, conversion)
-        return style, conversion
+        return conversion
 
     @overload
     def restyle(self, drawn: Result, style: str | None = None, **options: Unpack[DrawOptions]) -> Result: ...
@@ -211,7 +240,7 @@ class Nigaoe:
         """Draw what was found once more, in another style or otherwise; nothing is searched.
 
         Args:
-            drawn: A result, a sample, or a latent that was kept.
+            drawn: A result of a search, a sample, or a latent that was kept.
             style: Name of a style of the same generator; None: the one of before.
             options: See `DrawOptions`.
 
@@ -219,12 +248,12 @@ class Nigaoe:
             UnknownStyle: There is no such style.
             CheckpointError: Its weights cannot be used.
             ParentMismatch: The style belongs to another generator.
-            UsageError: An option makes no sense.
+            UsageError: An option makes no sense, or the result is of a feed-forward style, which finds no latent.
         """
         style = style or (drawn.card.style if isinstance(drawn, StoredLatent) else str(drawn.report["style"]))
         look = self._look(style, options)
         if isinstance(drawn, Drawing):
-            return replace(drawn, conversion=self.pipeline.restyle(drawn.conversion, style, look))
+            return replace(drawn, conversion=self.pipeline.restyle(drawn.searched(), style, look))
         pair = self.pipeline.pair(style)
         return Drawing(Conversion(redraw(pair, drawn, look, self.pipeline.upscaler), drawn, _report(pair, drawn.card)))
 

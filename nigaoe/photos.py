@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nigaoe_core.errors import EmptyImage, UsageError
-from nigaoe_faces.align import Alignment, AlignmentTemplate, align_face
+from nigaoe_faces.align import Alignment, AlignmentTemplate, align_face, crop_aligned
 from nigaoe_faces.detect import Face, FaceDetector, choose_face, largest_face
 from nigaoe_faces.images import ImageLimits, read_photo
 
@@ -31,7 +31,7 @@ _DECODED: Final = ImageLimits(max_bytes=2**32)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FramedFace:
-    """One face of one photo, ready for reverse generation.
+    """One face of one photo, ready to be drawn.
 
     A photo that is a file is read again where it is needed, so that a thousand large photos fit into memory.
 
@@ -57,6 +57,14 @@ class FramedFace:
     def name(self) -> str:
         """The path of the photo; ``photo`` where it is no file."""
         return str(self.source) if isinstance(self.source, str | Path) else "photo"
+
+    def framed_at(self, side: int) -> NDArray[np.uint8]:
+        """Cut the crop out of the photo once more, at another resolution. # [side, side, 3].
+
+        Raises:
+            UsageError: The photo's file is gone.
+        """
+        return crop_aligned(read_pixels(self.source), self.alignment.for_resolution(side))
 
     @property
     def warnings(self) -> list[str]:

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from nigaoe.photos import FramedFace, read_pixels
-from nigaoe_faces.align import crop_aligned, paste_back
+from nigaoe_core.errors import UsageError
+from nigaoe_faces.align import paste_back
 from nigaoe_faces.sheet import TITLE_HEIGHT, resized, side_by_side, titled
 from nigaoe_model.pixels import to_rgb
 from nigaoe_model.portrait.convert import Conversion
+from nigaoe_model.portrait.feed_forward import OnePassDrawing
 from nigaoe_model.portrait.stored_latent import StoredLatent
 
 SHEET_SIDE = 256
@@ -22,33 +23,65 @@ SHEET_SIDE = 256
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawing:
-    """A latent, drawn as a person and in a style; a notebook shows its picture.
+    """A latent, drawn as a person and in a style, or a photo drawn in one pass; a notebook shows its picture.
 
     Attributes:
         conversion: The same as tensors.
     """
 
-    conversion: Conversion
+    conversion: Conversion | OnePassDrawing
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether there is a latent; feed-forward styles draw without one."""
+        return isinstance(self.conversion, Conversion)
 
     @property
     def picture(self) -> Image.Image:
         """The drawing at its final size."""
-        return _image(self.conversion.portrait.picture)
+        return Image.fromarray(self._pixels)
 
     @property
     def person(self) -> Image.Image:
-        """The person whose latent was found, as ``g_ori`` draws it."""
-        return _image(self.conversion.portrait.person)
+        """The person whose latent was found, as ``g_ori`` draws it.
+
+        Raises:
+            UsageError: The style is a feed-forward one: nobody was found.
+        """
+        return Image.fromarray(to_rgb(self.searched().portrait.person))
 
     @property
     def latent(self) -> StoredLatent:
-        """What was found; it can rebuild the face, so it is personal data."""
-        return self.conversion.latent
+        """What was found; it can rebuild the face, so it is personal data.
+
+        Raises:
+            UsageError: The style is a feed-forward one: nothing was found.
+        """
+        return self.searched().latent
 
     @property
     def report(self) -> dict[str, Any]:
-        """Style, method, distances, steps and models, JSON-ready."""
+        """Style, method, seconds and models, and distances and steps of a search, JSON-ready."""
         return self.conversion.report
+
+    def searched(self) -> Conversion:
+        """Return person, latent and drawing of a style that photos are searched for.
+
+        Raises:
+            UsageError: The style is a feed-forward one.
+        """
+        if isinstance(self.conversion, Conversion):
+            return self.conversion
+        raise UsageError(
+            f"The style `{self.conversion.report['style']}` draws in one pass: there is no latent, and no person that "
+            "was found. Convert the photo in a style of reverse generation."
+        )
+
+    @property
+    def _pixels(self) -> NDArray[np.uint8]:
+        """The drawing at its final size. # [S, S, 3]."""
+        drawn = self.conversion
+        return to_rgb(drawn.portrait.picture if isinstance(drawn, Conversion) else drawn.picture)
 
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()
@@ -75,7 +108,7 @@ class Result(Drawing):
 
     @property
     def report(self) -> dict[str, Any]:
-        """Photo, face, pose, warnings, distances, steps, wall seconds by stage and models, JSON-ready."""
+        """Photo, face, pose, warnings, wall seconds by stage, models, distances and steps of a search, JSON-ready."""
         return {
             "photo": self.face.name,
             "face": self.face.index,
@@ -87,14 +120,14 @@ class Result(Drawing):
         }
 
     def comparison(self) -> Image.Image:
-        """Return photo, crop, person and drawing side by side, as high as the drawing.
+        """Return photo, crop, person where one was found, and drawing side by side, as high as the drawing.
 
         Raises:
             UsageError: The photo's file is gone.
         """
-        person, picture = (to_rgb(p) for p in (self.conversion.portrait.person, self.conversion.portrait.picture))
-        pictures = [read_pixels(self.face.source), self.face.crop, person, picture]
-        return Image.fromarray(side_by_side(pictures, height=picture.shape[0]))
+        person = [np.asarray(self.person)] if self.is_searched else []
+        pictures = [read_pixels(self.face.source), self.face.crop, *person, self._pixels]
+        return Image.fromarray(side_by_side(pictures, height=self._pixels.shape[0]))
 
     def pasted(self) -> Image.Image:
         """Return the photo with the drawing in the place of the face.
@@ -102,7 +135,7 @@ class Result(Drawing):
         Raises:
             UsageError: The photo's file is gone.
         """
-        picture = to_rgb(self.conversion.portrait.picture)
+        picture = self._pixels
         alignment = self.face.alignment.for_resolution(picture.shape[0])
         return Image.fromarray(paste_back(read_pixels(self.face.source), picture, alignment))
 
@@ -111,18 +144,14 @@ def style_sheet(results: Sequence[tuple[str, Result]]) -> Image.Image:
     """Return one picture that shows a face in several styles: photo, person, and the drawings, each with its title.
 
     Args:
-        results: Title and result of each style, as they shall stand; at least one, all of the same face.
+        results: Title and result of each style, as they shall stand; at least one, all of the same latent.
 
     Raises:
         UsageError: The photo's file is gone.
     """
     first = results[0][1]
-    photo = crop_aligned(read_pixels(first.face.source), first.face.alignment.for_resolution(SHEET_SIDE))
-    pictures = [("Photo", photo), ("Person", to_rgb(first.conversion.portrait.person))]
-    pictures += [(title, to_rgb(result.conversion.portrait.picture)) for title, result in results]
+    photo = first.face.framed_at(SHEET_SIDE)
+    pictures = [("Photo", photo), ("Person", np.asarray(first.person))]
+    pictures += [(title, np.asarray(result.picture)) for title, result in results]
     parts = [titled(resized(picture, SHEET_SIDE), title) for title, picture in pictures]
     return Image.fromarray(side_by_side(parts, height=SHEET_SIDE + TITLE_HEIGHT))
-
-
-def _image(planes: Tensor) -> Image.Image:
-    return Image.fromarray(to_rgb(planes))

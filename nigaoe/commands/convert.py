@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from nigaoe.exit_codes import exit_code
-from nigaoe_core.errors import NigaoeError, UnknownStyle, UsageError
+from nigaoe_core.errors import NigaoeError, OptionNotTaken, UnknownStyle, UsageError
 from nigaoe_core.jobs import DEFAULT_COLOURS, Method, Preset
 
 if TYPE_CHECKING:
@@ -65,6 +65,10 @@ def convert(
         float, typer.Option(min=0, max=1, help="1 draws in the person's colours, 0 in the style's own.")
     ] = DEFAULT_COLOURS,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="Anime picture whose style or texture is used, by styles that draw in one pass."),
+    ] = None,
     faces: Annotated[
         str, typer.Option(help="Which faces of a photo: largest, all, or a number by size from 0.")
     ] = "largest",
@@ -101,8 +105,9 @@ def convert(
         "preset": preset,
         "steps": steps,
         "space": space,
-        "start": start,
+        "start": None if start == "auto" else start,  # Every preset's own is `auto`.
         "seed": seed,
+        "reference": reference,
         **look,
     }
     extras = Extras(compare=compare, animation=animation, paste_back=paste_back, latent=keep_latent)
@@ -146,6 +151,13 @@ class _Run:
 
     def convert_one_style(self, photos: Sequence[Path], faces: "FaceChoice", style: str | None) -> None:
         """Write each face in one style."""
+        registry = self.nigaoe.pipeline.registry
+        entry = registry.style(style) if style else registry.default_style()
+        if entry.is_feed_forward and (self.folder.extras.animation or self.folder.extras.latent):
+            raise OptionNotTaken(
+                f"The style `{entry.name}` draws in one pass: there is neither a search for --animation to show nor a "
+                "latent for --keep-latent to write. Leave both out."
+            )
         for result in self._results(photos, faces, style):
             self._finish(result, partial(self.folder.write, result))
 
@@ -204,8 +216,7 @@ class _Run:
             return
         self._say(
             f"[green]✓[/] {escape(report['photo'])} -> [bold]{escape(', '.join(files.values()))}[/] "
-            f"[dim](distance {report['distance_start']:.3f} -> {report['distance_end']:.3f}, "
-            f"{report['steps']} steps, {sum(report['seconds'].values()):.1f} s)[/]"
+            f"[dim]({_work(report)}, {sum(report['seconds'].values()):.1f} s)[/]"
         )
         for warning in report["warnings"]:
             self._say(f"  [yellow]![/] {escape(warning)}")
@@ -224,6 +235,13 @@ def failure_report(photo: str, error: NigaoeError) -> dict[str, Any]:
     """Return the machine-readable report of a photo that failed, JSON-ready."""
     details = json.loads(json.dumps(error.details, default=str))
     return {"photo": photo, "error": {"code": error.code, "message": error.message, **details}}
+
+
+def _work(report: dict[str, Any]) -> str:
+    """Say what a drawing took."""
+    if "steps" not in report:
+        return "drawn in one pass"
+    return f"distance {report['distance_start']:.3f} -> {report['distance_end']:.3f}, {report['steps']} steps"
 
 
 def _title(style: "Style") -> str:

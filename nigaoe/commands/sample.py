@@ -114,8 +114,8 @@ def _sheet(
     for row in rows:
         drawn = [nigaoe.draw(row, style=style, degree=degree, truncation=truncation) for style in styles]
         upscaler = nigaoe.pipeline.upscaler
-        people = [enlarge(one.conversion.portrait.person[None], upscaler, "lanczos")[0] for one in drawn[0]]
-        for line in (people, *([one.conversion.portrait.picture for one in drawings] for drawings in drawn)):
+        people = [enlarge(one.searched().portrait.person[None], upscaler, "lanczos")[0] for one in drawn[0]]
+        for line in (people, *([one.searched().portrait.picture for one in drawings] for drawings in drawn)):
             pictures += [to_rgb(planes) for planes in line]
             pictures += [np.full_like(pictures[-1], 255)] * (columns - len(line))
     return grid(pictures, columns=columns)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from feed_forward_styles import install_beside_the_bundled_pair
 from PIL import Image
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -34,6 +35,12 @@ def nigaoe(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Run:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def method_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of weights with a style of every method: the bundled `anime`, and random feed-forward networks."""
+    return install_beside_the_bundled_pair(tmp_path_factory.mktemp("methods"))
 
 
 @pytest.fixture(scope="session")

@@ -157,11 +157,14 @@ def test_people_who_do_not_exist(nigaoe: Nigaoe) -> None:
         nigaoe.sample(truncation=1.2)
 
 
-def test_the_examples_in_the_documentation_run(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of the module."""
+def test_the_examples_in_the_documentation_run(
+    repository: Path, method_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the module, and of a conversion in one pass."""
     monkeypatch.chdir(repository)
-    result = doctest.testmod(library)
-    assert result.attempted >= 5
+    methods = Nigaoe(device="cpu", threads=1, weights=method_weights)
+    result = doctest.testmod(library, extraglobs={"nigaoe": methods})
+    assert result.attempted >= 9
     assert result.failed == 0
 
 
