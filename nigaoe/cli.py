@@ -23,6 +23,12 @@ class _Commands(LazyGroup):
             "Turn photos of people into anime portraits of the same people.",
         ),
         LazyCommand(
+            "compare",
+            f"{_COMMANDS}.compare:compare",
+            "Set photos beside what every method draws of them: the thesis's figure, for the largest face of each "
+            "photo.",
+        ),
+        LazyCommand(
             "demo",
             f"{_COMMANDS}.demo:demo",
             "Start the embedded service, convert a photo through its REST API, fetch the pictures, stop.",

@@ -191,7 +191,7 @@ class Nigaoe:
         """
         style, chosen = self.check(style, **options)
         seed = options.get("seed", 0)
-        batch = Batch(self.pipeline, self._detector, style, chosen, seed, faces, frames, on_progress, on_error)
+        batch = Batch(self.pipeline, self.detector, style, chosen, seed, faces, frames, on_progress, on_error)
         return batch.run(list(photos))
 
     def check(
@@ -210,7 +210,7 @@ class Nigaoe:
         template, resolution = self.pipeline.framing(entry.name)
         if reference is None:
             return entry.name, OnePassOptions()
-        framed = frame_reference(read_pixels(reference), template, resolution, self._detector)
+        framed = frame_reference(read_pixels(reference), template, resolution, self.detector)
         return entry.name, OnePassOptions(framed)
 
     def _search_options(self, style: str, options: ConvertOptions) -> ConversionOptions:
@@ -334,7 +334,8 @@ class Nigaoe:
                 yield loaded
 
     @cached_property
-    def _detector(self) -> FaceDetector:
+    def detector(self) -> FaceDetector:
+        """What finds faces, loaded when it is first needed."""
         return FaceDetector()
 
     def _look(self, style: str, options: DrawOptions) -> Look:
