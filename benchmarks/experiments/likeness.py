@@ -11,45 +11,29 @@ settings, `--weights` measures a newer pair. No picture is written.
 import argparse
 import json
 import time
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from benchmarks.experiments.inversion_defaults import HEAD_ALONE, distances
 from benchmarks.parts.arithmetic import machine
-from benchmarks.parts.likeness_groups import (
-    HIGHER_IS_BETTER,
-    Groups,
-    Measures,
-    balanced,
-    groups_of,
-    read_labels,
-)
+from benchmarks.parts.carried_over import carried_over, leak_of_each
+from benchmarks.parts.group_table import group_table, summaries
+from benchmarks.parts.likeness_groups import Measures, balanced, groups_of, read_labels
 from nigaoe_core.bundled import BUNDLED_WEIGHTS
 from nigaoe_core.jobs import DEFAULT_TRUNCATION, Preset
 from nigaoe_core.registry import Registry
 from nigaoe_model.inversion.settings import PRESETS, THESIS, InversionSettings
 from nigaoe_model.portrait.convert import Conversion, ConversionOptions, redraw
 from nigaoe_model.portrait.drawing import AS_FOUND, DEFAULT_LOOK, Look
-from nigaoe_model.portrait.palette import background_mask
 from nigaoe_model.portrait.pipeline import Pipeline, Subject
 from nigaoe_model.portrait.stored_latent import StoredLatent
 from nigaoe_model.training.dataset import PackedDataset, to_bytes, to_unit_range
-from nigaoe_model.training.face_regions import (
-    Pictures,
-    Vectors,
-    face_mask,
-    hair_colour,
-    skin_lightness,
-    tint_background,
-)
-from nigaoe_model.training.pair_metrics import identity_vectors, true_ranks
+from nigaoe_model.training.face_regions import Pictures, tint_background
 
 STANDARD = PRESETS[Preset.STANDARD]
 
@@ -101,7 +85,7 @@ def main() -> None:
         title = f"{name}: {len(faces)} photos of {dataset.card.name}"
         caption = f"g_ori {studio.pair.g_ori.digest[:12]}; {seconds:.0f} CPU s; {machine()}"
         rows = dict(summaries(measures, groups))
-        Console(width=120).print(_table(title, caption, rows, groups))
+        Console(width=120).print(group_table(title, caption, rows, groups))
         found[name] = rows
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(found, indent=2) + "\n")
@@ -168,71 +152,6 @@ def measured(studio: Studio, way: Way, faces: Pictures, tinted: int) -> Measures
         again = studio.convert(way, other)
         leaks[some] = leak_of_each(faces[some], other, outcome.drawings[some], again.drawings)
     return measures | {"leak": leaks}
-
-
-def carried_over(faces: Pictures, drawings: Pictures) -> Measures:
-    """Say what of each photo is found in its drawing.
-
-    `first` and `MRR`: whether the photo comes first, and 1 / rank, among all photos by the likeness to the drawing.
-    `skin`, `hair`: difference of lightness between photo and drawing in standard scores over all faces (a style may be
-    lighter as a whole): 0 is perfect, 1.13 chance.
-    """
-    ranks = true_ranks(identity_vectors(drawings), identity_vectors(faces)).astype(np.float64)
-    hairs = hair_colour(faces)[:, 0], hair_colour(drawings)[:, 0]
-    return {
-        "first": (ranks == 1).astype(np.float64),
-        "MRR": 1 / ranks,
-        "skin": np.abs(_scores(skin_lightness(faces)) - _scores(skin_lightness(drawings))),
-        "hair": np.abs(_scores(hairs[0]) - _scores(hairs[1])),
-    }
-
-
-def leak_of_each(faces: Pictures, tinted: Pictures, drawn: Pictures, drawn_tinted: Pictures) -> Vectors:
-    """Return each drawn face's mean colour change in units of the backgrounds' mean change. # [N]."""
-    cause = _colour_change(faces, tinted, background_mask(faces.shape[-1]))
-    leaks: Vectors = _colour_change(drawn, drawn_tinted, face_mask(drawn.shape[-1])) / cause.mean()
-    return leaks
-
-
-def summaries(measures: Measures, groups: Groups) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield the rows of the table: all faces, every group, and the worst group over the mean."""
-    everyone = {title: float(np.nanmean(values)) for title, values in measures.items()}
-    rows = {name: _means(measures, members) for name, members in groups.items()}
-    yield "all", everyone
-    yield from rows.items()
-    worst = {
-        title: (min if title in HIGHER_IS_BETTER else max)(row[title] for row in rows.values() if title in row)
-        for title in measures
-    }
-    yield "worst group / mean", {title: value / everyone[title] for title, value in worst.items()}
-
-
-def _means(measures: Measures, members: np.ndarray) -> dict[str, float]:
-    return {
-        title: float(np.nanmean(values[members]))
-        for title, values in measures.items()
-        if not np.isnan(values[members]).all()
-    }
-
-
-def _table(title: str, caption: str, rows: Mapping[str, Mapping[str, float]], groups: Groups) -> Table:
-    columns = list(rows["all"])
-    table = Table("group", "faces", *columns, title=title, caption=caption)
-    for name, row in rows.items():
-        size = str(int(groups[name].sum())) if name in groups else ""
-        table.add_row(name, size, *(f"{row[column]:.3f}" if column in row else "" for column in columns))
-    return table
-
-
-def _colour_change(before: Pictures, after: Pictures, mask: Tensor) -> Vectors:
-    a, b = (pictures.double()[:, :, mask].mean(dim=2) for pictures in (before, after))  # [N, 3]
-    change: Vectors = (a - b).abs().mean(dim=1).numpy()
-    return change
-
-
-def _scores(values: Vectors) -> Vectors:
-    scores: Vectors = (values - values.mean()) / max(float(values.std()), 1e-9)
-    return scores
 
 
 if __name__ == "__main__":
