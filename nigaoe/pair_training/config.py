@@ -25,12 +25,13 @@ class TrainingRun(Section):
 
     Attributes:
         settings: Changes to the run's config, as ``--set`` makes them; tables or dotted names.
-        take: Which checkpoint goes on into the pair: the one with the best score, or the last one. Where nothing was
-            scored it is the last one.
+        take: Which checkpoint goes on into the pair: the last one, or the one with the best score. A run that time
+            ends has rarely been scored just before, so the best one may be minutes old. Where nothing was scored it is
+            the last one.
     """
 
     settings: dict[str, Any] = Field(default_factory=dict)
-    take: Taken = "best"
+    take: Taken = "latest"
 
 
 class GeneratorRun(TrainingRun, Starts):

@@ -100,9 +100,9 @@ class InversionSettings(_Frozen):
 
 
 PRESETS: Final[Mapping[Preset, InversionSettings]] = {
-    Preset.DRAFT: InversionSettings(steps=30, beta1=0.8, beta2=0.95),
-    Preset.STANDARD: InversionSettings(steps=100),
-    Preset.BEST: InversionSettings(steps=400),
+    Preset.DRAFT: InversionSettings(steps=20, beta1=0.8, beta2=0.95),
+    Preset.STANDARD: InversionSettings(steps=50),
+    Preset.BEST: InversionSettings(steps=200),
 }
 
 THESIS: Final = InversionSettings(

@@ -20,11 +20,11 @@ def words(config: PairConfig, stage: int, name: str, paths: PairPaths) -> str:
 
 
 def test_a_new_run_has_its_start_and_its_settings(config: PairConfig, tmp_path: Path) -> None:
-    """g_ori is grown, a style stands on this pair's g_ori and meets its discriminator."""
+    """g_ori starts from the bundled one, a style stands on this pair's g_ori and meets its discriminator."""
     paths = PairPaths(tmp_path)
-    generator, style = words(config, 0, "g_ori", paths), words(config, 1, "anime", paths)
-    assert generator.startswith("train generator data/faces128 --config tiny128 --grow weights/g_ori.safetensors")
-    assert generator.endswith("--set compute.precision=fp32 --set cadence.log_images=12800 --set "
+    generator, style = words(config, 0, "g_ori", paths), words(config, 3, "anime", paths)
+    assert generator.startswith("train generator data/faces128 --config tiny128 --init weights/g_ori.safetensors")
+    assert generator.endswith("--set augmentation.ada_speed_images=200000 --set cadence.log_images=12800 --set "
                               "cadence.grid_images=102400 --set cadence.score_images=102400 --set "
                               "cadence.score_samples=1000 --set cadence.save_seconds=60")  # fmt: skip
     assert style.startswith(f"finetune {tmp_path}/weights/g_ori.safetensors data/anime128 --config anime64")
@@ -39,7 +39,7 @@ def test_a_run_goes_on_where_the_folder_is_now(config: PairConfig, tmp_path: Pat
     (paths.run("anime") / STATE).touch()
     paths.latents("latents").parent.mkdir()
     paths.latents("latents").touch()
-    style = words(config, 4, "anime", paths)
+    style = words(config, 3, "anime", paths)
     latents = f"--photo-latents {tmp_path}/latents/latents.safetensors"
     parent = f"{tmp_path}/weights/g_ori.safetensors"
     assert style.startswith(f"finetune {parent} data/anime128 {latents} --resume-from {tmp_path}/runs/anime --set")
@@ -52,7 +52,7 @@ def test_a_run_that_was_killed_before_its_first_state_begins_anew(config: PairCo
     paths = PairPaths(tmp_path)
     paths.run("g_ori").mkdir(parents=True)
     (paths.run("g_ori") / "log.jsonl").write_text('{"images": 16}\n')
-    assert "--grow weights/g_ori.safetensors" in words(config, 0, "g_ori", paths)
+    assert "--init weights/g_ori.safetensors" in words(config, 0, "g_ori", paths)
     assert not paths.run("g_ori").exists()
 
 
@@ -61,12 +61,11 @@ def test_an_encoder_starts_from_the_one_that_learned_along(config: PairConfig, t
     paths = PairPaths(tmp_path)
     folder = paths.run("g_ori")
     folder.mkdir(parents=True)
-    document = config.model_dump()
-    document["runs"]["encoder"]["init"] = None
-    silent = PairConfig.model_validate(document)
-    assert "--init" not in words(silent, 2, "encoder", paths)
-    for stem in ("latest", "best"):
+    assert "--init" not in words(config, 1, "encoder", paths)
+    for stem in ("best", "latest"):  # What goes on into the pair is the last one, where there is one.
         (folder / f"{stem}.safetensors").touch()
         (folder / f"{stem}-encoder.safetensors").touch()
-        assert f"--init {folder}/{stem}-encoder.safetensors" in words(silent, 2, "encoder", paths)
-    assert "--init weights/g_ori-encoder.safetensors" in words(config, 2, "encoder", paths)
+    assert f"--init {folder}/latest-encoder.safetensors" in words(config, 1, "encoder", paths)
+    document = config.model_dump()
+    document["runs"]["encoder"]["init"] = "mine.safetensors"
+    assert "--init mine.safetensors" in words(PairConfig.model_validate(document), 1, "encoder", paths)
