@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
+from feed_forward_files import write_feed_forward_styles
 from PIL import Image
 from pillow_heif import from_pillow
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
@@ -24,7 +25,7 @@ from nigaoe_api.app import create_app
 from nigaoe_core.jobs import Failure, Job, JobKind, JobReport, JobState, Outcome, Progress
 from nigaoe_core.services import Services, connect
 from nigaoe_core.settings import Settings
-from nigaoe_core.store.blob_store import LATENT, RESULT_PNG
+from nigaoe_core.store.blob_store import LATENT, REFERENCE, RESULT_PNG
 from nigaoe_core.store.job_records import Claim
 from nigaoe_core.worker_report import WorkerReport
 
@@ -165,6 +166,15 @@ class Painter:
         keys = {name: f"{claim.job.folder}/{name}" for name in blobs}
         return self.services.store.succeed(claim, Outcome(blobs=keys, report=report))
 
+    def finish_in_one_pass(self, claim: Claim, colour: str) -> Job:
+        """Hand in a portrait of a style that draws without a search: nothing of it can be drawn again."""
+        key = f"{claim.job.folder}/{RESULT_PNG}"
+        self.services.blobs.put(key, picture(colour))
+        has_reference = REFERENCE in claim.job.blobs
+        seed = None if has_reference else claim.job.options.seed
+        report = JobReport(method="gans-n-roses", seed=seed, reference=has_reference, stop_reason="one_pass")
+        return self.services.store.succeed(claim, Outcome(blobs={RESULT_PNG: key}, report=report))
+
     def fail(self, claim: Claim, code: str) -> Job:
         """Give up."""
         return self.services.store.fail(claim, Failure(code=code, message="It did not work."))
@@ -244,6 +254,23 @@ def studio(shared_studio: Studio) -> Studio:
     return shared_studio
 
 
+@pytest.fixture(scope="session")
+def shared_one_pass_studio(valkey: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """One server with four styles that draw in one pass beside the others, see `feed_forward_files`."""
+    folder = tmp_path_factory.mktemp("one-pass-studio")
+    registry = write_feed_forward_styles(folder / "registry")
+    with serving(folder, f"{valkey.url}?db=2", registry_dir=registry) as studio:
+        yield studio
+
+
+@pytest.fixture
+def one_pass_studio(shared_one_pass_studio: Studio) -> Studio:
+    """That studio with an empty order book."""
+    for job in shared_one_pass_studio.painter.ordered():
+        shared_one_pass_studio.services.store.delete(job.id)
+    return shared_one_pass_studio
+
+
 def picture(colour: str, picture_format: str = "PNG", side: int = 256) -> bytes:
     """A picture of one colour."""
     buffer = BytesIO()
@@ -296,6 +323,10 @@ class Visitor:
     def give(self, photo: Path | None = None) -> None:
         """Choose a photo."""
         self.page.set_input_files("#photo-input", photo or self.sample_photo)
+
+    def choose_style(self, name: str) -> None:
+        """Choose one of the cards."""
+        self.page.locator(f"#style-choice label:has([value={name}])").click()
 
     def order(self, photo: Path | None = None) -> None:
         """Order a portrait of a photo with one face."""

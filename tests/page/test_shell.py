@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT, AxeResults
-from playwright.sync_api import Page, expect
+from page_faults import overflow, violations
+from playwright.sync_api import expect
 
 from nigaoe_api.api_keys import create_key
 from nigaoe_core.jobs import JobKind
@@ -14,20 +14,6 @@ from nigaoe_core.jobs import JobKind
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 BLUE = (0, 0, 255)
-BY_DAY = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-BY_NIGHT = {"runOnly": ["color-contrast"]}  # Nothing else differs.
-
-
-def violations(page: Page) -> str:
-    """What axe-core finds wrong with the page as it is now, by day and by night; empty: nothing."""
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(AXE_SCRIPT)
-    reports = []
-    for shade, rules in (("light", BY_DAY), ("dark", BY_NIGHT)):
-        page.emulate_media(color_scheme=shade, reduced_motion="reduce")
-        result = AxeResults(page.evaluate("rules => axe.run(document, rules)", rules))
-        reports += [result.generate_report()] if result.violations_count else []
-    return "".join(reports)
 
 
 def test_every_step_is_accessible(welcome: Callable[..., Any], studio: Any, group_photo: Any, landscape: Any) -> None:
@@ -72,16 +58,6 @@ def test_every_step_is_accessible(welcome: Callable[..., Any], studio: Any, grou
     friend = welcome(studio.url, link.removeprefix(studio.url))
     friend.at("shared")
     assert violations(friend.page) == ""
-
-
-def overflow(page: Page) -> list[int]:
-    """By how many pixels the page is wider than a small and a usual phone."""
-    over = []
-    for width in (320, 390):
-        page.set_viewport_size({"width": width, "height": 700})
-        root = "document.documentElement"
-        over.append(page.evaluate(f"Math.max(0, {root}.scrollWidth - {root}.clientWidth)"))
-    return over
 
 
 def test_nothing_is_wider_than_a_phone(welcome: Callable[..., Any], studio: Any) -> None:

@@ -131,6 +131,21 @@ export async function eraseJobs(ids) {
   await Promise.all(ids.map((id) => request(`jobs/${encodeURIComponent(id)}`, { method: "DELETE" })));
 }
 
+/**
+ * @param {string} id
+ * @param {AbortSignal} signal
+ * @returns {Promise<boolean>} Whether the job is this browser's own.
+ */
+export async function isOwnJob(id, signal) {
+  try {
+    await getJob(id, signal);
+    return true;
+  } catch (error) {
+    if (error instanceof Problem && (error.status === 404 || error.status === 401)) return false;
+    throw error;
+  }
+}
+
 /** @returns {Promise<import("./types.js").Job[]>} The newest of this browser's jobs, or of the key's owner. */
 export async function listJobs() {
   return (await (await request("jobs?limit=100")).json()).jobs;

@@ -4,23 +4,32 @@
 import { announce } from "./announcer.js";
 import { roughly } from "./durations.js";
 import { byId } from "./elements.js";
+import { isOnePass } from "./style_options.js";
 
 const STAGES = ["inverting", "decoding", "upscaling", "storing"];
 const TITLES = ["Finding your likeness", "Mixing the colours", "Pulling the print", "Setting the seal"];
+/** Where there is no search: the drawing is made and put away. */
+const STAGES_OF_ONE_PASS = ["decoding", "storing"];
 /** Screen readers hear of the progress in steps of this share. */
 const TOLD_SHARE = 0.25;
 
 export class DrawingPanel {
-  constructor() {
+  /** @param {import("./types.js").Style[]} styles */
+  constructor(styles) {
+    this.styles = styles;
+    this.isOnePass = false;
     this.told = 0;
     this.stage = -1;
   }
 
-  /** @param {string} text What happens before there is a job. */
-  open(text) {
+  /**
+   * @param {string} text What happens before there is a job.
+   * @param {string} style Its name; empty: the job will tell.
+   */
+  open(text, style) {
     this.told = 0;
     this.stage = -1;
-    byId("drawing-title").textContent = "Finding your likeness";
+    this.plan(style);
     byId("drawing-left").textContent = text;
     byId("drawing-numbers").textContent = "";
     byId("drawing-note").textContent = "";
@@ -28,8 +37,18 @@ export class DrawingPanel {
     this.markStages(-1);
   }
 
+  /** @param {string} style Says which stages there will be. */
+  plan(style) {
+    this.isOnePass = isOnePass(this.styles.find(({ name }) => name === style));
+    if (this.stage < 0) byId("drawing-title").textContent = this.isOnePass ? "Drawing you in one go" : TITLES[0];
+    byId("stages").classList.toggle("stages--two", this.isOnePass);
+    for (const item of /** @type {NodeListOf<HTMLElement>} */ (byId("stages").querySelectorAll("li")))
+      item.hidden = this.isOnePass && !STAGES_OF_ONE_PASS.includes(item.dataset.stage ?? "");
+  }
+
   /** @param {import("./types.js").Job} job */
   showJob(job) {
+    this.plan(job.options.style);
     if (job.state === "queued") this.showQueue(job.queue_position);
     else if (job.seconds_left !== null) byId("drawing-left").textContent = `Ready in ${roughly(job.seconds_left)}.`;
     else byId("drawing-left").textContent = "The first strokes are being made.";
@@ -50,7 +69,7 @@ export class DrawingPanel {
     const index = STAGES.indexOf(stage);
     this.markStages(index);
     const bar = byId("drawing-progress", HTMLProgressElement);
-    if (index > 0) bar.value = 1;
+    if (index > (this.isOnePass ? STAGES.indexOf("decoding") : 0)) bar.value = 1;
     else if (total) bar.value = fraction;
     byId("drawing-numbers").textContent = [
       total && `Sketch ${step} of at most ${total}`,

@@ -9,6 +9,7 @@ import { rememberKin } from "./history_store.js";
 import { fetchResult } from "./pictures.js";
 import { Restyler, inStyle, lookOf, originOf } from "./restyling.js";
 import { canShare, download, share } from "./sharing.js";
+import { isOnePass } from "./style_options.js";
 import { StylePrints } from "./style_prints.js";
 import { troubleOf } from "./problem_text.js";
 
@@ -19,6 +20,7 @@ const SHARES = /** @type {const} */ (["degree", "truncation", "colours"]);
  * @typedef {object} Watcher
  * @property {(id: string) => void} onShow Told which drawing is the large one.
  * @property {(ids: string[]) => Promise<void>} onDelete Erases the drawing and all that were made from it.
+ * @property {(id: string) => void} onAnother Asked for another one of a drawing that chance had a part in.
  */
 
 export class FinishedPanel {
@@ -27,7 +29,7 @@ export class FinishedPanel {
    * @param {import("./types.js").Style[]} styles
    * @param {Watcher} watcher
    */
-  constructor(frame, styles, { onShow, onDelete }) {
+  constructor(frame, styles, { onShow, onDelete, onAnother }) {
     this.frame = frame;
     this.styles = styles;
     this.onShow = onShow;
@@ -35,7 +37,9 @@ export class FinishedPanel {
     this.restyler = null;
     /** @type {string | null} The photo's cut-out. */
     this.beforeUrl = null;
-    this.prints = new StylePrints(byId("style-prints"), styles, (style) => {
+    // What draws photos in one pass draws no latent that was found by a search.
+    const restyling = styles.filter((style) => !isOnePass(style));
+    this.prints = new StylePrints(byId("style-prints"), restyling, (style) => {
       if (this.look) this.change(inStyle(this.look, style, styles));
     });
     for (const share of SHARES) {
@@ -45,6 +49,7 @@ export class FinishedPanel {
     byId("download").addEventListener("click", () => download(this.drawing()));
     byId("share").addEventListener("click", async () => this.tell(await share(this.drawing())));
     byId("delete").addEventListener("click", () => this.erase(onDelete));
+    byId("another").addEventListener("click", () => onAnother(this.drawing().job.id));
     byId("share").lastElementChild?.replaceChildren(canShare() ? "Share" : "Copy link");
   }
 
@@ -57,12 +62,20 @@ export class FinishedPanel {
   /**
    * @param {import("./types.js").Job} job A succeeded one.
    * @param {string | null} cropUrl Object URL of the photo's cut-out, where this page still has it.
+   * @param {boolean} isRepeatable Whether its photo is still here, so that it can be drawn once more.
    */
-  async open(job, cropUrl) {
+  async open(job, cropUrl, isRepeatable) {
     this.close();
     this.disarm();
     this.tell("");
     const first = { job, picture: await fetchResult(job.links) };
+    const isLatentKept = job.report?.stop_reason !== "one_pass";
+    byId("looks").hidden = !isLatentKept;
+    byId("another-place").hidden = !isRepeatable || job.report?.seed == null;
+    if (cropUrl) this.frame.comparison.showBefore(cropUrl, "photo");
+    else this.frame.comparison.hideBefore();
+    this.beforeUrl = cropUrl;
+    if (!isLatentKept) return this.openOnly(first);
     const origin = await originOf(job);
     this.report = origin.report;
     this.kin = new Set([origin.id, job.id]);
@@ -72,10 +85,14 @@ export class FinishedPanel {
     });
     this.restyler = restyler;
     this.put(first);
-    this.beforeUrl = cropUrl;
-    if (cropUrl) this.frame.comparison.showBefore(cropUrl, "photo");
-    else this.frame.comparison.hideBefore();
     this.prints.open(restyler).then(() => cropUrl || this.showPerson(restyler, first));
+  }
+
+  /** @param {import("./restyling.js").Drawing} drawing One that keeps nothing that could be drawn in another look. */
+  openOnly(drawing) {
+    this.report = drawing.job.report;
+    this.kin = new Set([drawing.job.id]);
+    this.put(drawing);
   }
 
   /**
@@ -202,11 +219,14 @@ function setLabel(button, text) {
 
 /** @param {import("./types.js").Job} job */
 function factsOf({ report, expires_at }) {
+  const pass = report?.stop_reason === "one_pass" ? "Drawn in one go" : "";
+  const chance = report?.seed != null ? `, variation ${report.seed}` : "";
+  const model = report?.reference ? ", like your picture" : "";
   const steps = report?.steps ? `${report.steps} sketches` : "";
   const gain =
     report?.distance_start && report.distance_end !== null ? nearer(report.distance_end, report.distance_start) : 0;
   const kept = expires_at
     ? `This print is erased ${until(expires_at)}; your photo already is.`
     : "Your photo is erased already.";
-  return [steps && gain ? `${steps} brought it ${gain} % nearer to you.` : "", kept].filter(Boolean).join(" ");
+  return [pass && `${pass}${chance}${model}.`, steps && gain ? `${steps} brought it ${gain} % nearer to you.` : "", kept].filter(Boolean).join(" ");
 }

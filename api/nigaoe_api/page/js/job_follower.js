@@ -77,6 +77,19 @@ function isPassing(status) {
   return status === 0 || status === 429 || status >= 500;
 }
 
+/**
+ * @param {import("./types.js").Job} job An ended one without a picture.
+ * @returns {Error & {code: string, title: string}}
+ */
+export function failureOf(job) {
+  const { code, title, message } = job.error ?? {
+    code: job.state === "cancelled" ? "unknown_job" : job.state,
+    title: "",
+    message: "",
+  };
+  return Object.assign(new Error(message), { code, title });
+}
+
 class Follower {
   /**
    * @param {string} id

@@ -16,6 +16,8 @@ import { newIdempotencyKey, upload } from "./upload.js";
  * @property {string} id Names it among the places of the visit.
  * @property {import("./types.js").Photo} photo
  * @property {import("./types.js").FoundFaces} found
+ * @property {Map<string, {face: import("./types.js").Face, choice: import("./style_options.js").Choice}>} made What was
+ *   ordered of it, by the jobs' ids.
  */
 
 /**
@@ -56,7 +58,7 @@ export async function findFaces(photo, signal) {
   showStep("reading");
   const onProgress = (/** @type {number} */ fraction) => showUpload(fraction, photo.blob.size);
   /** @type {import("./types.js").FoundFaces} */
-  const found = await upload("faces", photo, { fields: { keep: "true" }, signal, onProgress });
+  const found = await upload("faces", { photo }, { fields: { keep: "true" }, signal, onProgress });
   if (found.faces.length === 0) throw new Problem(422, { code: "no_face" });
   return found;
 }
@@ -100,32 +102,34 @@ export async function chooseFace({ photo, found }, frame, signal) {
 /**
  * Wait until the user has chosen how to be drawn.
  *
- * @param {() => string} chosenStyle
+ * @param {import("./style_options.js").StyleOptions} options
  * @param {AbortSignal} signal
- * @returns {Promise<Record<string, string>>} Form fields of `POST /convert`.
+ * @returns {Promise<import("./style_options.js").Choice>}
  */
-export async function chooseOptions(chosenStyle, signal) {
+export async function chooseOptions(options, signal) {
   showStep("style");
-  await pressed("start", signal);
-  const preset = /** @type {HTMLInputElement} */ (byId("preset-choice").querySelector("input:checked")).value;
-  return { style: chosenStyle(), preset, method: byId("method-choice", HTMLSelectElement).value };
+  for (;;) {
+    await pressed("start", signal);
+    const choice = options.choice();
+    if (choice) return choice;
+  }
 }
 
 /**
  * @param {Sitting} sitting
  * @param {import("./types.js").Face} face
- * @param {Record<string, string>} fields
+ * @param {import("./style_options.js").Choice} choice
  * @returns {Order}
  */
-export function orderFor({ photo, found }, face, fields) {
+export function orderFor({ photo, found }, face, { fields, reference }) {
   const headers = { "Idempotency-Key": newIdempotencyKey() };
   const all = { ...fields, face: face.token ?? String(face.index) };
-  const whole = () => upload("convert", photo, { fields: all, headers });
+  const whole = () => upload("convert", reference ? { photo, reference } : { photo }, { fields: all, headers });
   const send = async () => {
     const token = found.photo_token;
     if (!token) return whole();
     try {
-      return await orderKept({ ...all, photo_token: token }, headers);
+      return await orderKept({ ...all, photo_token: token }, reference, headers);
     } catch (error) {
       if (!(error instanceof Problem) || !PHOTO_IS_ELSEWHERE.includes(error.code)) throw error;
       return whole();
@@ -143,13 +147,30 @@ export function orderFor({ photo, found }, face, fields) {
 }
 
 /**
+ * What became of an order; one whose answer got lost is sent again, as it may have been taken all the same.
+ *
+ * @param {Order} order
+ * @returns {Promise<import("./types.js").Job | null>} Null: it was refused.
+ */
+export async function outcomeOf(order) {
+  try {
+    return await order();
+  } catch (error) {
+    if (error instanceof Problem && error.status) return null;
+    throw error;
+  }
+}
+
+/**
  * Order a drawing of a photo that is there already.
  *
  * @param {Record<string, string>} order
+ * @param {import("./types.js").Photo | null} reference
  * @param {Record<string, string>} headers
  * @returns {Promise<import("./types.js").Job>}
  */
-async function orderKept(order, headers) {
+async function orderKept(order, reference, headers) {
+  if (reference) return upload("convert", { reference }, { fields: order, headers });
   const isJson = { "Content-Type": "application/json", ...headers };
   return (await request("convert", { method: "POST", headers: isJson, body: JSON.stringify(order) })).json();
 }

@@ -53,7 +53,10 @@ function watchDrops(onPhoto, isOpen) {
     event.preventDefault(); // Or the browser would leave the page for the dropped picture.
     mark(0);
     const file = event.dataTransfer?.files[0];
-    if (file && isOpen()) onPhoto(file);
+    if (!file || !isOpen()) return;
+    const place = event.target instanceof Element && event.target.closest("[data-takes-pictures]");
+    if (place) place.dispatchEvent(new CustomEvent("picture", { detail: file }));
+    else onPhoto(file);
   });
 }
 

@@ -25,11 +25,25 @@ const PHOTO = {
   image_too_small: ["Too small a photo", "There are too few dots to find a face in. Choose a larger one."],
   broken_image: ["A damaged photo", "The file breaks off or is damaged. Save it again, or choose another."],
   invalid_image: ["This photo cannot be used", "Choose another one."],
+  reference_without_face: ["No face to draw like", "Choose a picture in which one drawn face looks at you."],
+  reference_needed: ["A picture to draw like is missing", "This style draws nothing without one. Choose a picture."],
   face_error: ["This face cannot be used", "Choose a clearer photo, taken from the front."],
   unknown_job: ["This print is gone", "It was deleted, or its time was over. A new one is soon drawn."],
   invalid_link: ["This link is not whole", "Part of it got lost on the way. Ask for it again, and copy all of it."],
   expired: ["It waited too long", "The studio was too busy to draw this in time. Send the photo once more."],
 };
+
+/** What a reference may be refused for. */
+const REFERENCES = new Set([
+  "reference_without_face",
+  "empty_image",
+  "unsupported_format",
+  "image_too_large",
+  "request_too_large",
+  "image_too_small",
+  "broken_image",
+  "invalid_image",
+]);
 
 /** @type {Record<string, [title: string, text: string]>} The moment is at fault: trying again may help. */
 const MOMENT = {
@@ -55,6 +69,8 @@ const MOMENT = {
   numerical_failure: ["No likeness was found", "The search went astray. Try once more, or another photo."],
   invalid_face_token: ["Please choose the face again", "The choice belongs to another photo or is too old."],
   unknown_style: ["This style is gone", "It was taken off the shelf. Choose another."],
+  option_not_taken: ["This style cannot do that", "It was changed a moment ago. Load the page again."],
+  no_latent: ["This style needs the photo again", "It draws photos, not prints. Draw the photo anew to have it in this style."],
   parent_mismatch: [
     "This style needs its own search",
     "It was made by another hand. Draw the photo anew to have it in this style.",
@@ -67,6 +83,15 @@ const MOMENT = {
   cross_origin: ["Please open the page itself", "This studio only takes orders from its own page. Open it in a tab of its own."],
   unauthorized: ["This studio needs a key", "Ask whoever runs it for one."],
 };
+
+/**
+ * @param {unknown} error Of an order with a reference. Its photo had been looked at before, and was a good one.
+ * @returns {string | null} What is wrong with the reference, and what to do; null: the trouble is another one.
+ */
+export function troubleWithReference(error) {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  return REFERENCES.has(code) ? PHOTO[code].join(". ") : null;
+}
 
 /**
  * @param {{code: string, title?: string, message?: string}} failure A `Problem` or a job's error.

@@ -3,21 +3,22 @@
 // browser's history ends the one before, and whatever it was waiting for.
 
 import { announce } from "./announcer.js";
-import { Problem, eraseJobs, getJob, getShared } from "./api_client.js";
-import { connectionHolds } from "./connection.js";
+import { eraseJobs, getShared, isOwnJob } from "./api_client.js";
 import { DrawingPanel } from "./drawing_panel.js";
 import { byId } from "./elements.js";
 import { withdrawFaces } from "./face_chooser.js";
 import { FinishedPanel } from "./finished_panel.js";
 import { forget, remember } from "./history_store.js";
-import { followJob } from "./job_follower.js";
-import { chooseFace, chooseOptions, findFaces, orderFor, readPhoto } from "./order.js";
+import { failureOf, followJob } from "./job_follower.js";
+import { chooseFace, chooseOptions, findFaces, orderFor, outcomeOf, readPhoto } from "./order.js";
 import { WELCOME, currentPlace, enter, watchPlaces } from "./places.js";
 import { PrintFrame } from "./print_frame.js";
+import { troubleWithReference } from "./problem_text.js";
 import { SharedPanel } from "./shared_panel.js";
 import { showStep, showWelcome } from "./steps.js";
-import { showStyleCards } from "./style_cards.js";
-import { tryAgainAfter } from "./trouble_panel.js";
+import { markStyle, showStyleCards } from "./style_cards.js";
+import { StyleOptions, anotherSeed } from "./style_options.js";
+import { persist, tryAgainAfter } from "./trouble_panel.js";
 import { newIdempotencyKey } from "./upload.js";
 
 const TITLE = document.title;
@@ -27,12 +28,14 @@ export class Studio {
   constructor(styles) {
     this.styles = styles;
     this.style = styles[0]?.name ?? "";
+    this.options = new StyleOptions();
     this.frame = new PrintFrame();
-    this.drawing = new DrawingPanel();
+    this.drawing = new DrawingPanel(styles);
     this.shared = new SharedPanel(this.frame, styles);
     this.finished = new FinishedPanel(this.frame, styles, {
       onShow: (id) => this.name(id),
       onDelete: (ids) => this.erase(ids),
+      onAnother: (id) => this.drawAnother(id),
     });
     this.visit = new AbortController();
     /** The photo that Back leads to. @type {import("./order.js").Sitting | null} */
@@ -41,10 +44,19 @@ export class Studio {
     this.jobId = null;
     /** What has been ordered, until the studio says as which job. @type {import("./order.js").Order | null} */
     this.order = null;
-    showStyleCards(byId("style-choice"), styles, { chosen: this.style, onChoose: (name) => (this.style = name) });
+    showStyleCards(byId("style-choice"), styles, { chosen: this.style, onChoose: (name) => this.choose(name) });
+    this.choose(this.style);
     document.addEventListener("visibilitychange", () => document.hidden || (document.title = TITLE));
     byId("cancel-job").addEventListener("click", () => this.cancel());
     byId("cancel-reading").addEventListener("click", () => this.leave());
+  }
+
+  /** @param {string} name The style that is ordered from now on. */
+  choose(name) {
+    this.style = name;
+    markStyle(byId("style-choice"), name);
+    const style = this.styles.find((one) => one.name === name);
+    if (style) this.options.show(style);
   }
 
   /** Go where the page's address points, now and whenever Back or Forward changes it. */
@@ -68,8 +80,8 @@ export class Studio {
       enter({ kind: "sitting", id });
       if (this.sitting?.id !== id) {
         const photo = await readPhoto(file, this.frame, signal);
-        const found = await this.persist(() => findFaces(photo, signal), signal);
-        this.sitting = { id, photo, found };
+        const found = await persist(() => findFaces(photo, signal), signal);
+        this.sitting = { id, photo, found, made: new Map() };
       }
       await this.portray(this.sitting, signal);
     });
@@ -88,16 +100,39 @@ export class Studio {
    * @param {AbortSignal} signal
    */
   async portray(sitting, signal) {
-    const { photo } = sitting;
     const face = await chooseFace(sitting, this.frame, signal);
-    this.frame.showSitter(photo, face, this.alignment());
-    const fields = await chooseOptions(() => this.style, signal);
-    const order = orderFor(sitting, face, fields);
+    for (;;) {
+      this.frame.showSitter(sitting.photo, face, this.alignment());
+      const choice = await chooseOptions(this.options, signal);
+      try {
+        return await this.draw(sitting, face, choice, signal);
+      } catch (error) {
+        const trouble = choice.reference && !signal.aborted && troubleWithReference(error);
+        if (!trouble) throw error;
+        showStep("style");
+        this.options.reference.complain(trouble);
+      }
+    }
+  }
+
+  /**
+   * Order a drawing and see it through.
+   *
+   * @param {import("./order.js").Sitting} sitting
+   * @param {import("./types.js").Face} face
+   * @param {import("./style_options.js").Choice} choice
+   * @param {AbortSignal} signal
+   */
+  async draw(sitting, face, choice, signal) {
+    const order = orderFor(sitting, face, choice);
     this.order = order;
-    const job = await this.persist(() => {
-      this.openDrawing(photo, face, "Your order is on its way.");
+    const attempt = () => {
+      this.openDrawing(sitting.photo, face, "Your order is on its way.");
       return order();
-    }, signal);
+    };
+    const isReferences = (/** @type {unknown} */ error) => choice.reference !== null && troubleWithReference(error) !== null;
+    const job = await persist(attempt, signal, isReferences);
+    sitting.made.set(job.id, { face, choice });
     remember(job.id); // Also of who has left meanwhile: it is drawn all the same, and only here can it be erased.
     signal.throwIfAborted();
     this.order = null;
@@ -112,13 +147,27 @@ export class Studio {
   }
 
   /**
+   * Draw the same face by chance once more.
+   *
+   * @param {string} id The print that it is another one of.
+   */
+  drawAnother(id) {
+    const { sitting } = this;
+    const made = sitting?.made.get(id);
+    if (!sitting || !made) return;
+    const fields = { ...made.choice.fields, seed: anotherSeed() };
+    this.choose(made.choice.fields.style);
+    return this.run((signal) => this.draw(sitting, made.face, { ...made.choice, fields }, signal));
+  }
+
+  /**
    * @param {string} id A print from the history or a link.
    * @param {string} [signature] Of a link that its owner has made for others.
    */
   open(id, signature) {
     return this.run(async (signal) => {
       this.openDrawing(null, null, "Fetching the print.");
-      const isOurs = !signature || (await isKnown(id, signal));
+      const isOurs = !signature || (await isOwnJob(id, signal));
       if (signature && !isOurs) return this.openShared(id, signature, signal);
       this.jobId = id;
       enter({ kind: "print", id });
@@ -155,7 +204,8 @@ export class Studio {
       signal,
     );
     if (job.state !== "succeeded") throw failureOf(job);
-    await this.finished.open(job, await this.frame.cropUrl());
+    const isRepeatable = this.sitting?.made.has(job.id) ?? false;
+    await this.finished.open(job, await this.frame.cropUrl(), isRepeatable);
     signal.throwIfAborted();
     showStep("finished");
     announce("The portrait is ready.");
@@ -169,34 +219,13 @@ export class Studio {
    */
   openDrawing(photo, face, text) {
     this.frame.showCrop(photo, face, this.alignment());
-    this.drawing.open(text);
+    this.drawing.open(text, photo ? this.style : "");
     showStep("drawing");
   }
 
   /** Where a face stands in the chosen style's pictures. */
   alignment() {
     return this.styles.find(({ name }) => name === this.style)?.alignment;
-  }
-
-  /**
-   * Do it, as often as it takes while the trouble is passing and the user stays.
-   *
-   * @template T
-   * @param {() => Promise<T>} attempt
-   * @param {AbortSignal} signal
-   * @returns {Promise<T>}
-   */
-  async persist(attempt, signal) {
-    for (;;) {
-      try {
-        const answer = await attempt();
-        connectionHolds();
-        return answer;
-      } catch (error) {
-        if (signal.aborted) throw error;
-        await tryAgainAfter(error, signal);
-      }
-    }
   }
 
   /**
@@ -234,7 +263,7 @@ export class Studio {
   /** @param {import("./order.js").Order} order One that the studio may have taken. */
   takeBack(order) {
     return this.run(async (signal) => {
-      const job = await order().catch(noneIfRefused);
+      const job = await outcomeOf(order);
       if (job) await this.eraseOn([job.id], signal);
       else announce("Stopped. Nothing had been drawn.");
     });
@@ -260,6 +289,7 @@ export class Studio {
   /** Back to the beginning, without a way back to what was here: it is gone, and so is its photo. */
   leave() {
     this.sitting = null;
+    this.options.reference.remove();
     enter(WELCOME, { instead: true });
     this.showWelcome();
   }
@@ -289,40 +319,4 @@ export class Studio {
     this.jobId = id;
     enter({ kind: "print", id }, { instead: true });
   }
-}
-
-/**
- * @param {string} id
- * @param {AbortSignal} signal
- * @returns {Promise<boolean>} Whether the job is this browser's own.
- */
-async function isKnown(id, signal) {
-  try {
-    await getJob(id, signal);
-    return true;
-  } catch (error) {
-    if (error instanceof Problem && (error.status === 404 || error.status === 401)) return false;
-    throw error;
-  }
-}
-
-/**
- * What became of an order that failed: without an answer it may have been taken all the same.
- *
- * @param {unknown} error
- * @returns {null} There is no job.
- */
-function noneIfRefused(error) {
-  if (error instanceof Problem && error.status) return null;
-  throw error;
-}
-
-/** @param {import("./types.js").Job} job An ended one without a picture. */
-function failureOf(job) {
-  const { code, title, message } = job.error ?? {
-    code: job.state === "cancelled" ? "unknown_job" : job.state,
-    title: "",
-    message: "",
-  };
-  return Object.assign(new Error(message), { code, title });
 }

@@ -3,11 +3,33 @@
 
 import { alarm } from "./announcer.js";
 import { Problem } from "./api_client.js";
-import { studioPatientlyBack } from "./connection.js";
+import { connectionHolds, studioPatientlyBack } from "./connection.js";
 import { byId } from "./elements.js";
 import { pause } from "./pause.js";
 import { troubleOf } from "./problem_text.js";
 import { showStep } from "./steps.js";
+
+/**
+ * Do it, as often as it takes while the trouble is passing and the user stays.
+ *
+ * @template T
+ * @param {() => Promise<T>} attempt
+ * @param {AbortSignal} signal
+ * @param {(error: unknown) => boolean} [isElsewhere] Whether the trouble is seen to by the caller.
+ * @returns {Promise<T>}
+ */
+export async function persist(attempt, signal, isElsewhere = () => false) {
+  for (;;) {
+    try {
+      const answer = await attempt();
+      connectionHolds();
+      return answer;
+    } catch (error) {
+      if (signal.aborted || isElsewhere(error)) throw error;
+      await tryAgainAfter(error, signal);
+    }
+  }
+}
 
 /**
  * Show an error and wait until the same may be tried again: after the server's Retry-After, when the studio is

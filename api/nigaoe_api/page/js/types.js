@@ -37,6 +37,16 @@
  */
 
 /**
+ * @typedef {object} Report
+ * @property {number | null} distance_start
+ * @property {number | null} distance_end
+ * @property {number} steps
+ * @property {string} stop_reason `one_pass` where there was no search.
+ * @property {number | null} [seed] Of what was drawn in one pass; null where a reference took its place.
+ * @property {boolean} [reference]
+ */
+
+/**
  * @typedef {object} Job
  * @property {string} id
  * @property {string} kind
@@ -48,7 +58,7 @@
  * @property {Face[]} faces
  * @property {number | null} face_index
  * @property {Record<string, number>} timings
- * @property {{distance_start: number | null, distance_end: number | null, steps: number} | null} report
+ * @property {Report | null} report
  * @property {{code: string, title: string, message: string} | null} error
  * @property {string | null} expires_at
  * @property {string | null} parent_id
@@ -72,7 +82,10 @@
  * @property {string} description
  * @property {boolean} ready
  * @property {boolean} default
- * @property {number} truncation Of photos for which nobody asks for another.
+ * @property {string} method How it draws: by `reverse-generation`, which searches, or in one pass.
+ * @property {string[]} options Those of `POST /convert` that it takes, of those that not every method takes.
+ * @property {boolean} needs_reference
+ * @property {number | null} truncation Of photos for which nobody asks for another; null where there is no latent.
  * @property {import("./alignment.js").Alignment | null} alignment
  * @property {{title: string, before: string | null, after: string}[]} samples
  */

@@ -1,29 +1,29 @@
 // @ts-check
-// Sending a photo. XMLHttpRequest, because fetch cannot tell how much of a body has left.
+// Sending pictures. XMLHttpRequest, because fetch cannot tell how much of a body has left.
 
 import { Problem, address, authorization, admitted } from "./api_client.js";
 
 /**
- * POST a photo as a form.
+ * POST pictures as a form.
  *
  * @param {string} path
- * @param {import("./types.js").Photo} photo
+ * @param {Record<string, {blob: Blob, name: string}>} pictures By the form's fields.
  * @param {object} options
- * @param {Record<string, string>} [options.fields] Form fields beside the photo.
+ * @param {Record<string, string>} [options.fields] Form fields beside the pictures.
  * @param {Record<string, string>} [options.headers]
  * @param {(fraction: number) => void} [options.onProgress]
  * @param {AbortSignal} [options.signal]
  * @returns {Promise<any>} The answer's JSON.
  */
-export function upload(path, photo, options) {
-  return admitted(() => send(path, photo, options));
+export function upload(path, pictures, options) {
+  return admitted(() => send(path, pictures, options));
 }
 
 /** @type {typeof upload} */
-function send(path, photo, { fields = {}, headers = {}, onProgress = () => {}, signal }) {
+function send(path, pictures, { fields = {}, headers = {}, onProgress = () => {}, signal }) {
   const form = new FormData();
   for (const [name, value] of Object.entries(fields)) form.append(name, value);
-  form.append("photo", photo.blob, photo.name);
+  for (const [field, { blob, name }] of Object.entries(pictures)) form.append(field, blob, name);
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", address(path));
