@@ -32,7 +32,7 @@ from benchmarks.parts.likeness_groups import HIGHER_IS_BETTER, balanced, groups_
 from benchmarks.parts.method_costs import Cost, Work, cost_of
 from benchmarks.parts.method_drawings import Drawings, MethodDrawer
 from benchmarks.parts.method_numbers import ROWS, Draw, DrawStyled, Found, MethodNumbers, Sizes, spread
-from nigaoe.comparison import COMPARED, Column, columns_of
+from nigaoe.comparison_columns import COMPARED, Column, columns_of
 from nigaoe.library import Nigaoe
 from nigaoe_core.bundled import BUNDLED_WEIGHTS
 from nigaoe_faces.align import DEMO

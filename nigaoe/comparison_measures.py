@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nigaoe.comparison import Comparison, searched_style
+from nigaoe.comparison import Comparison
+from nigaoe.comparison_columns import searched_style
 from nigaoe.library import Nigaoe
 from nigaoe.photos import FramedFace, read_pixels
 from nigaoe_faces.align import DEMO, AlignmentTemplate, align_face

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from nigaoe.batch import OnePassOptions
-from nigaoe.comparison import columns_of
+from nigaoe.comparison_columns import columns_of
 from nigaoe.library import Nigaoe
 from nigaoe_model.portrait.pipeline import Subject
 

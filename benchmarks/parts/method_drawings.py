@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from nigaoe.batch import OnePassOptions
-from nigaoe.comparison import Column
+from nigaoe.comparison_columns import Column
 from nigaoe.library import Nigaoe
 from nigaoe_core.errors import NigaoeError
 from nigaoe_core.style_methods import GANS_N_ROSES

@@ -14,7 +14,8 @@ from nigaoe.exit_codes import exit_code
 from nigaoe_core.errors import NigaoeError, UsageError
 
 if TYPE_CHECKING:
-    from nigaoe.comparison import Column, Comparison, LeftOut
+    from nigaoe.comparison import Comparison
+    from nigaoe.comparison_columns import Column, LeftOut
     from nigaoe.library import Nigaoe
     from nigaoe.photos import Photo
 
@@ -49,7 +50,8 @@ def compare(
     (1,000 steps from the mean face, drawn as found), and Nigaoe with its defaults. A method without installed weights
     is left out, with a sentence that says how to get them; a photo that fails is reported and the others go on.
     """
-    from nigaoe.comparison import columns_of, compare
+    from nigaoe.comparison import compare
+    from nigaoe.comparison_columns import columns_of
     from nigaoe.library import Nigaoe
     from nigaoe.photos import find_photos
 

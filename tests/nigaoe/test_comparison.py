@@ -16,7 +16,8 @@ from typer.testing import Result as Run
 from nigaoe import Nigaoe
 from nigaoe.cli import app
 from nigaoe.commands.compare import METHODS
-from nigaoe.comparison import COMPARED, Column, ComparedPhoto, Comparison, Drawn, columns_of, compare
+from nigaoe.comparison import ComparedPhoto, Comparison, Drawn, compare
+from nigaoe.comparison_columns import COMPARED, Column, columns_of
 from nigaoe.comparison_measures import measured
 from nigaoe.photos import Photo
 from nigaoe_core.errors import BrokenCheckpoint, MethodMismatch, NigaoeError, NoFace, UsageError
