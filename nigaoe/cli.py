@@ -29,6 +29,11 @@ class _Commands(LazyGroup):
             "photo.",
         ),
         LazyCommand(
+            "video",
+            f"{_COMMANDS}.video:video",
+            "Draw one person through a video, frame by frame without flicker; sound and timing stay.",
+        ),
+        LazyCommand(
             "demo",
             f"{_COMMANDS}.demo:demo",
             "Start the embedded service, convert a photo through its REST API, fetch the pictures, stop.",

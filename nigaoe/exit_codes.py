@@ -3,13 +3,22 @@
 from collections.abc import Collection
 from typing import Final
 
-from nigaoe_core.errors import CheckpointError, FaceError, ImageError, InversionError, NigaoeError, UsageError
+from nigaoe_core.errors import (
+    CheckpointError,
+    FaceError,
+    ImageError,
+    InversionError,
+    NigaoeError,
+    UsageError,
+    VideoError,
+)
 
 MIXED: Final = 1
 
 EXIT_CODES: Final[dict[type[NigaoeError], int]] = {
     UsageError: 2,
     ImageError: 3,
+    VideoError: 3,
     FaceError: 4,
     CheckpointError: 5,
     InversionError: 6,

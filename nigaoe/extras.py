@@ -25,6 +25,7 @@ EXTRAS: Final[Mapping[str, Extra]] = {
     "model": Extra(("httpx", "safetensors", "timm"), ("faces",)),
     "train": Extra(("imagehash", "matplotlib", "scipy"), ("model",)),
     "tensorboard": Extra(("tensorboard",), ("train",)),
+    "video": Extra(("av",), ("model",)),
     "queue": Extra(("celery", "prometheus_client", "redis")),
     "s3": Extra(("boto3",)),
     "c2pa": Extra(("c2pa",)),
@@ -40,6 +41,7 @@ EXTRAS: Final[Mapping[str, Extra]] = {
 NEEDS: Final[Mapping[str, str]] = {
     "convert": "model",
     "sample": "model",
+    "video": "video",
     "weights": "model",
     "data": "train",
     "train": "train",

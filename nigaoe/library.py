@@ -14,13 +14,14 @@ from dataclasses import replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
 from nigaoe.batch import Batch, BatchProgress, OnePassOptions
+from nigaoe.extras import missing_extra
 from nigaoe.photos import FaceChoice, Photo, read_pixels
 from nigaoe.results import Drawing, Result
 from nigaoe_core.errors import NigaoeError, UsageError
@@ -38,6 +39,10 @@ from nigaoe_model.portrait.pair import Pair
 from nigaoe_model.portrait.pipeline import Pipeline
 from nigaoe_model.portrait.stored_latent import LatentCard, StoredLatent
 from nigaoe_model.stylegan2.latent_statistics import sample_w
+
+if TYPE_CHECKING:
+    from nigaoe.video.conversion import VideoProgress
+    from nigaoe.video.reader import VideoLimits
 
 SAMPLE_BATCH = 8
 
@@ -227,6 +232,56 @@ class Nigaoe:
         conversion = ConversionOptions(method, settings, self._look(style, options))
         self.pipeline.check(style, conversion)
         return conversion
+
+    def convert_video(
+        self,
+        video: str | Path,
+        output: str | Path,
+        *,
+        style: str | None = None,
+        face: Literal["largest"] | int = "largest",
+        smooth: bool = True,
+        first_frame_search: bool = False,
+        limits: "VideoLimits | None" = None,
+        on_progress: "Callable[[VideoProgress], None] | None" = None,
+        **options: Unpack[ConvertOptions],
+    ) -> dict[str, Any]:
+        """Draw one person of a video; the encoder's guess is drawn in each frame, smoothed in time.
+
+        Args:
+            video: Path of the video.
+            output: Path of the new one, which ends in .mp4, .m4v, .mov, .mkv or .webm. It appears when it is whole.
+            style: Name of a style of reverse generation whose generator has an encoder; None: the first of `styles`.
+            face: The largest one of each shot, or one by size from 0.
+            smooth: Whether frames are taken together; otherwise each is drawn for itself, and flickers.
+            first_frame_search: Search the first frame of each shot, and carry what that adds to the encoder's guess
+                along the shot.
+            limits: What the video may cost; None: ten minutes in 4K.
+            on_progress: Called after every few frames.
+            options: How drawings look, and how first frames are searched; see `ConvertOptions`.
+
+        Returns:
+            Style, frames, drawn frames, shots, seconds, warnings and models, JSON-ready.
+
+        Raises:
+            VideoError: The file is no usable video, or its sound does not fit into the new one.
+            FaceError: The chosen face is in no frame.
+            UnknownStyle: There is no such style.
+            CheckpointError: Its weights cannot be used.
+            MissingExtra: The extra ``video`` is not installed.
+            UsageError: An option makes no sense, a file cannot be read or written, or the style has no encoder.
+        """
+        try:
+            from nigaoe.video.conversion import VideoOptions, convert_video
+            from nigaoe.video.reader import DEFAULT_LIMITS
+        except ModuleNotFoundError as error:
+            raise missing_extra(error.name or "av", "video") from error
+        style, conversion = self.check(style, **options)
+        if not isinstance(conversion, ConversionOptions):
+            raise UsageError(f"`{style}` draws without a latent, so it cannot follow a face; take a style with a parent.")
+        seed = options.get("seed", 0)
+        how = VideoOptions(conversion, face, smooth, first_frame_search, seed, limits or DEFAULT_LIMITS)
+        return convert_video(self.pipeline, self.detector, Path(video), Path(output), style, how, on_progress)
 
     @overload
     def restyle(self, drawn: Result, style: str | None = None, **options: Unpack[DrawOptions]) -> Result: ...

@@ -48,6 +48,21 @@ class WrongSize(ImageError, code="wrong_size", status=422, title="The picture ha
 class BrokenImage(ImageError, code="broken_image", status=422, title="The picture is damaged"):
     """The format is right, the data are truncated or damaged."""
 
+class VideoError(NigaoeError, code="invalid_video", status=422, title="The video cannot be used"):
+    """The file is no video that Nigaoe can use."""
+class EmptyVideo(VideoError, code="empty_video", status=422, title="The video is empty"):
+    """There are no bytes at all, or no frames."""
+class BrokenVideo(VideoError, code="broken_video", status=422, title="The video is damaged, or the file is none"):
+    """No demuxer or decoder can read it."""
+class NoPictures(VideoError, code="no_pictures", status=422, title="The file has sound and no pictures"):
+    """There is no video stream; a cover picture is none."""
+class VideoTooLarge(VideoError, code="video_too_large", status=413, title="The video is too large"):
+    """It lasts too long, or its frames have too many pixels."""
+class SoundNotTaken(
+    VideoError, code="sound_not_taken", status=422, title="The sound does not fit into this kind of file"
+):
+    """Sound is copied as it is, and the container that was asked for does not take its codec."""
+
 class FaceError(NigaoeError, code="face_error", status=422, title="The faces in the picture do not fit the request"):
     """The picture is fine, its faces are not what the request needs."""
 class NoFace(FaceError, code="no_face", status=422, title="No face was found"):

@@ -9,6 +9,7 @@ What the cascade proposes is then evaluated again in the photo itself (``nigaoe_
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nigaoe_core.errors import FaceIndexOutOfRange, MultipleFaces, NoFace
-from nigaoe_faces.align import crop_aligned, square_box_alignment
+from nigaoe_faces.align import crop_aligned, fit_similarity, square_box_alignment
 from nigaoe_faces.pose import Pose, estimate_pose
 from nigaoe_faces.refine import Networks, refine_landmarks
 
@@ -104,20 +105,40 @@ class FaceDetector:
         self._mtcnn.eval().requires_grad_(requires_grad=False)
         self._networks = Networks(self._mtcnn.rnet, self._mtcnn.onet, self._device)
 
-    def detect(self, rgb: NDArray[np.uint8]) -> list[Face]:
+    def detect(self, rgb: NDArray[np.uint8], *, thorough: bool = True) -> list[Face]:
         """Find the faces of a photo.
 
         Args:
             rgb: The photo, [H, W, 3] uint8.
+            thorough: Where nothing was found, search again: finer, and with the photo on its sides.
 
         Returns:
             The faces, the largest first; an empty list when there are none.
         """
-        for proposals in self._searches(rgb):
+        for proposals in self._searches(rgb) if thorough else islice(self._searches(rgb), 1):
             faces = self._confirm(rgb, proposals)
             if faces:
                 return sorted(faces, key=lambda face: face.size, reverse=True)
         return []
+
+    def follow(self, rgb: NDArray[np.uint8], face: Face) -> Face | None:
+        """Find a face of the frame before in the next frame of a video: in a third of the time that a search takes.
+
+        Args:
+            rgb: The frame, [H, W, 3] uint8.
+            face: As it was found in a frame of the same size.
+
+        Returns:
+            The face; None when it is not where it was, more or less.
+        """
+        landmarks, confidence = refine_landmarks(self._networks, rgb, face.landmarks)
+        if confidence < self.min_confidence or not _is_near(landmarks, face.landmarks):
+            return None
+        moved = fit_similarity(face.landmarks, landmarks)
+        scale, middle = float(np.sqrt(np.linalg.det(moved[:, :2]))), np.reshape(face.box, (2, 2)).mean(axis=0)
+        reach = np.ptp(np.reshape(face.box, (2, 2)), axis=0) / 2 * scale
+        middle = moved[:, :2] @ middle + moved[:, 2]
+        return Face(_box_around(np.stack([middle - reach, middle + reach])), landmarks, confidence)
 
     def _searches(self, rgb: NDArray[np.uint8]) -> Iterator[list[_Proposal]]:
         """Run the cascade in several ways, the likeliest first; the next is needed only if one finds nobody."""
@@ -218,6 +239,13 @@ def largest_face(faces: Sequence[Face]) -> Face:
 def _is_same(face: Face, other: Face) -> bool:
     eyes = float(np.linalg.norm(other.landmarks[1] - other.landmarks[0]))
     return float(np.linalg.norm(face.landmarks.mean(axis=0) - other.landmarks.mean(axis=0))) < _SAME_FACE * eyes
+
+
+def _is_near(landmarks: NDArray[np.float64], before: NDArray[np.float64]) -> bool:
+    """Whether a face can have moved so from one frame to the next: by an eye distance, by a half of its size."""
+    eyes, eyes_before = (float(np.linalg.norm(points[1] - points[0])) for points in (landmarks, before))
+    moved = float(np.linalg.norm(landmarks.mean(axis=0) - before.mean(axis=0)))
+    return moved < eyes_before and eyes_before < 1.5 * eyes < 2.25 * eyes_before
 
 
 def _turn_back(points: NDArray[np.float64], quarters: int, side: int) -> NDArray[np.float64]:

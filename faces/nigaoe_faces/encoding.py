@@ -51,7 +51,7 @@ def encode_png(picture: NDArray[np.uint8], *, source: DigitalSource | None = Non
     """
     texts = PngInfo()
     if source is not None:
-        texts.add_itxt("XML:com.adobe.xmp", _xmp_packet(source).decode())
+        texts.add_itxt("XML:com.adobe.xmp", xmp_packet(source).decode())
     return _save(_as_image(picture), "PNG", compress_type=PNG_STRATEGY, pnginfo=texts)
 
 
@@ -130,7 +130,7 @@ def _as_image(picture: NDArray[np.uint8]) -> Image.Image:
 
 
 def _mark(source: DigitalSource | None) -> dict[str, bytes]:
-    return {} if source is None else {"xmp": _xmp_packet(source)}
+    return {} if source is None else {"xmp": xmp_packet(source)}
 
 
 def _save(image: Image.Image, image_format: str, **options: object) -> bytes:
@@ -164,7 +164,7 @@ def _share_palette(images: list[Image.Image]) -> list[Image.Image]:
     return [image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for image in images]
 
 
-def _xmp_packet(source: DigitalSource) -> bytes:
+def xmp_packet(source: DigitalSource) -> bytes:
     """Return the XMP that says where a picture comes from, and nothing else; the same bytes for every picture."""
     return (
         '<?xpacket begin="\N{ZERO WIDTH NO-BREAK SPACE}" id="W5M0MpCehiHzreSzNTczkc9d"?>'

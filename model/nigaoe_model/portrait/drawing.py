@@ -112,7 +112,7 @@ def draw_portraits(
     if ws is not found:
         canvases = []  # They show other latents than those that are drawn now.
     if look.colours:
-        ws = _coloured(pair, generator, ws, persons, look, maps)
+        ws = coloured_latents(pair, generator, ws, persons, look, maps)
     drawings = draw_from_trunk(pair, generator, ws, maps, canvases).clamp(-1, 1)
     pictures = enlarge(drawings, upscaler, pair.upscaler)
     return [
@@ -159,7 +159,9 @@ def draw_from_trunk(
     return generator.synthesis.draw(ws, noise=noise, start=trunk)[-1].image
 
 
-def _coloured(pair: Pair, generator: Generator, ws: Tensor, persons: Tensor, look: Look, noise: Noise) -> Tensor:
+def coloured_latents(
+    pair: Pair, generator: Generator, ws: Tensor, persons: Tensor, look: Look, noise: Noise = "fixed"
+) -> Tensor:
     """Move what a style draws towards the colours of the persons as they were found.
 
     Between person and style the colours that are asked for lie between the person's own and the palette's answer.
