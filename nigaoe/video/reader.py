@@ -26,7 +26,7 @@ _OPTIONS: Final = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
 
 _USUAL_RATE: Final = Fraction(25)
 
-OnSound = Callable[[Packet[Stream]], None]
+OnSound = Callable[["Packet[Stream]"], None]
 
 
 @dataclass(frozen=True, slots=True)

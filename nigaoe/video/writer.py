@@ -97,9 +97,9 @@ class VideoWriter:
         output.metadata["comment"] = DigitalSource.COMPOSITE.address
         self._sound = {stream.index: self._copied(stream) for stream in reader.sound}
         self._pictures: VideoStream | None = None
-        self._early_sound: list[Packet[Stream]] = []
+        self._early_sound: "list[Packet[Stream]]" = []
 
-    def sound(self, packet: Packet[Stream]) -> None:
+    def sound(self, packet: "Packet[Stream]") -> None:
         """Copy a packet of sound as it is."""
         if self._pictures is None:  # The header is written with the first packet, and the size is not known yet.
             self._early_sound.append(packet)
