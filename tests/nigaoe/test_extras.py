@@ -85,6 +85,13 @@ def test_after_the_demo_training_is_missing() -> None:
     assert "run `pip install 'nigaoe[train]'`" in " ".join(result.stderr.split())
 
 
+def test_a_video_needs_its_extra() -> None:
+    """Photos do without FFmpeg."""
+    result = without(["video"], "video", "clip.mp4")
+    assert result.returncode == 2
+    assert "run `pip install 'nigaoe[video]'`" in " ".join(result.stderr.split())
+
+
 def test_the_doctor_needs_nothing_and_shows_its_brackets() -> None:
     """Its advice can be copied: markup would swallow `[model]`."""
     result = without(list(EXTRAS), "doctor", "--quick")
