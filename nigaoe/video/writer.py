@@ -97,7 +97,7 @@ class VideoWriter:
         output.metadata["comment"] = DigitalSource.COMPOSITE.address
         self._sound = {stream.index: self._copied(stream) for stream in reader.sound}
         self._pictures: VideoStream | None = None
-        self._early_sound: "list[Packet[Stream]]" = []
+        self._early_sound: list[Packet[Stream]] = []
 
     def sound(self, packet: "Packet[Stream]") -> None:
         """Copy a packet of sound as it is."""
