@@ -278,7 +278,7 @@ class Nigaoe:
             raise missing_extra(error.name or "av", "video") from error
         style, conversion = self.check(style, **options)
         if not isinstance(conversion, ConversionOptions):
-            raise UsageError(f"`{style}` draws without a latent, so it cannot follow a face; take a style with a parent.")
+            raise UsageError(f"`{style}` draws without a latent, so it follows no face; take one with a parent.")
         seed = options.get("seed", 0)
         how = VideoOptions(conversion, face, smooth, first_frame_search, seed, limits or DEFAULT_LIMITS)
         return convert_video(self.pipeline, self.detector, Path(video), Path(output), style, how, on_progress)
