@@ -53,10 +53,15 @@ class ColourCode:
         matrix = context.colorspace or _UNSPECIFIED
         return cls(matrix, context.color_primaries, context.color_trc, is_full, context.height)
 
-    def decode(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        """Return a frame's pixels, not turned. # [H, W, 3]."""
+    def decode(self, frame: VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
+        """Return a frame's pixels in a size, not turned. # [height, width, 3]."""
         rgb = frame.reformat(
-            format="rgb24", src_colorspace=self._swscale, src_color_range=self._range, dst_color_range=ColorRange.JPEG
+            width,
+            height,
+            "rgb24",
+            src_colorspace=self._swscale,
+            src_color_range=self._range,
+            dst_color_range=ColorRange.JPEG,
         )
         pixels = rgb.to_ndarray()
         return pixels.astype(np.uint8, copy=False)

@@ -104,6 +104,7 @@ class VideoReader:
         self.sound: tuple[AudioStream, ...] = tuple(self._container.streams.audio)
         self.colour = ColourCode.of(self.stream)
         self.time_base = self.stream.time_base or 1 / _USUAL_RATE
+        self._size: tuple[int, int] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -190,7 +191,9 @@ class VideoReader:
         if decoded.width * decoded.height > self.limits.max_pixels:
             raise _too_many_pixels(decoded.width, decoded.height, self.limits)
         quarters = round(decoded.rotation / 90) % 4
-        rgb = np.rot90(self.colour.decode(decoded), quarters)
+        # A stream may change its size on the way; the new video keeps the first one.
+        self._size = self._size or (decoded.width, decoded.height)
+        rgb = np.rot90(self.colour.decode(decoded, *self._size), quarters)
         return ClipFrame(rgb, float(pts * self.time_base), pts, decoded.duration or 0, None if quarters else decoded)
 
     def _check_limits(self) -> None:

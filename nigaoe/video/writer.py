@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nigaoe.video.reader import ClipFrame, VideoReader
 from nigaoe_core.atomic_write import atomic_replacement
-from nigaoe_core.errors import SoundNotTaken, UsageError
+from nigaoe_core.errors import SoundNotTaken, UsageError, VideoError
 from nigaoe_faces.encoding import DigitalSource, xmp_packet
 
 
@@ -70,6 +70,7 @@ def video_writer(path: Path, reader: VideoReader) -> "Iterator[VideoWriter]":
     Raises:
         SoundNotTaken: The container does not take the sound's codec.
         UsageError: The file cannot be written.
+        VideoError: FFmpeg refuses its frames or its sound.
     """
     container = _CONTAINERS[path.suffix.lower()]
     try:
@@ -82,9 +83,12 @@ def video_writer(path: Path, reader: VideoReader) -> "Iterator[VideoWriter]":
             if container.holds_xmp:
                 _append_xmp(part)
     except OSError as error:
-        if isinstance(error, FFmpegError) and not error.strerror:
-            raise
         raise UsageError(f"`{path}` cannot be written ({error.strerror}); choose another place with -o.") from error
+    except FFmpegError as error:
+        raise VideoError(
+            f"FFmpeg cannot write this video as `{path.suffix}` ({error.strerror}); try NAME.mkv, or convert the video "
+            "to a plain MP4 first."
+        ) from error
 
 
 class VideoWriter:

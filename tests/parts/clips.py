@@ -75,12 +75,14 @@ class Clip:
         times: When each is shown, in milliseconds; None: 25 a second.
         rotation: Degrees by which a player turns the pictures counterclockwise.
         sound: None: it is silent.
+        pixel_format: How pixels are stored.
     """
 
     frames: Sequence[Picture]
     times: Sequence[int] | None = None
     rotation: int = 0
     sound: Sound | None = field(default_factory=Sound)
+    pixel_format: str = "yuv420p"
 
 
 def write_clip(path: Path, clip: Clip) -> Path:
@@ -88,7 +90,7 @@ def write_clip(path: Path, clip: Clip) -> Path:
     with av.open(str(path), "w") as file:
         pictures = file.add_stream("libx264", rate=RATE, options={"crf": "6", "preset": "veryfast"})
         pictures.height, pictures.width = clip.frames[0].shape[:2]
-        pictures.pix_fmt = "yuv420p"
+        pictures.pix_fmt = clip.pixel_format
         pictures.time_base = pictures.codec_context.time_base = MILLISECOND
         if clip.rotation:
             pictures.set_display_rotation(clip.rotation)

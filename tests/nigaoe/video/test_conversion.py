@@ -72,6 +72,18 @@ def test_frames_without_a_face_keep_their_picture(
     assert max(changes[i] for i in (0, 1, 5, 6)) < 4 < min(changes[2:5])
 
 
+@pytest.mark.parametrize("ending", [".webm", ".mov"])
+def test_other_kinds_of_files(nigaoe_library: Nigaoe, face_frames: list[Picture], tmp_path: Path, ending: str) -> None:
+    """A side of an odd number of pixels, and sound that fits into both."""
+    codec = "libopus" if ending == ".webm" else "aac"
+    frames = [frame[:, :241] for frame in face_frames[:2]]
+    source = write_clip(tmp_path / "clip.mkv", Clip(frames, [5, 45], sound=Sound(codec), pixel_format="yuv444p"))
+    target = tmp_path / f"drawn{ending}"
+    assert nigaoe_library.convert_video(source, target, colours=0.0)["drawn"] == 2
+    assert [frame.shape for frame in pictures_of(target)] == [(256, 241, 3)] * 2
+    assert [content for _, content in sound_of(target)] == [content for _, content in sound_of(source)]
+
+
 def test_the_first_frame_of_a_shot_can_be_searched(
     nigaoe_library: Nigaoe, face_frames: list[Picture], tmp_path: Path
 ) -> None:
