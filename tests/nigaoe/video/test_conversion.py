@@ -31,7 +31,7 @@ def test_every_frame_shows_the_drawing_and_all_else_stays(nigaoe_library: Nigaoe
     assert sound_of(tmp_path / "drawn.mp4") == sound_of(clip)
     for photo, frame in zip(photos, drawn, strict=True):
         assert difference(photo, frame, INSIDE) > 12
-        assert difference(photo, frame, OUTSIDE) < 4
+        assert difference(photo, frame, OUTSIDE) < 6  # The codec and the noise.
     nigaoe_library.convert_video(clip, tmp_path / "single.mp4", colours=0.0, smooth=False)
     steady, single = (
         flicker([photo[INSIDE] for photo in photos], [frame[INSIDE] for frame in frames])
