@@ -69,8 +69,8 @@ class ConvertOptions(DrawOptions, total=False):
     Attributes:
         method: ``cross`` finds a person and draws him in the style, ``direct`` searches in the style, ``best`` does
             both and ranks them. Default ``cross``.
-        preset: ``draft``, ``standard`` or ``best``: how much work a likeness may cost; or all settings of the search.
-            Default ``standard``.
+        preset: ``instant`` draws what the encoder guesses; ``draft``, ``standard`` and ``best`` search, ever longer;
+            or all settings of the search. Default ``standard``.
         steps: Steps of reverse generation instead of the preset's.
         space: ``w``, one style for all layers, or ``w_plus``, one a layer, instead of the preset's.
         start: Where the search begins: at the ``mean`` face, at the ``encoder``'s guess, or (``auto``, the default) at
@@ -80,7 +80,7 @@ class ConvertOptions(DrawOptions, total=False):
     """
 
     method: Method | Literal["cross", "direct", "best"]
-    preset: Preset | Literal["draft", "standard", "best"] | InversionSettings
+    preset: Preset | Literal["instant", "draft", "standard", "best"] | InversionSettings
     steps: int | None
     space: Space | None
     start: StartChoice | None
@@ -227,7 +227,8 @@ class Nigaoe:
             settings = InversionSettings.model_validate(dict(whole) | changes)
         except ValidationError as error:
             problem = error.errors()[0]
-            raise UsageError(f"{problem['loc'][0]} cannot be {problem['input']!r}: {problem['msg']}.") from error
+            where = f"{problem['loc'][0]} cannot be {problem['input']!r}: " if problem["loc"] else ""
+            raise UsageError(f"{where}{problem['msg']}.") from error
         method = _member(Method, options.get("method", Method.CROSS))
         conversion = ConversionOptions(method, settings, self._look(style, options))
         self.pipeline.check(style, conversion)

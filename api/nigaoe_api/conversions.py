@@ -20,7 +20,7 @@ from nigaoe_api.rate_limits import RateLimits
 from nigaoe_api.request_schemas import ConvertOptions
 from nigaoe_api.style_catalogue import Framing, StyleCatalogue
 from nigaoe_core.errors import FaceError, ImageError, NigaoeError, UnknownJob
-from nigaoe_core.jobs import Job, JobOptions, new_job
+from nigaoe_core.jobs import Job, JobOptions, Preset, new_job
 from nigaoe_core.store.blob_store import CROP, PHOTO, REFERENCE, new_folder
 from nigaoe_core.store.job_records import Idempotency, Submission
 from nigaoe_core.style_methods import REFERENCE as REFERENCE_FIELD
@@ -90,6 +90,8 @@ class Conversions:
         registry = self._styles.registry()
         style = registry.style(options.style) if options.style is not None else registry.default_style()
         style.check_options({**options.model_dump(exclude_unset=True), REFERENCE_FIELD: reference})
+        if options.preset is Preset.INSTANT:
+            registry.check_encoder(style.name)
         truncation = options.truncation if options.truncation is not None else style.truncation
         completed = options.model_copy(update={"style": style.name, "truncation": truncation})
         return completed, self._styles.framing(style.name)

@@ -1,8 +1,8 @@
 """The JSON and form fields that the API accepts."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nigaoe_api.outbound import URI_CHARACTER
 from nigaoe_core.jobs import (
@@ -44,7 +44,11 @@ class ConvertOptions(_Request):
         Method.CROSS,
         description="Where a search looks. cross: invert as a person; direct: invert as anime; best: both.",
     )
-    preset: Preset = Field(Preset.STANDARD, description="How much work the conversion may cost.")
+    preset: Preset = Field(
+        Preset.STANDARD,
+        description="How much work the conversion may cost: instant draws what the encoder guesses, in one pass and "
+        "with the method cross only; draft, standard and best search, ever longer.",
+    )
     degree: Degree = 1.0
     truncation: UnitInterval | None = Field(
         None, description="truncation_psi: 1 keeps the latent, 0 is the mean face; by default what suits the style."
@@ -59,6 +63,12 @@ class ConvertOptions(_Request):
     paste_back: PasteBack = False
     webhook_url: Address | None = Field(None, description="https address that is called once when the job ends.")
     priority: Priority = 5
+
+    @model_validator(mode="after")
+    def _searches_where_it_must(self) -> Self:
+        if self.preset is Preset.INSTANT and self.method is not Method.CROSS:
+            raise ValueError(f"the preset instant searches nothing, and the method {self.method.value} does")
+        return self
 
 
 class PhotoAddress(_Request):

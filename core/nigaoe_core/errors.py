@@ -233,6 +233,8 @@ class ReferenceNeeded(
     UsageError, code="reference_needed", status=422, title="The style needs a reference picture"
 ):
     """The style draws with the texture of another picture, and has none of its own."""
+class NoEncoder(UsageError, code="no_encoder", status=422, title="No encoder guesses for this style"):
+    """An encoder's guess was asked for, and the generator that photos are found in has no encoder."""
 class UnknownGenerator(UsageError, code="unknown_generator", status=422, title="There is no generator of this name"):
     """No generator of this name is installed."""
 

@@ -94,6 +94,7 @@ class Method(StrEnum):
 class Preset(StrEnum):
     """How much work a conversion may cost."""
 
+    INSTANT = "instant"  # What the encoder guesses, drawn: no search.
     DRAFT = "draft"
     STANDARD = "standard"
     BEST = "best"
@@ -231,6 +232,11 @@ class Job(_Record):
     )
     report: JobReport | None = None
     error: Failure | None = None
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether it takes a slot of a worker's search; a restyle and an instant portrait are drawn in a moment."""
+        return self.kind is JobKind.CONVERT and self.options.preset is not Preset.INSTANT
 
     @property
     def is_suspect(self) -> bool:

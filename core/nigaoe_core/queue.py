@@ -8,14 +8,15 @@ by `JobStore.claim`.
 from typing import TYPE_CHECKING, Any, Final
 
 from nigaoe_core.errors import StoreUnavailable
-from nigaoe_core.jobs import Job, JobKind, Seconds
+from nigaoe_core.jobs import Job, Seconds
 
 if TYPE_CHECKING:
     from celery import Celery
 
 QUEUE_NAME: Final = "nigaoe"
 RESTYLE_QUEUE: Final = "nigaoe-restyle"
-"""Of its own, with threads of its own in every worker: a restyle takes half a second, and somebody watches."""
+"""Of its own, with threads of its own in every worker: for what takes half a second while somebody watches, restyles
+and instant portraits."""
 TASK_NAME: Final = "nigaoe.run_job"
 PRIORITY_STEPS: Final = (0, 2, 4, 6, 8)
 
@@ -76,7 +77,7 @@ def _app(broker: str, deadline_seconds: Seconds) -> "Celery":
 
 def queue_of(job: Job) -> str:
     """The queue in which a job's wake-up messages wait."""
-    return RESTYLE_QUEUE if job.kind is JobKind.RESTYLE else QUEUE_NAME
+    return QUEUE_NAME if job.is_searched else RESTYLE_QUEUE
 
 
 def message_of(job: Job) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from nigaoe_core.errors import (
     CheckpointError,
     InvalidManifest,
     MethodMismatch,
+    NoEncoder,
     UnknownGenerator,
     UnknownStyle,
 )
@@ -285,6 +286,21 @@ class Registry:
                 f"Style `{style_name}` was made from `{style.parent}`, which is not installed: import that one too."
             )
         return self._generators[style.parent]
+
+    def check_encoder(self, style_name: str) -> None:
+        """Make sure that an encoder guesses latents for a style.
+
+        Raises:
+            UnknownStyle: There is no such style.
+            MethodMismatch: It is a feed-forward style.
+            InvalidManifest: Its parent is not installed.
+            NoEncoder: Its parent has no encoder.
+        """
+        if self.parent_of(style_name).encoder is None:
+            raise NoEncoder(
+                f"No encoder guesses latents for the style `{style_name}`: choose another preset than instant, or "
+                "train one with `nigaoe train encoder`."
+            )
 
     def pair(self, style_name: str) -> tuple[Path, Path]:
         """Return the files of ``g_ori`` and ``g_fin`` for a style.

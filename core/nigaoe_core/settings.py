@@ -185,7 +185,11 @@ class Worker(_Section):
         0, ge=0, le=4096, description="Celery threads that prepare and finish jobs; 0: two and a half times the slots."
     )
     restyle_threads: int = Field(
-        2, ge=1, le=64, description="Threads of a worker for restyles, which wait for no conversion to end."
+        4,
+        ge=1,
+        le=256,
+        description="Threads of a worker for restyles and instant portraits, which wait for no search to end; so many "
+        "instant portraits share a pass.",
     )
     progress_seconds: float = Field(
         0.5, ge=0.1, le=60, description="Seconds between two progress messages of a job that is followed."

@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nigaoe_core.jobs import Job, JobKind, JobState, Method, Preset, Progress, Seconds
+from nigaoe_core.jobs import Job, JobState, Method, Preset, Progress, Seconds
 
 SEARCHING = Progress().stage
 """The stage that consists of steps."""
@@ -52,8 +52,8 @@ def seconds_left(job: Job, *, ahead: int, workers: Sequence[WorkerReport], now: 
     A job's own time is its steps at the workers' mean step time, and what jobs take beside their search; of a running
     one only the steps that remain. Where that is not known yet, it is the mean time of a job. Queued: the jobs ahead
     leave in waves of as many as there are slots, each as long as a mean job, then it runs itself. A job of a style that
-    draws in one pass takes what others take beside their search. A restyle has no steps and does not wait for slots, so
-    there is nothing to estimate: it is there in a moment.
+    draws in one pass takes what others take beside their search. Restyles and instant portraits have no steps and wait
+    for no slot, so there is nothing to estimate: they are there in a moment.
 
     Args:
         job: The job.
@@ -63,7 +63,7 @@ def seconds_left(job: Job, *, ahead: int, workers: Sequence[WorkerReport], now: 
     """
     if job.state.is_end:
         return 0.0
-    if job.kind is JobKind.RESTYLE:
+    if not job.is_searched:
         return None
     working = [worker for worker in workers if worker.ready and worker.slots]
     if job.state is JobState.RUNNING:

@@ -42,7 +42,9 @@ def convert(
         Method,
         typer.Option(help="cross: as a person, drawn in the style. direct: in the style. best: both, ranked."),
     ] = Method.CROSS,
-    preset: Annotated[Preset, typer.Option(help="How much work a likeness may cost.")] = Preset.STANDARD,
+    preset: Annotated[
+        Preset, typer.Option(help="instant: the encoder's guess. draft, standard, best: searches, ever longer.")
+    ] = Preset.STANDARD,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of reverse generation instead of the preset's.")
     ] = None,
@@ -239,7 +241,7 @@ def failure_report(photo: str, error: NigaoeError) -> dict[str, Any]:
 
 def _work(report: dict[str, Any]) -> str:
     """Say what a drawing took."""
-    if "steps" not in report:
+    if not report.get("steps"):
         return "drawn in one pass"
     return f"distance {report['distance_start']:.3f} -> {report['distance_end']:.3f}, {report['steps']} steps"
 

@@ -9,13 +9,15 @@ import redis
 
 from nigaoe.embedded_redis import EmbeddedRedis
 from nigaoe_core.errors import StoreUnavailable
-from nigaoe_core.jobs import Job, JobOptions, new_job
+from nigaoe_core.jobs import Job, JobKind, JobOptions, Preset, new_job
 from nigaoe_core.queue import (
     QUEUE_NAME,
+    RESTYLE_QUEUE,
     TASK_NAME,
     Dispatcher,
     broker_url,
     message_of,
+    queue_of,
     queue_priority,
     transport_options,
 )
@@ -39,6 +41,19 @@ def test_a_message_names_job_and_attempt_only() -> None:
     """No picture, no option, no Python name."""
     job = new_job(JobOptions())
     assert message_of(job) == {"job_id": job.id, "attempt": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "queue"),
+    [
+        ({}, QUEUE_NAME),
+        ({"options": JobOptions(preset=Preset.INSTANT)}, RESTYLE_QUEUE),
+        ({"kind": JobKind.RESTYLE}, RESTYLE_QUEUE),
+    ],
+)
+def test_what_is_not_searched_waits_behind_no_search(changes: dict[str, object], queue: str) -> None:
+    """Restyles and instant portraits have a queue of their own."""
+    assert queue_of(new_job(JobOptions()).model_copy(update=changes)) == queue
 
 
 def test_urgent_messages_come_first_in_kombus_order() -> None:

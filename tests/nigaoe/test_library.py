@@ -60,6 +60,17 @@ def test_a_photo_becomes_a_portrait(nigaoe: Nigaoe, sample_photo: Path) -> None:
     assert heard[-1] == BatchProgress(step=3, steps=3, faces=1, distance=result.report["distance_end"])
 
 
+def test_an_instant_portrait_is_the_encoders_guess(nigaoe: Nigaoe, sample_photo: Path) -> None:
+    """No step, no frames, and a latent that can be drawn otherwise; with steps it is a search from the guess."""
+    result = nigaoe.convert(sample_photo, style="anime", preset="instant", frames=3)
+    assert result.picture.size == (256, 256)
+    assert not result.frames
+    assert (result.report["steps"], result.report["start"], result.report["distance_end"]) == (0, "encoder", None)
+    assert json.loads(json.dumps(result.report))["stop_reason"] == "one_pass"
+    assert nigaoe.restyle(result.latent, "tv").report["style"] == "tv"
+    assert nigaoe.convert(sample_photo, preset="instant", steps=1).report["start"] == "encoder"
+
+
 def test_a_photo_is_drawn_once(nigaoe: Nigaoe, sample_photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Person and drawing, five blocks each; another style draws the drawing alone."""
     nigaoe.check("anime")
@@ -133,7 +144,9 @@ def test_wrong_options_are_refused_before_any_photo_is_opened(nigaoe: Nigaoe) ->
         nigaoe.convert_all([nobody], style="cubism")
     for options, word in (
         ({"method": "guess"}, "cross, direct, best"),
-        ({"preset": "slow"}, "draft, standard, best"),
+        ({"preset": "slow"}, "instant, draft, standard, best"),
+        ({"preset": "instant", "method": "best"}, "method `best`"),
+        ({"steps": -1}, "steps"),
         ({"steps": 0}, "steps"),
         ({"truncation": 2.0}, "mean face"),
         ({"degree": -1.0}, "degree"),

@@ -1,7 +1,9 @@
 import threading
 from collections.abc import Callable
 
-from nigaoe_core.jobs import Job, JobKind, JobOptions, new_job
+import pytest
+
+from nigaoe_core.jobs import Job, JobKind, JobOptions, Preset, new_job
 from nigaoe_worker.admission import Admission, Decision
 
 
@@ -98,7 +100,12 @@ def test_a_suspect_has_the_worker_for_itself(in_thread: Callable[..., object], u
     leave.release(2)
 
 
-def test_a_restyle_needs_no_capacity(in_thread: Callable[..., object], until: Callable[..., None]) -> None:
+@pytest.mark.parametrize(
+    "quick", [{"kind": JobKind.RESTYLE}, {"options": JobOptions(preset=Preset.INSTANT)}], ids=["restyle", "instant"]
+)
+def test_what_is_not_searched_needs_no_capacity(
+    in_thread: Callable[..., object], until: Callable[..., None], quick: dict[str, object]
+) -> None:
     """All of it is taken and others wait, and it takes none."""
     admission, leave = Admission(1), threading.Event()
 
@@ -110,6 +117,6 @@ def test_a_restyle_needs_no_capacity(in_thread: Callable[..., object], until: Ca
         in_thread(visit)
     until(lambda: admission.waiting == 1)
     for _ in range(3):
-        with admission.admit(waiting().model_copy(update={"kind": JobKind.RESTYLE})) as decision:
+        with admission.admit(waiting().model_copy(update=quick)) as decision:
             assert decision is Decision.ADMITTED
     leave.set()

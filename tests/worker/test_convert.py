@@ -1,15 +1,17 @@
+import threading
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from drawing_counter import DrawingCounter
 from feed_forward_files import write_feed_forward_styles
 from marks import source_of
 from PIL import Image
 
-from nigaoe_core.errors import NoLatent, ReferenceNeeded, UnknownBlob, UnknownStyle
+from nigaoe_core.errors import NoEncoder, NoLatent, ReferenceNeeded, UnknownBlob, UnknownStyle
 from nigaoe_core.jobs import Job, Outcome
 from nigaoe_core.settings import Settings
 from nigaoe_core.store.blob_store import (
@@ -26,12 +28,19 @@ from nigaoe_core.store.blob_store import (
     RESULT_WEBP,
 )
 from nigaoe_core.store.events import EventKind
+from nigaoe_model.inversion.encoder.architecture import EncoderArchitecture
+from nigaoe_model.inversion.encoder.checkpoint import EncoderCard, EncoderCheckpoint, save_encoder
+from nigaoe_model.inversion.encoder.network import Encoder
+from nigaoe_model.inversion.request import InversionRequest
+from nigaoe_model.inversion.settings import InversionSettings
 from nigaoe_model.portrait.stored_latent import StoredLatent
+from nigaoe_model.stylegan2.checkpoint import load_checkpoint
 from nigaoe_worker.convert import JobRunner
 from nigaoe_worker.device import Engine
 from nigaoe_worker.job_blobs import JobBlobs
 from nigaoe_worker.leases import JobStopped, StopCause
 from nigaoe_worker.model_cache import ModelCache
+from nigaoe_worker.slot_batch import SlotRequest
 
 
 @pytest.fixture
@@ -92,6 +101,86 @@ def test_other_methods_search_elsewhere(runner: JobRunner, client: Any, method: 
     outcome = done(runner, client, client.convert(method=method))
     assert outcome.report.steps == {"direct": 30, "best": 60}[method]
     assert StoredLatent.from_bytes(client.services.blobs.get(outcome.blobs[LATENT])).card.method == method
+
+
+@pytest.fixture
+def guessing_models(settings: Settings, tmp_path: Path, installed: Callable[..., Path]) -> ModelCache:
+    """Both styles, loaded with an encoder beside their generator."""
+    weights = add_encoder(installed(tmp_path / "weights", "anime", "ink"))
+    models = ModelCache(settings.model_copy(update={"weights_dir": weights}), "cpu")
+    models.load()
+    return models
+
+
+@pytest.fixture
+def guessing(engine: Engine, guessing_models: ModelCache, settings: Settings) -> JobRunner:
+    """Where jobs are done, instant ones, too."""
+    return JobRunner(engine, guessing_models, settings)
+
+
+def add_encoder(folder: Path) -> Path:
+    """Install an encoder that answers every picture otherwise."""
+    base = load_checkpoint(folder / "tiny.safetensors")
+    shape = base.card.architecture
+    architecture = EncoderArchitecture(side=32, widths=(8,) * 4, features=8, num_ws=shape.num_ws, w_dim=shape.w_dim)
+    torch.manual_seed(3)
+    encoder = Encoder(architecture, base.statistics)
+    torch.nn.init.normal_(encoder.heads.weight, std=0.3)
+    card = EncoderCard(
+        name="guess", architecture=architecture, generator_sha256=base.digest, alignment=base.card.alignment
+    )
+    save_encoder(EncoderCheckpoint(card, encoder.state_dict()), folder / "guess.safetensors")
+    manifest = folder / "manifest.toml"
+    row = 'file = "tiny.safetensors"'
+    manifest.write_text(manifest.read_text().replace(row, f'{row}\nencoder = "guess.safetensors"'))
+    return folder
+
+
+def test_an_instant_job_is_drawn_without_a_search(guessing: JobRunner, client: Any) -> None:
+    """Its latent is kept, so it can be restyled like any other; there is no film, as nothing was searched."""
+    outcome = done(guessing, client, job := client.convert(preset="instant"))
+    assert set(outcome.blobs) == {RESULT_PNG, PERSON, LATENT, RESULT_WEBP, COMPARE}
+    assert set(outcome.timings) == {"preparing", "decoding", "storing"}
+    report = outcome.report
+    assert (report.steps, report.stop_reason, report.start, report.distance_end) == (0, "one_pass", "encoder", None)
+    assert set(report.models) == {"g_ori", "g_fin", "encoder"}
+    restyled = done(guessing, client, client.restyle(client.get(job), style="ink"))
+    assert picture(client, restyled, RESULT_PNG).size == (128, 128)
+
+
+def test_an_instant_job_does_not_wait_for_a_search(
+    guessing: JobRunner, guessing_models: ModelCache, engine: Engine, client: Any
+) -> None:
+    """All slots are taken by searches that wait for it."""
+    drawn = threading.Event()
+    pair = guessing_models.pair("anime")
+
+    def follow(_: Any) -> None:
+        if not drawn.is_set():
+            begun.release()
+
+    begun = threading.Semaphore(0)
+    settings = InversionSettings(steps=100_000, start="mean")
+    searches = [
+        engine.invert(
+            SlotRequest(
+                pair.g_ori,
+                InversionRequest(torch.zeros(3, 32, 32), settings, on_progress=follow, cancelled=drawn.is_set),
+            )
+        )
+        for _ in range(3)
+    ]
+    for _ in range(2):
+        assert begun.acquire(timeout=60)
+    assert done(guessing, client, client.convert(preset="instant")).report.stop_reason == "one_pass"
+    assert not any(search.done() for search in searches)
+    drawn.set()
+
+
+def test_an_instant_job_needs_an_encoder(runner: JobRunner, client: Any) -> None:
+    """By name: the API refuses it sooner, unless the encoder went meanwhile."""
+    with pytest.raises(NoEncoder):
+        done(runner, client, client.convert(preset="instant"))
 
 
 def test_the_portrait_goes_back_into_the_photo(runner: JobRunner, client: Any, crop: bytes) -> None:

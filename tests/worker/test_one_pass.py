@@ -19,7 +19,7 @@ from nigaoe_worker import one_pass
 from nigaoe_worker.device import Engine
 from nigaoe_worker.metrics import Metrics
 from nigaoe_worker.model_cache import ModelCache
-from nigaoe_worker.one_pass import PassRequest, next_pass
+from nigaoe_worker.one_pass import FeedForwardPass, PassRequest, next_pass
 from nigaoe_worker.slot_batch import DeviceLost, SlotRequest
 
 POISON = 666
@@ -62,7 +62,7 @@ def photo(seed: int = 0) -> OnePassRequest:
 
 
 def asked(style: FeedForwardStyle, seed: int, **more: Any) -> PassRequest:
-    return PassRequest(style, photo(seed), **more)
+    return PassRequest(FeedForwardPass(style), photo(seed), **more)
 
 
 def test_photos_of_one_style_share_a_pass_in_order(
@@ -79,7 +79,7 @@ def test_photos_of_one_style_share_a_pass_in_order(
     futures = [idle_engine.draw(request) for request in requests]
     idle_engine.start()
     for request, future in zip(requests, futures, strict=True):
-        (alone,) = draw_in_one_pass(request.style, [request.photo], None)
+        (alone,) = request.kind.draw([request.photo])
         torch.testing.assert_close(future.result(60).drawing, alone.drawing, atol=1e-4, rtol=0)
     assert passes == [[5, 4, 3], [2], [1]]
     idle_engine.close()

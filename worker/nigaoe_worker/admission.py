@@ -3,8 +3,9 @@
 A fetched message is not a claimed job. Its thread waits here, the job still queued in the store, until there is
 capacity; so the queue's length stays honest, another worker may take the job, and a drain has nothing to hand back.
 
-A restyle takes half a second and needs no slot, so it never waits. A job during which a worker or a device was lost
-before is suspect: it gets the whole worker to itself, from search to drawing, so that it cannot harm other jobs again.
+A restyle or an instant portrait takes half a second and needs no slot, so it never waits. A job during which a worker
+or a device was lost before is suspect: it gets the whole worker to itself, from search to drawing, so that it cannot
+harm other jobs again.
 """
 
 import heapq
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 
-from nigaoe_core.jobs import Job, JobKind
+from nigaoe_core.jobs import Job
 
 
 class Decision(Enum):
@@ -43,7 +44,7 @@ class _Entrant:
             number,
             (job.id, job.attempt),
             is_alone=job.is_suspect,
-            needs_capacity=job.kind is not JobKind.RESTYLE,
+            needs_capacity=job.is_searched,
         )
 
 

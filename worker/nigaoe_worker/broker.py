@@ -1,9 +1,9 @@
 """Connections to the message broker beside Celery's own: the consumer of restyles, and the length of the queue.
 
-Restyles have a queue and threads of their own, so that they wait behind no conversion: all of Celery's threads may be
-taken by conversions, which wait for admission or search for minutes, while a user waits for a restyle, half a second's
-drawing. Each thread here takes one message at a time over a connection of its own and acknowledges it when the job has
-ended or was handed back, as Celery's do (`nigaoe_worker.app`).
+Restyles and instant portraits have a queue and threads of their own, so that they wait behind no search: all of
+Celery's threads may be taken by conversions, which wait for admission or search for minutes, while a user waits for
+half a second's drawing. Each thread here takes one message at a time over a connection of its own and acknowledges it
+when the job has ended or was handed back, as Celery's do (`nigaoe_worker.app`).
 """
 
 import threading
@@ -28,12 +28,12 @@ _log = structlog.get_logger(__name__)
 
 
 class RestyleConsumer:
-    """Threads that consume the queue of restyles.
+    """Threads that consume the queue of restyles and instant portraits.
 
     Args:
         connect: Makes a connection to the broker.
         handle: Runs a job to its end: its id and attempt.
-        threads: How many restyles at once.
+        threads: How many jobs at once.
         errors: Where unexpected errors are recorded.
     """
 

@@ -1,6 +1,7 @@
 """What is done for a job between its claim and its end: a conversion from a crop, or a restyle from a latent.
 
-A conversion is a search and a drawing of what was found, or, of a feed-forward style, one pass that keeps no latent.
+A conversion is a search and a drawing of what was found, or one pass: of an instant portrait, and of a feed-forward
+style, which keeps no latent.
 The result's blobs: the portrait, the person and the latent, and that from which the API makes other pictures on request
 (`nigaoe_core.store.blob_store.ON_REQUEST`), such as the frames of a film.
 """
@@ -9,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -39,16 +40,17 @@ from nigaoe_faces.images import ImageLimits, read_photo
 from nigaoe_faces.result_encoder import COMPOSITE, ResultEncoder
 from nigaoe_model.inversion.settings import PRESETS
 from nigaoe_model.pixels import to_rgb
-from nigaoe_model.portrait.convert import ConversionOptions, conclude, redraw, target_of, with_seed
+from nigaoe_model.portrait.convert import Conversion, ConversionOptions, conclude, redraw, target_of, with_seed
 from nigaoe_model.portrait.drawing import Look
 from nigaoe_model.portrait.feed_forward import FeedForwardStyle, OnePassDrawing, OnePassRequest, check_request
+from nigaoe_model.portrait.instant import InstantRequest, check_instant
 from nigaoe_model.portrait.pair import Pair
 from nigaoe_model.portrait.stored_latent import StoredLatent
 from nigaoe_worker.device import Engine
 from nigaoe_worker.job_blobs import JobBlobs
 from nigaoe_worker.leases import ClaimedJob
 from nigaoe_worker.model_cache import ModelCache, load_what_changed
-from nigaoe_worker.one_pass import PassRequest
+from nigaoe_worker.one_pass import FeedForwardPass, InstantPass, PassRequest
 from nigaoe_worker.search import Search
 
 FRAME_QUALITY: Final = 95
@@ -97,14 +99,18 @@ class JobRunner:
         with timer.stage("preparing"):
             crop = read_photo(blobs.read(_key_of(job, CROP)), self._limits)
             target = target_of(crop, pair.g_ori.card.architecture.resolution)
-        options = options_of(job)
+            options = options_of(job)
         search = Search(claimed, pair, options, target, with_previews=self._with_previews)
-        with timer.stage("inverting", Progress()):
-            results = search.run(self._engine)
-        with timer.stage("decoding", search.progress):
-            conversion = self._engine.do(
-                lambda: conclude(pair, options, results, target, self._models.upscaler, seed=job.options.seed)
-            )
+        if options.is_searched:
+            with timer.stage("inverting", Progress()):
+                results = search.run(self._engine)
+            with timer.stage("decoding", search.progress):
+                conversion = self._engine.do(
+                    lambda: conclude(pair, options, results, target, self._models.upscaler, seed=job.options.seed)
+                )
+        else:
+            with timer.stage("decoding", Progress()):
+                conversion = self._draw_guess(pair, options.look, target, claimed)
         with timer.stage("storing", search.progress):
             self._store(blobs, conversion.portrait.picture, conversion.portrait.person)
             blobs.put(LATENT, conversion.latent.to_bytes())
@@ -117,6 +123,12 @@ class JobRunner:
             timings=timer.timings,
         )
 
+    def _draw_guess(self, pair: Pair, look: Look, target: Tensor, claimed: ClaimedJob) -> Conversion:
+        request = InstantRequest(target, claimed.job.options.seed)
+        check_instant(pair, request)
+        drawn: Conversion = self._in_a_pass(claimed, InstantPass(pair, look, self._models.upscaler), request)
+        return drawn
+
     def _draw(self, style: FeedForwardStyle, claimed: ClaimedJob, blobs: JobBlobs) -> Outcome:
         job, timer = claimed.job, StageTimer(claimed)
         if job.kind is JobKind.RESTYLE:
@@ -127,7 +139,7 @@ class JobRunner:
             wanted = OnePassRequest(photo, job.options.seed, reference)
             check_request(style, wanted)
         with timer.stage("decoding", Progress()):
-            drawn = self._result(claimed, style, wanted)
+            drawn: OnePassDrawing = self._in_a_pass(claimed, FeedForwardPass(style, self._models.upscaler), wanted)
         with timer.stage("storing", Progress()):
             self._store(blobs, drawn.picture)
             warnings = self._paste_back(job, blobs, style.alignment, drawn.picture)
@@ -138,12 +150,14 @@ class JobRunner:
             timings=timer.timings,
         )
 
-    def _result(self, claimed: ClaimedJob, style: FeedForwardStyle, wanted: OnePassRequest) -> OnePassDrawing:
+    def _in_a_pass(
+        self, claimed: ClaimedJob, kind: FeedForwardPass | InstantPass, photo: OnePassRequest | InstantRequest
+    ) -> Any:
+        """Wait for a pass, and return what its kind draws."""
         job = claimed.job
         request = PassRequest(
-            style,
-            wanted,
-            self._models.upscaler,
+            kind,
+            photo,
             priority=job.options.priority,
             queued_at=job.queued_at,
             cancelled=lambda: claimed.is_stopped,

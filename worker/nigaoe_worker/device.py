@@ -2,7 +2,7 @@
 
 Continuous batching: before every step, waiting requests are admitted by priority and age into free slots (one
 `SlotBatch` for each generator to invert in), device tasks (drawing a finished face, restyling, loading weights) run,
-and photos of a feed-forward style are drawn in one pass; after it, what ended or was cancelled leaves. Without work the
+and photos that need no search are drawn in one pass; after it, what ended or was cancelled leaves. Without work the
 thread sleeps on a condition and costs nothing.
 
 Whatever a request or a task raises goes to its caller alone, with two exceptions: out of memory first halves batches,
@@ -24,7 +24,6 @@ from nigaoe_core.guarded_loop import GIVE_UP_AFTER, GuardedThread, UnexpectedErr
 from nigaoe_model.device_errors import DeviceTrouble, device_trouble
 from nigaoe_model.inversion.engine import SlotEngine
 from nigaoe_model.inversion.request import Finished
-from nigaoe_model.portrait.feed_forward import OnePassDrawing
 from nigaoe_model.portrait.pair import LoadedGenerator
 from nigaoe_worker.metrics import Metrics
 from nigaoe_worker.one_pass import PassRequest, next_pass, run_pass
@@ -70,7 +69,7 @@ class Engine:
     """Runs slot requests and device tasks on one device.
 
     Args:
-        slots: Inversions at the same time, over all generators; and photos in one pass of a feed-forward style.
+        slots: Inversions at the same time, over all generators; and photos in one pass.
         build: Makes the slots of one generator; called in the thread, with the number of slots.
         metrics: Counts steps and slots.
         prepare: Called once at the thread's beginning (threads of PyTorch are set per thread).
@@ -157,8 +156,8 @@ class Engine:
             self._work.notify_all()
         return request.future
 
-    def draw(self, request: PassRequest) -> "Future[OnePassDrawing]":
-        """Queue a photo for a feed-forward style; its future is cancelled if the request is cancelled before its pass.
+    def draw(self, request: PassRequest) -> "Future[Any]":
+        """Queue a photo that is drawn without a search; its future is cancelled if the request is before its pass.
 
         Raises:
             DeviceLost: The device was given up.
@@ -274,7 +273,7 @@ class Engine:
                 reject(task.future, memory_failure(error) if trouble is DeviceTrouble.MEMORY else error)
 
     def _draw(self) -> None:
-        """Draw one pass of photos of the style that is the first in line; those who are left wait for a step."""
+        """Draw one pass of photos like the one that is the first in line; those who are left wait for a step."""
         with self._work:
             waiting = list(self._passes)
         waiting = [request for request in waiting if not self._left(request)]

@@ -1,21 +1,27 @@
 """Drawings in one pass that wait for the device, and recovery when a pass fails.
 
-Photos that wait for one style share a forward pass, the more urgent and then the older first; one that comes meanwhile
-joins the next. Out of memory: the pass is halved until it fits. Any other exception cannot be blamed on one photo of a
-pass, so each of them is drawn alone once more: the faulty one fails then, its neighbours do not. Searches never notice.
+Photos of feed-forward styles and instant portraits: those that are drawn alike share a forward pass, the more urgent
+and then the older first; one that comes meanwhile joins the next. Out of memory: the pass is halved until it fits. Any
+other exception cannot be blamed on one photo of a pass, so each of them is drawn alone once more: the faulty one fails
+then, its neighbours do not. Searches never notice.
 """
 
 import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
 from nigaoe_core.errors import InversionError, NigaoeError
 from nigaoe_core.jobs import UnixTime
 from nigaoe_model.device_errors import DeviceTrouble, device_trouble
+from nigaoe_model.portrait.convert import Conversion
+from nigaoe_model.portrait.drawing import Look
 from nigaoe_model.portrait.feed_forward import FeedForwardStyle, OnePassDrawing, OnePassRequest, draw_in_one_pass
+from nigaoe_model.portrait.instant import InstantRequest, draw_guesses
+from nigaoe_model.portrait.pair import Pair
 from nigaoe_model.portrait.upscale import Upscaler
 from nigaoe_worker.slot_batch import DeviceLost, memory_failure, reject, resolve
 
@@ -23,14 +29,52 @@ _numbers = itertools.count()
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True)
+class FeedForwardPass:
+    """What photos of a feed-forward style have in common.
+
+    Attributes:
+        style: Draws them.
+        upscaler: Enlarges the drawings; None leaves them as they are.
+    """
+
+    style: FeedForwardStyle
+    upscaler: Upscaler | None = None
+
+    def draw(self, photos: Sequence[OnePassRequest]) -> list[OnePassDrawing]:
+        """Draw photos in one pass; see `draw_in_one_pass`."""
+        return draw_in_one_pass(self.style, photos, self.upscaler)
+
+
+@dataclass(frozen=True)
+class InstantPass:
+    """What instant portraits have in common that share a pass.
+
+    Attributes:
+        pair: Draws them.
+        look: How.
+        upscaler: Enlarges the drawings; None leaves them as they are.
+    """
+
+    pair: Pair
+    look: Look
+    upscaler: Upscaler | None = None
+
+    def draw(self, photos: Sequence[InstantRequest]) -> list[Conversion]:
+        """Draw photos in one pass; see `draw_guesses`."""
+        return draw_guesses(self.pair, self.look, photos, self.upscaler)
+
+
+Drawn = OnePassDrawing | Conversion
+
+
 @dataclass(eq=False)
 class PassRequest:
     """One photo that waits for a pass; ordered by priority, then age.
 
     Attributes:
-        style: Draws it.
-        photo: What is drawn.
-        upscaler: Enlarges the drawing; None leaves it as it is.
+        kind: How it is drawn; those that are equal share a pass.
+        photo: What is drawn, as its kind takes it.
         priority: Of the job; higher runs sooner.
         queued_at: Since when the job waits.
         cancelled: Whether nobody wants the drawing any more.
@@ -38,13 +82,12 @@ class PassRequest:
         is_suspect: A pass with it raised something; it is drawn alone once more.
     """
 
-    style: FeedForwardStyle
-    photo: OnePassRequest
-    upscaler: Upscaler | None = None
+    kind: FeedForwardPass | InstantPass
+    photo: OnePassRequest | InstantRequest
     priority: int = 5
     queued_at: UnixTime = 0.0
     cancelled: Callable[[], bool] | None = None
-    future: "Future[OnePassDrawing]" = field(default_factory=Future)
+    future: "Future[Any]" = field(default_factory=Future)
     is_suspect: bool = False
     number: int = field(default_factory=lambda: next(_numbers))
 
@@ -62,12 +105,11 @@ class PassRequest:
 
     def may_share_a_pass(self, other: "PassRequest") -> bool:
         """Whether both can be drawn in one pass."""
-        is_same = self.style is other.style and self.upscaler is other.upscaler
-        return is_same and not self.is_suspect and not other.is_suspect
+        return self.kind == other.kind and not self.is_suspect and not other.is_suspect
 
 
 def next_pass(waiting: Sequence[PassRequest], width: int) -> list[PassRequest]:
-    """Choose the photos of the next pass: the first in line, and whoever else is drawn by its style.
+    """Choose the photos of the next pass: the first in line, and whoever else is drawn like it.
 
     Args:
         waiting: In any order; nothing is removed.
@@ -80,12 +122,12 @@ def next_pass(waiting: Sequence[PassRequest], width: int) -> list[PassRequest]:
 
 def run_pass(
     requests: Sequence[PassRequest],
-    with_memory_retry: Callable[[Callable[[], list[OnePassDrawing]]], list[OnePassDrawing]],
+    with_memory_retry: Callable[[Callable[[], Sequence[Drawn]]], Sequence[Drawn]],
 ) -> list[PassRequest]:
     """Draw photos; each future gets its drawing, or its error.
 
     Args:
-        requests: Of one style, see `next_pass`.
+        requests: Of one kind, see `next_pass`.
         with_memory_retry: Runs something, once more after memory was freed.
 
     Returns:
@@ -94,16 +136,15 @@ def run_pass(
     Raises:
         DeviceLost: The device is gone for this process.
     """
-    first = requests[0]
-    photos = [request.photo for request in requests]
+    kind, photos = requests[0].kind, [request.photo for request in requests]
     try:
-        drawings = with_memory_retry(lambda: draw_in_one_pass(first.style, photos, first.upscaler))
+        drawings = with_memory_retry(lambda: kind.draw(photos))
     except Exception as error:
         trouble = device_trouble(error)
         if trouble is DeviceTrouble.LOST:
             raise DeviceLost from error
         if len(requests) == 1:
-            reject(first.future, pass_failure(error))
+            reject(requests[0].future, pass_failure(error))
             return []
         if trouble is DeviceTrouble.MEMORY:
             half = len(requests) // 2

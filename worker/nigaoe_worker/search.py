@@ -86,7 +86,7 @@ class Search:
             request,
             deadline=self._claimed.deadline - min(MOST_RESERVE, RESERVE_SHARE * left),
             on_progress=partial(self._follow, role),
-            preview_interval=-(-self._options.settings.steps // FRAMES) if role == self._roles[0] else None,
+            preview_interval=-(-self._options.settings.steps // (FRAMES - 1)) if role == self._roles[0] else None,
             cancelled=lambda: self._given_up.is_set() or self._claimed.is_stopped,
         )
         return SlotRequest(searched(self._pair, role), request, job.options.priority, job.queued_at)

@@ -54,6 +54,7 @@ _LOCATION: dict[str, Any] = {"Location": {"description": "The job or batch.", "s
             errors.OptionNotTaken,
             errors.ReferenceNeeded,
             errors.ReferenceWithoutFace,
+            errors.NoEncoder,
             errors.UnknownJob,
             errors.IdempotencyConflict,
             errors.OutboundError,

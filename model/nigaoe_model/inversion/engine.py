@@ -228,6 +228,8 @@ class SlotEngine:
         _check_shape("region", request.region, (1, side, side))
         _check_shape("start", request.start, (architecture.num_ws, architecture.w_dim))
         self.objective.check(request.settings.weights)
+        if not request.settings.steps:
+            raise ValueError("a request without steps needs no slot: its answer is the encoder's guess")
         if request.settings.start == "encoder" and self.objective.encoder is None:
             raise ValueError("the settings start from an encoder's guess, but the objective was built without one")
 

@@ -59,7 +59,8 @@ class InversionRequest:
         on_progress: Called in the engine's thread after every ``progress_interval`` steps and after the last; what it
             raises fails this request alone.
         progress_interval: Steps between two calls.
-        preview_interval: Steps between two previews, a multiple of ``progress_interval`` to be seen; None: never.
+        preview_interval: Steps between two previews, a multiple of ``progress_interval`` to be seen; the first step has
+            one, too, which shows the start. None: never.
         cancelled: Asked before every step; true retires the slot.
     """
 

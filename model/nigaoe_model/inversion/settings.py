@@ -68,7 +68,8 @@ class InversionSettings(_Frozen):
         noise_maps: ``fixed``: the generator's own; ``optimised``: drawn from the seed and optimised with the latent.
         start: ``mean``: the mean face; ``encoder``: the encoder's guess; ``auto``: whichever of both is nearer, and the
             mean face where there is no encoder.
-        steps: Budget. A step evaluates the iterate and moves it; step 0 evaluates the start.
+        steps: Budget. A step evaluates the iterate and moves it; step 0 evaluates the start. Without any the encoder's
+            guess is the answer, see `nigaoe_model.portrait.instant`.
         learning_rate: Peak of Adam's rate, in units of w's root mean square standard deviation.
         beta1: Decay of Adam's first moment.
         beta2: Decay of its second. A search of few steps is nearer with shorter memories than Adam's usual ones.
@@ -85,7 +86,7 @@ class InversionSettings(_Frozen):
     space: Space = "w_plus"
     noise_maps: NoiseMaps = "fixed"
     start: StartChoice = "auto"
-    steps: Annotated[int, Field(ge=1, le=100_000)] = 100
+    steps: Annotated[int, Field(ge=0, le=100_000)] = 100
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.2
     beta1: _Decay = 0.9
     beta2: _Decay = 0.999
@@ -98,8 +99,15 @@ class InversionSettings(_Frozen):
     target_distance: _Weight | None = None
     plateau: Plateau | None = None
 
+    @model_validator(mode="after")
+    def _has_an_answer(self) -> Self:
+        if not self.steps and self.start != "encoder":
+            raise ValueError("without steps only an encoder's guess can be drawn: `start` must be `encoder`")
+        return self
+
 
 PRESETS: Final[Mapping[Preset, InversionSettings]] = {
+    Preset.INSTANT: InversionSettings(start="encoder", steps=0, beta1=0.8, beta2=0.95),
     Preset.DRAFT: InversionSettings(steps=20, beta1=0.8, beta2=0.95),
     Preset.STANDARD: InversionSettings(steps=50),
     Preset.BEST: InversionSettings(steps=200),

@@ -121,7 +121,9 @@ class Slot:
         due = self.steps % request.progress_interval == 0 or self.stop_reason is not None
         if request.on_progress is None or not due or self.error is not None:
             return
-        with_preview = request.preview_interval is not None and self.steps % request.preview_interval == 0
+        with_preview = request.preview_interval is not None and (
+            self.steps == 1 or self.steps % request.preview_interval == 0
+        )
         progress = Progress(
             step=self.steps,
             steps=self.settings.steps,

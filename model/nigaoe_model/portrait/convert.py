@@ -1,7 +1,8 @@
 """The one conversion path, from an aligned crop and options to pictures: command line, library and worker share it.
 
 `inversion_requests` says what is searched; the owner of the engines runs them (`nigaoe_model.portrait.pipeline` until
-they are empty, the worker in the thread of its device); `conclude` chooses among what was found, and draws it.
+they are empty, the worker in the thread of its device); `conclude` chooses among what was found, and draws it. Without
+a search, `nigaoe_model.portrait.instant` draws what the encoder guesses.
 
 The thesis's terms: *cross* finds the photo's latent in ``g_ori`` and draws it with ``g_fin``; *direct* finds the most
 similar face in ``g_fin`` itself; *best* does both, adds in-betweens, and keeps the highest score.
@@ -17,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nigaoe_core.errors import WrongSize
+from nigaoe_core.errors import UsageError, WrongSize
 from nigaoe_core.jobs import Method
 from nigaoe_model.features import LEAST_SIDE, STRIDES, shared_features
 from nigaoe_model.inversion.algorithm import Objective
@@ -60,6 +61,23 @@ class ConversionOptions:
     method: Method = Method.CROSS
     settings: InversionSettings = field(default_factory=InversionSettings)
     look: Look = field(default_factory=Look)
+
+    def __post_init__(self) -> None:
+        """Check that what is left out is not needed.
+
+        Raises:
+            UsageError: There is no search, and the method is not cross.
+        """
+        if not self.is_searched and self.method is not Method.CROSS:
+            raise UsageError(
+                f"Without a search there is no method `{self.method.value}`: the encoder guesses in g_ori alone. "
+                "Choose the method cross, or another preset."
+            )
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether anything is searched for; if not, see `nigaoe_model.portrait.instant`."""
+        return self.settings.steps > 0
 
     @property
     def roles(self) -> tuple[Role, ...]:

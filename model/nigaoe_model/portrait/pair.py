@@ -40,9 +40,9 @@ class LoadedGenerator:
     palette: Palette | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pair:
-    """Two generators of one latent space.
+    """Two generators of one latent space; compared by identity.
 
     Attributes:
         style: The style's name.

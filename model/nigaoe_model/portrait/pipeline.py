@@ -1,7 +1,7 @@
 """Faces in, portraits out, many at a time: every search engine is run until it is empty.
 
 Every generator of a style is loaded once; styles of one ``g_ori`` share it. Results come as they finish, not in the
-order of the faces. Feed-forward styles need no search: they draw pass by pass.
+order of the faces. Feed-forward styles and instant portraits need no search: they are drawn pass by pass.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -11,7 +11,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from nigaoe_core.errors import InversionError, NigaoeError, UsageError
+from nigaoe_core.errors import InversionError, NigaoeError, NoEncoder
 from nigaoe_core.registry import Registry
 from nigaoe_faces.align import AlignmentTemplate
 from nigaoe_model.inversion.engine import SlotEngine
@@ -37,6 +37,7 @@ from nigaoe_model.portrait.feed_forward import (
     draw_in_one_pass,
     load_feed_forward,
 )
+from nigaoe_model.portrait.instant import InstantRequest, draw_guesses
 from nigaoe_model.portrait.pair import LoadedGenerator, Pair, load_generator, load_pair
 from nigaoe_model.portrait.upscale import Upscaler
 
@@ -142,16 +143,16 @@ class Pipeline:
         Raises:
             UnknownStyle: There is no such style.
             CheckpointError: Its files cannot be used together.
-            UsageError: The settings start from an encoder's guess, and no generator that is searched has an encoder, or
-                the degree is out of range.
+            NoEncoder: The settings start from an encoder's guess, and no generator that is searched has an encoder.
+            UsageError: The degree is out of range.
         """
         pair = self.pair(style)
         degrees_by_resolution(options.look.degree, pair.g_ori.card.architecture.resolutions)
         encoders = [searched(pair, role).encoder for role in options.roles]
         if options.settings.start == "encoder" and not any(encoders):
-            raise UsageError(
-                f"No encoder guesses a start for method `{options.method.value}` of style `{style}`; leave --start "
-                "out, choose the method cross, or train one with `nigaoe train encoder`."
+            raise NoEncoder(
+                f"No encoder guesses a start for method `{options.method.value}` of style `{style}`: choose the "
+                "method cross or another preset or start, or train one with `nigaoe train encoder`."
             )
         return pair
 
@@ -172,10 +173,13 @@ class Pipeline:
         Raises:
             UnknownStyle: There is no such style.
             CheckpointError: Its files cannot be used together.
-            UsageError: There is no encoder to start from, and the settings insist.
+            NoEncoder: There is no encoder to start from, and the settings insist.
             WrongSize: A crop was cut for another generator.
         """
         pair = self.check(style, options)
+        if not options.is_searched:
+            yield from self._draw_guesses(pair, options.look, subjects)
+            return
         found: dict[Subject, dict[Role, InversionResult]] = {}
         for role in options.roles:
             for subject, finished in self._search(pair, role, options, subjects):
@@ -230,6 +234,15 @@ class Pipeline:
             ParentMismatch: It belongs to another generator.
         """
         return restyle(self.pair(style), conversion, look, self.upscaler)
+
+    def _draw_guesses(
+        self, pair: Pair, look: Look, subjects: Iterable[Subject]
+    ) -> Iterator[tuple[Subject, Conversion | NigaoeError]]:
+        """Draw what the encoder guesses, `width` faces in one pass."""
+        remaining, resolution = iter(subjects), pair.g_ori.card.architecture.resolution
+        while some := list(islice(remaining, self.width)):
+            requests = [InstantRequest(target_of(subject.crop, resolution), subject.seed) for subject in some]
+            yield from zip(some, draw_guesses(pair, look, requests, self.upscaler), strict=True)
 
     def _search(
         self, pair: Pair, role: Role, options: ConversionOptions, subjects: Iterable[Subject]

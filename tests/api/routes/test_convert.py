@@ -1,11 +1,13 @@
 """Ordering portraits over HTTP."""
 
 import hashlib
+import shutil
 import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ import pytest
 from PIL import Image
 from wake_ups import WakeUp
 
+from nigaoe_core.bundled import BUNDLED_WEIGHTS
 from nigaoe_core.errors import StoreUnavailable
 from nigaoe_core.jobs import JobState
 from nigaoe_core.store.blob_store import CROP, PHOTO
@@ -37,6 +40,29 @@ def test_a_photo_becomes_a_queued_job(api: "Api", client: httpx.Client, convert:
     crop = Image.open(BytesIO(api.services.blobs.get(stored.blobs[CROP])))
     assert (crop.size, crop.mode) == ((256, 256), "RGB")
     assert PHOTO not in stored.blobs
+
+
+def test_an_instant_portrait_goes_where_no_search_waits(special_api: Callable[..., "Api"], convert: Convert) -> None:
+    """Into the queue of what is there in a moment; it searches nothing, so a method that does is refused."""
+    api = special_api()
+    job = convert(api.client(), preset="instant").json()
+    assert (job["options"]["preset"], job["options"]["method"]) == ("instant", "cross")
+    assert not api.services.store.get(job["id"]).is_searched
+    answer = convert(api.client(), preset="instant", method="best")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert "instant" in answer.text
+
+
+def test_an_instant_portrait_needs_an_encoder(
+    special_api: Callable[..., "Api"], convert: Convert, tmp_path: Path
+) -> None:
+    """Refused before anything is stored."""
+    folder = shutil.copytree(BUNDLED_WEIGHTS, tmp_path / "weights")
+    manifest = folder / "manifest.toml"
+    manifest.write_text(manifest.read_text().replace('encoder = "g_ori-encoder.safetensors"', ""))
+    answer = convert(special_api(weights_dir=folder).client(), preset="instant")
+    assert (answer.status_code, answer.json()["code"]) == (422, "no_encoder")
+    assert "train encoder" in answer.json()["detail"]
 
 
 def test_the_photo_is_kept_only_to_paste_back_into_it(

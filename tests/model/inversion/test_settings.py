@@ -36,7 +36,14 @@ def test_settings_survive_json() -> None:
 
 
 def test_dearer_presets_do_more() -> None:
-    """Draft, standard and best have ever more steps."""
+    """Instant searches nothing; draft, standard and best have ever more steps."""
     steps = [settings.steps for settings in PRESETS.values()]
-    assert list(PRESETS) == ["draft", "standard", "best"]
+    assert list(PRESETS) == ["instant", "draft", "standard", "best"]
+    assert steps[0] == 0
     assert steps == sorted(set(steps))
+
+
+def test_without_steps_there_must_be_a_guess() -> None:
+    """The mean face is nobody's portrait."""
+    with pytest.raises(ValidationError, match="must be `encoder`"):
+        InversionSettings(steps=0)

@@ -12,15 +12,16 @@ from nigaoe_core.errors import (
     BrokenCheckpoint,
     InversionError,
     MethodMismatch,
+    NoEncoder,
     UnknownStyle,
     UsageError,
     WrongSize,
 )
-from nigaoe_core.jobs import Method
+from nigaoe_core.jobs import Method, Preset
 from nigaoe_core.registry import Registry
 from nigaoe_faces.align import DEMO
 from nigaoe_model.inversion.request import Progress
-from nigaoe_model.inversion.settings import InversionSettings
+from nigaoe_model.inversion.settings import PRESETS, InversionSettings
 from nigaoe_model.portrait.convert import Conversion, ConversionOptions, redraw
 from nigaoe_model.portrait.drawing import Look
 from nigaoe_model.portrait.feed_forward import OnePassDrawing
@@ -166,6 +167,30 @@ def test_both_searches_of_the_best_begin_where_they_can(guessing: Pipeline) -> N
     ((_, outcome),) = guessing.convert("toy", asked, [Subject(crops(1)[0])])
     assert converted(outcome).report["start"] == "encoder"
     assert converted(outcome).report["steps"] == 4
+
+
+def test_an_instant_portrait_is_the_guess_drawn(guessing: Pipeline) -> None:
+    """Without a step, several in one pass; its latent can be drawn otherwise, and is where a search would begin."""
+    subjects = [Subject(crop, seed=number) for number, crop in enumerate(crops(3))]
+    asked = ConversionOptions(settings=PRESETS[Preset.INSTANT])
+    for number, (subject, outcome) in enumerate(guessing.convert("toy", asked, subjects)):
+        conversion = converted(outcome)
+        assert subject is subjects[number]
+        assert (conversion.report["steps"], conversion.report["stop_reason"]) == (0, "one_pass")
+        assert conversion.latent.card.seed == number
+        again = guessing.restyle(conversion, "toy", Look())
+        torch.testing.assert_close(again.portrait.picture, conversion.portrait.picture, atol=2e-4, rtol=0)
+        searched = ConversionOptions(settings=InversionSettings(steps=1, start="encoder"))
+        ((_, first),) = guessing.convert("toy", searched, [subject])
+        torch.testing.assert_close(converted(first).latent.w_plus, conversion.latent.w_plus, atol=1e-4, rtol=0)
+
+
+def test_an_instant_portrait_needs_an_encoder_and_no_other_method(pipeline: Pipeline) -> None:
+    """The mean face would be drawn otherwise, or a search be left out that was asked for."""
+    with pytest.raises(NoEncoder, match="train encoder"):
+        next(pipeline.convert("toy", ConversionOptions(settings=PRESETS[Preset.INSTANT]), map(Subject, crops(1))))
+    with pytest.raises(UsageError, match="method `best`"):
+        ConversionOptions(Method.BEST, PRESETS[Preset.INSTANT])
 
 
 def test_who_insists_on_a_guess_needs_an_encoder(guessing: Pipeline, pipeline: Pipeline) -> None:

@@ -55,7 +55,8 @@ export class StyleOptions {
     if (!style) return null;
     if (!isOnePass(style)) {
       const preset = /** @type {HTMLInputElement} */ (byId("preset-choice").querySelector("input:checked")).value;
-      const method = byId("method-choice", HTMLSelectElement).value;
+      // The preset instant searches nowhere, whatever is chosen behind the fold.
+      const method = preset === "instant" ? "cross" : byId("method-choice", HTMLSelectElement).value;
       return { fields: { style: style.name, preset, method }, reference: null };
     }
     const reference = this.reference.chosen();
