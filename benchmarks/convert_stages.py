@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from benchmarks.parts.arithmetic import machine
 from benchmarks.parts.inversion_runs import bundled_encoder
@@ -34,7 +35,8 @@ from nigaoe_model.inversion.request import InversionResult
 from nigaoe_model.inversion.settings import PRESETS, InversionSettings
 from nigaoe_model.pixels import to_rgb
 from nigaoe_model.portrait.convert import ConversionOptions, conclude, inversion_engine, inversion_requests, target_of
-from nigaoe_model.portrait.drawing import DEFAULT_LOOK, enlarge
+from nigaoe_model.portrait.drawing import DEFAULT_LOOK, draw_portraits, enlarge
+from nigaoe_model.portrait.instant import guess_latents
 from nigaoe_model.portrait.pair import Pair, load_generator, load_pair
 from nigaoe_model.portrait.upscale import Upscaler
 
@@ -86,17 +88,30 @@ class LoadedConversion:
         with clock.stage("align"):
             crop, _ = align_face(pixels, face.landmarks, card.alignment, card.architecture.resolution)
         target = target_of(crop, card.architecture.resolution)
+        drawn = (
+            self._search_and_draw(target, clock) if self.options.is_searched else self._guess_and_draw(target, clock)
+        )
+        with clock.stage("upscale"):
+            picture = enlarge(drawn[None], self.upscaler, self.pair.upscaler)[0].detach()
+        with clock.stage("encode"), tempfile.NamedTemporaryFile(suffix=".png") as file:
+            file.write(encode_png(to_rgb(picture)))
+
+    def _guess_and_draw(self, target: Tensor, clock: Clock) -> Tensor:
+        with clock.stage("start"):
+            latents = guess_latents(self.pair.g_ori, target[None])
+        with clock.stage("search"):
+            pass
+        with clock.stage("draw"):
+            return draw_portraits(self.pair, latents, self.options.look, None)[0].drawing
+
+    def _search_and_draw(self, target: Tensor, clock: Clock) -> Tensor:
         request = inversion_requests(self.pair, self.options, target)["g_ori"]
         with clock.stage("start"):
             self.engine.admit(request)
         with clock.stage("search"):
             result = self._search()
         with clock.stage("draw"):
-            drawn = conclude(self.pair, self.options, {"g_ori": result}, target, None).portrait.drawing
-        with clock.stage("upscale"):
-            picture = enlarge(drawn[None], self.upscaler, self.pair.upscaler)[0].detach()
-        with clock.stage("encode"), tempfile.NamedTemporaryFile(suffix=".png") as file:
-            file.write(encode_png(to_rgb(picture)))
+            return conclude(self.pair, self.options, {"g_ori": result}, target, None).portrait.drawing
 
     def _search(self) -> InversionResult:
         while not (ended := self.engine.step()):

@@ -52,7 +52,8 @@ def main() -> None:
     steps.add_argument("--bf16", action="store_true", help="let the generator's convolutions compute in bf16")
     steps.set_defaults(run=print_steps)
     curves = commands.add_parser("curves", help="distance over steps and seconds")
-    curves.add_argument("--presets", type=Preset, nargs="+", default=list(Preset))
+    searched = [preset for preset, settings in PRESETS.items() if settings.steps]
+    curves.add_argument("--presets", type=Preset, nargs="+", choices=searched, default=searched)
     curves.set_defaults(run=print_curves)
     starts = commands.add_parser("starts", help="the encoder's guess against the mean face")
     starts.add_argument("--baseline-count", type=int, default=16, help="photos for the 1,000 steps of others")

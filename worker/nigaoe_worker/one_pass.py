@@ -83,7 +83,7 @@ class PassRequest:
     """
 
     kind: FeedForwardPass | InstantPass
-    photo: OnePassRequest | InstantRequest
+    photo: Any
     priority: int = 5
     queued_at: UnixTime = 0.0
     cancelled: Callable[[], bool] | None = None

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from nigaoe_model.inversion.request import InversionRequest
 from nigaoe_model.inversion.settings import InversionSettings
 from nigaoe_model.portrait.convert import head_region, inversion_engine
 from nigaoe_model.portrait.drawing import AS_FOUND, Look, draw_portraits
+from nigaoe_model.portrait.instant import guess_latents
 from nigaoe_model.portrait.pair import LoadedGenerator, Pair
 from nigaoe_model.tensor_file import write_tensors
 from nigaoe_model.training.dataset import to_bytes, to_unit_range
@@ -44,7 +46,10 @@ def search_latents(
 
     Raises:
         InversionError: A search ended without a result.
+        NoEncoder: The settings have no steps, and nothing guesses latents of this generator.
     """
+    if not settings.steps:
+        return _guesses(loaded, faces, report, width)
     region = head_region(loaded, settings)
     found: dict[int, Tensor] = {}
     requests = (InversionRequest(target=face, settings=settings, region=region) for face in faces)
@@ -55,6 +60,17 @@ def search_latents(
         if report is not None:
             report(len(found))
     return torch.stack([found[number] for number in range(len(found))])
+
+
+def _guesses(
+    loaded: LoadedGenerator, faces: Iterable[Tensor], report: Callable[[int], None] | None, width: int
+) -> Tensor:
+    remaining, guessed = iter(faces), list[Tensor]()
+    while some := list(islice(remaining, width)):
+        guessed += guess_latents(loaded, torch.stack(some)).cpu()
+        if report is not None:
+            report(len(guessed))
+    return torch.stack(guessed)
 
 
 class FaceSearch:
