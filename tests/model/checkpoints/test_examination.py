@@ -46,9 +46,9 @@ def test_the_golden_nvidia_file_is_recognised_and_its_source_noticed(golden: Pat
 def test_a_native_file_is_recognised() -> None:
     """Our own format needs no conversion."""
     reading = _read(BUNDLED_WEIGHTS / "anime.safetensors")
-    assert (reading.layout, reading.trainable_blocks) == ("native", 4)
+    assert (reading.layout, reading.trainable_blocks) == ("native", 5)
     assert reading.architecture is not None
-    assert reading.architecture.resolution == 64
+    assert reading.architecture.resolution == 128
 
 
 def test_the_name_of_a_file_means_nothing(rosinality_file: Build) -> None:
