@@ -20,7 +20,7 @@ def _write(path: Path, card: Any) -> Path:
 def test_the_bundled_generator_tells_its_facts() -> None:
     """Resolution and domain come from the card inside the file."""
     facts = read_facts(BUNDLED_WEIGHTS / "g_ori.safetensors")
-    assert (facts.name, facts.resolution, facts.domain, facts.trainable_blocks) == ("g_ori", 64, "human", None)
+    assert (facts.name, facts.resolution, facts.domain, facts.trainable_blocks) == ("g_ori", 128, "human", None)
 
 
 def test_the_header_lists_the_tensors() -> None:

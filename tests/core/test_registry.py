@@ -35,7 +35,7 @@ def test_the_bundled_style_is_known_with_its_facts() -> None:
     assert style.bundled
     assert style.parent == "g_ori"
     assert style.facts is not None
-    assert (style.facts.resolution, style.facts.domain) == (64, "anime")
+    assert (style.facts.resolution, style.facts.domain) == (128, "anime")
 
 
 def test_an_imported_style_stands_beside_the_bundled_one(user: Path) -> None:

@@ -73,7 +73,7 @@ def test_a_conversion_leaves_all_its_pictures(runner: JobRunner, client: Any) ->
     assert height > 10 * 32
     assert set(outcome.timings) == {"preparing", "inverting", "decoding", "storing"}
     report = outcome.report
-    assert (report.steps, report.stop_reason, report.start) == (30, "budget", "mean")
+    assert (report.steps, report.stop_reason, report.start) == (20, "budget", "mean")
     assert report.distance_end < report.distance_start
     assert set(report.models) == {"g_ori", "g_fin"}
 
@@ -99,7 +99,7 @@ def test_a_job_draws_person_and_drawing_once(runner: JobRunner, client: Any, mon
 def test_other_methods_search_elsewhere(runner: JobRunner, client: Any, method: str) -> None:
     """Direct searches in g_fin; best searches in both at once, and its steps are counted together."""
     outcome = done(runner, client, client.convert(method=method))
-    assert outcome.report.steps == {"direct": 30, "best": 60}[method]
+    assert outcome.report.steps == {"direct": 20, "best": 40}[method]
     assert StoredLatent.from_bytes(client.services.blobs.get(outcome.blobs[LATENT])).card.method == method
 
 
@@ -257,7 +257,7 @@ def test_a_search_stops_before_the_deadline_with_the_best_it_has(runner: JobRunn
     claimed._clock = lambda: min(clock(), claimed.deadline - 0.01)  # The story itself is not about a slow machine.
     outcome = runner.run(claimed, JobBlobs(client.services.blobs, claimed, 0))
     assert outcome.report.stop_reason == "deadline"
-    assert 0 < outcome.report.steps < 400
+    assert 0 < outcome.report.steps < 200
 
 
 def test_progress_reports_all_stages(runner: JobRunner, client: Any) -> None:

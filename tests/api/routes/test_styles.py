@@ -38,7 +38,7 @@ def test_styles_say_whether_someone_serves_them(special_api: Callable[..., "Api"
     report = WorkerReport(worker="a", ready=True, slots=1, styles=("anime",))
     api.services.store.report_worker(report, seconds=60)
     assert styles_of(api)["anime"]["ready"] is True
-    assert styles_of(api)["anime"]["resolution"] == 64
+    assert styles_of(api)["anime"]["resolution"] == 128
 
 
 def test_the_first_style_is_the_default(special_api: Callable[..., "Api"]) -> None:
