@@ -31,7 +31,7 @@ class _Commands(LazyGroup):
         LazyCommand(
             "video",
             f"{_COMMANDS}.video:video",
-            "Draw one person through a video, frame by frame without flicker; sound and timing stay.",
+            "Draw one person through a video.",
         ),
         LazyCommand(
             "demo",
