@@ -45,7 +45,7 @@ def test_a_restyle_is_an_urgent_job_of_its_own(open_api: "Api") -> None:
 
 @pytest.mark.parametrize(
     ("found_at", "asked", "drawn_at"),
-    [(0.85, {}, 0.7), (0.5, {}, 0.5), (0.85, {"truncation": 0.9}, 0.9)],
+    [(0.8, {}, 0.7), (0.5, {}, 0.5), (0.8, {"truncation": 0.9}, 0.9)],
     ids=["the style's own stays with it", "a chosen one goes along", "a named one wins"],
 )
 def test_another_style_brings_its_own_truncation(
