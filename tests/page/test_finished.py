@@ -68,7 +68,7 @@ def test_another_degree_is_drawn_once(visitor: Any, studio: Any, portrait: Job) 
 
 @pytest.mark.usefixtures("portrait")
 @pytest.mark.parametrize(
-    ("label", "option", "ends_at"), [("Colours", "colours", 0.9), ("Character", "truncation", 0.8)]
+    ("label", "option", "ends_at"), [("Colours", "colours", 0.9), ("Character", "truncation", 0.75)]
 )
 def test_the_person_or_the_style_may_have_more_of_a_say(
     visitor: Any, studio: Any, label: str, option: str, ends_at: float
@@ -115,7 +115,7 @@ def test_every_style_is_drawn_and_one_becomes_the_large_print(visitor: Any, stud
     look = studio.painter.finish(studio.painter.next_job(JobKind.RESTYLE, style=second), "green")
     visitor.sees_colour(f"#style-prints label:has([value={second}]) img", GREEN)
     visitor.sees_colour("img[slot=second]", BLUE)
-    assert (portrait.options.truncation, look.options.truncation) == (0.85, 0.7), "each style has its own"
+    assert (portrait.options.truncation, look.options.truncation) == (0.8, 0.7), "each style has its own"
     print_of_second.click()
     visitor.sees_colour("img[slot=second]", GREEN)
     visitor.page.wait_for_url(re.compile(look.id))
