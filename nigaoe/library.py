@@ -4,7 +4,7 @@
 >>> nigaoe = Nigaoe(device="cpu")
 >>> result = nigaoe.convert("samples/astronaut.jpg", style="anime", steps=2)
 >>> result.picture.size
-(256, 256)
+(512, 512)
 >>> nigaoe.restyle(result, style="tv").report["style"]
 'tv'
 """

@@ -60,8 +60,8 @@ def test_everything_that_can_be_asked_for(
     assert result.returncode == 0, result.stderr
     (report,) = reports(result).values()
     assert set(report["files"]) == {"picture", "compare", "animation", "pasted", "latent"}
-    assert picture(report["files"]["picture"]).shape == (256, 256, 3)
-    assert picture(report["files"]["compare"]).shape[0] == 256
+    assert picture(report["files"]["picture"]).shape == (512, 512, 3)
+    assert picture(report["files"]["compare"]).shape[0] == 512
     assert picture(report["files"]["pasted"]).shape == picture(sample_photo).shape
     sources = {kind: source_of(Path(path).read_bytes()) for kind, path in report["files"].items() if kind != "latent"}
     drawn, composite = "trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"

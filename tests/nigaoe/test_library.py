@@ -48,12 +48,12 @@ def test_a_photo_becomes_a_portrait(nigaoe: Nigaoe, sample_photo: Path) -> None:
     """Pictures for people, a latent to keep, a report for programs."""
     heard: list[BatchProgress] = []
     result = nigaoe.convert(sample_photo, style="anime", steps=3, frames=3, on_progress=heard.append)
-    assert result.picture.size == (256, 256)
-    assert result.person.size == result.crop.size == (64, 64)
+    assert result.picture.size == (512, 512)
+    assert result.person.size == result.crop.size == (128, 128)
     assert len(result.frames) == 3
-    assert result.comparison().height == 256
+    assert result.comparison().height == 512
     assert result.pasted().size == tuple(read_pixels(sample_photo).shape[1::-1])
-    assert Image.open(BytesIO(result._repr_png_())).size == (256, 256)
+    assert Image.open(BytesIO(result._repr_png_())).size == (512, 512)
     assert json.loads(json.dumps(result.report))["photo"] == str(sample_photo)
     assert (result.report["style"], result.report["steps"], result.report["faces_found"]) == ("anime", 3, 1)
     assert [progress.step for progress in heard] == [0, 1, 2, 3, 3]
@@ -63,7 +63,7 @@ def test_a_photo_becomes_a_portrait(nigaoe: Nigaoe, sample_photo: Path) -> None:
 def test_an_instant_portrait_is_the_encoders_guess(nigaoe: Nigaoe, sample_photo: Path) -> None:
     """No step, no frames, and a latent that can be drawn otherwise; with steps it is a search from the guess."""
     result = nigaoe.convert(sample_photo, style="anime", preset="instant", frames=3)
-    assert result.picture.size == (256, 256)
+    assert result.picture.size == (512, 512)
     assert not result.frames
     assert (result.report["steps"], result.report["start"], result.report["distance_end"]) == (0, "encoder", None)
     assert json.loads(json.dumps(result.report))["stop_reason"] == "one_pass"
@@ -72,13 +72,13 @@ def test_an_instant_portrait_is_the_encoders_guess(nigaoe: Nigaoe, sample_photo:
 
 
 def test_a_photo_is_drawn_once(nigaoe: Nigaoe, sample_photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Person and drawing, five blocks each; another style draws the drawing alone."""
+    """Person and drawing, six blocks each; another style draws the drawing alone."""
     nigaoe.check("anime")
     drawn = DrawingCounter(monkeypatch)
     result = nigaoe.convert(sample_photo, style="anime", steps=2)
-    assert drawn.take() == [5, 5]
+    assert drawn.take() == [6, 6]
     nigaoe.restyle(result, "tv")
-    assert drawn.take() == [5]
+    assert drawn.take() == [6]
 
 
 def test_what_was_found_is_drawn_otherwise_without_a_search(nigaoe: Nigaoe, sample_photo: Path) -> None:

@@ -15,7 +15,7 @@ from nigaoe.results import SHEET_SIDE
 from nigaoe_core.bundled import BUNDLED_WEIGHTS
 from nigaoe_core.errors import BrokenCheckpoint, ParentMismatch, UnknownStyle, UsageError
 from nigaoe_core.manifest import GeneratorRow, Manifest, StyleRow, edit_manifest
-from nigaoe_faces.sheet import GAP, TITLE_HEIGHT
+from nigaoe_faces.sheet import GAP, TITLE_HEIGHT, resized
 
 Convert = Callable[..., Result]
 
@@ -78,7 +78,8 @@ def test_every_style_is_drawn_from_one_search_and_shown_in_order(
     assert sheet.shape == (TITLE_HEIGHT + SHEET_SIDE, 4 * step - GAP, 3)
     for place, style in ((2, "ink"), (3, "wash")):
         shown = sheet[TITLE_HEIGHT:, place * step : place * step + SHEET_SIDE]
-        assert np.array_equal(shown, np.asarray(Image.open(report["files"][f"picture-{style}"])))
+        drawn = np.asarray(Image.open(report["files"][f"picture-{style}"]))
+        assert np.array_equal(shown, resized(drawn, SHEET_SIDE))
 
 
 def test_one_style_is_one_file(convert: Convert, weights: Path, tmp_path: Path) -> None:
