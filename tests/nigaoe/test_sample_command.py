@@ -23,7 +23,7 @@ def test_a_grid_shows_people_above_their_drawings(
         result = nigaoe("sample", "-o", tmp_path / name, "--count", "4", "--columns", "2", "--seed", "5")
         assert result.returncode == 0, result.stderr
         sheets.append(picture(tmp_path / name))
-    assert sheets[0].shape == (4 * 66 - 2, 2 * 66 - 2, 3)
+    assert sheets[0].shape == (4 * 130 - 2, 2 * 130 - 2, 3)
     assert np.array_equal(sheets[0], sheets[1])
 
 
@@ -33,7 +33,7 @@ def test_all_styles_stand_below_the_people(nigaoe: Run, tmp_path: Path, picture:
     assert result.returncode == 0, result.stderr
     styles = [style.name for style in Registry.load().styles()]
     assert f"people, {', '.join(styles)}" in " ".join(result.stderr.split())
-    assert picture(tmp_path / "all.png").shape == ((1 + len(styles)) * 66 - 2, 2 * 66 - 2, 3)
+    assert picture(tmp_path / "all.png").shape == ((1 + len(styles)) * 130 - 2, 2 * 130 - 2, 3)
 
 
 def test_a_strip_leads_from_one_face_to_another(
@@ -42,8 +42,8 @@ def test_a_strip_leads_from_one_face_to_another(
     """Neighbours of an interpolation are closer than its ends."""
     result = nigaoe("sample", "-o", tmp_path / "strip.png", "--interpolate", "1", "--count", "5")
     assert result.returncode == 0, result.stderr
-    people = picture(tmp_path / "strip.png")[:64].astype(float)
-    faces = [people[:, 66 * i : 66 * i + 64] for i in range(5)]
+    people = picture(tmp_path / "strip.png")[:128].astype(float)
+    faces = [people[:, 130 * i : 130 * i + 128] for i in range(5)]
     assert np.abs(faces[0] - faces[1]).mean() < np.abs(faces[0] - faces[4]).mean()
 
 
@@ -84,6 +84,6 @@ def test_programs_may_read_what_people_read(nigaoe: Run, tmp_path: Path) -> None
     findings = json.loads(nigaoe("doctor", "--quick", "--json").stdout)
     assert {"verdict", "subject", "text"} == set(findings[0])
     drawn = json.loads(nigaoe("sample", "-o", tmp_path / "s.png", "--count", "2", "--style", "anime", "--json").stdout)
-    assert drawn == {"file": str(tmp_path / "s.png"), "width": 130, "height": 130, "styles": ["anime"], "seed": 0}
+    assert drawn == {"file": str(tmp_path / "s.png"), "width": 258, "height": 258, "styles": ["anime"], "seed": 0}
     (verdict,) = json.loads(nigaoe("weights", "verify", "anime", "--json").stdout)
     assert verdict == {"name": "anime", "error": None}
