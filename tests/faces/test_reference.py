@@ -26,8 +26,8 @@ def sample(weights: Path, style: str) -> NDArray[np.uint8]:
 
 def test_a_face_that_is_found_is_framed_like_a_photos(detector: FaceDetector, weights: Path) -> None:
     """A softly painted one, in the corner of a larger picture."""
-    picture = np.zeros((600, 700, 3), np.uint8)
-    picture[300:556, 400:656] = sample(weights, "illustration")
+    picture = np.zeros((800, 900, 3), np.uint8)
+    picture[288:800, 388:900] = sample(weights, "illustration")
     (face,) = detector.detect(picture)
     expected, _ = align_face(picture, face.landmarks, DEMO, SIDE)
     assert np.array_equal(frame_reference(picture, DEMO, SIDE, detector), expected)

@@ -167,4 +167,4 @@ def test_poison_beside_good_photos(site: Any) -> None:
     good = site.order(3)
     site.wait_for_end([*bad, *good])
     assert site.states(good) == SUCCEEDED
-    assert [site.get(job).error.code for job in bad] == ["unsupported_format", "broken_image", "broken_image"]
+    assert [site.get(job).error.code for job in bad] == ["unsupported_format", "broken_image", "wrong_size"]
