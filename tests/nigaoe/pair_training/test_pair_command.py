@@ -232,7 +232,7 @@ def test_a_forecast_takes_no_torch_and_no_data(tmp_path: Path) -> None:
                           env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])})  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
-    assert rows[0] == {"stage": "the generator", "run": "g_ori", "seconds": pytest.approx(240), "images": 360_000}
+    assert rows[0] == {"stage": "the generator", "run": "g_ori", "seconds": pytest.approx(270), "images": 405_000}
     assert list(tmp_path.iterdir()) == []
 
 
