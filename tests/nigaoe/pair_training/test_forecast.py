@@ -51,7 +51,7 @@ def test_a_trial_is_the_pair_without_scores() -> None:
     assert [stage.runs for stage in trial.stages] == [stage.runs for stage in config.stages]
     assert trial.report.share == 0
     assert "cadence" not in trial.settings["generator"]
-    assert trial.settings["generator"]["batch"] == 128
+    assert trial.settings["generator"]["batch"] == 64
     for run in trial.runs.values():
         if isinstance(run, LatentsRun):
             assert run.count == run.width
