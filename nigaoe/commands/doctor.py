@@ -21,8 +21,8 @@ from nigaoe_core.settings import Settings, load_settings, unknown_variables
 Verdict = Literal["ok", "note", "problem"]
 SIGNS = {"ok": "[green]✓[/]", "note": "[yellow]![/]", "problem": "[red]✗[/]"}
 
-USUAL_STEP_MILLISECONDS = 60.0
-"""A step for one face at 64 px takes about this long on two cores; three times as long is called slow."""
+USUAL_STEP_MILLISECONDS = 100.0
+"""A step for one face at 128 px takes about this long on two cores; three times as long is called slow."""
 MIN_FREE_BYTES = 2**30
 
 
@@ -208,6 +208,6 @@ def _speed(settings: Settings) -> Iterator[Finding]:
         engine.step()
         times.append((time.perf_counter() - start) * 1000)
     median = statistics.median(times[3:])
-    slow = side <= 64 and median > 3 * USUAL_STEP_MILLISECONDS
+    slow = side <= 128 and median > 3 * USUAL_STEP_MILLISECONDS
     text = f"{median:.0f} ms a step for one face at {side} px on the CPU"
     yield Finding("note" if slow else "ok", "speed", text + (": slow, is the machine busy?" if slow else ""))

@@ -17,7 +17,7 @@ def test_the_demo_goes_through_the_rest_api(
     """A service comes up, converts the sample, hands the pictures over and is gone; nothing stays behind."""
     result = nigaoe("demo", sample_photo, "-o", tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr + (tmp_path / "service.log").read_text()[-3000:]
-    assert picture(tmp_path / "portrait.png").shape == (256, 256, 3)
+    assert picture(tmp_path / "portrait.png").shape == (512, 512, 3)
     assert (tmp_path / "compare.png").is_file()
     assert (tmp_path / "animation.webp").read_bytes()[8:12] == b"WEBP"
     assert "distance" in result.stdout

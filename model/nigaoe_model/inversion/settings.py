@@ -109,7 +109,7 @@ class InversionSettings(_Frozen):
 PRESETS: Final[Mapping[Preset, InversionSettings]] = {
     Preset.INSTANT: InversionSettings(start="encoder", steps=0, beta1=0.8, beta2=0.95),
     Preset.DRAFT: InversionSettings(steps=20, beta1=0.8, beta2=0.95),
-    Preset.STANDARD: InversionSettings(steps=50),
+    Preset.STANDARD: InversionSettings(steps=40),
     Preset.BEST: InversionSettings(steps=200),
 }
 
