@@ -36,12 +36,13 @@ def measured(nigaoe: Nigaoe, comparison: Comparison) -> Iterator[dict[str, Any]]
         comparison: At least one photo.
 
     Yields:
-        For each photo its report (name, face, warnings), lightness of its ``skin`` and ``hair``, and for every method
-        the report of its drawing, ``seconds`` and ``cpu_seconds`` (see `Drawn`), and these measures. ``identity``:
-        cosine of the face descriptors of photo and drawing, each less the mean descriptor of faces that ``g_ori`` draws, 1 the
-        same face, about 0 any other. ``same_person``: whether the network takes both for one, by its own rule.
-        ``rank``: at which place the photo comes among all photos by that cosine, 1 the first; None for one photo.
-        ``distance``: EfficientNet feature distance of photo and drawing, 0..4. ``skin`` and ``hair``: lightness, 0..1.
+        For each photo its report (name, face, warnings), lightness of its ``skin`` and ``hair``, and for every
+        method the report of its drawing, ``seconds`` and ``cpu_seconds`` (see `Drawn`), and these measures.
+        ``identity``: cosine of the face descriptors of photo and drawing, each less the mean descriptor of faces
+        that ``g_ori`` draws, 1 the same face, about 0 any other. ``same_person``: whether the network takes both
+        for one, by its own rule. ``rank``: at which place the photo comes among all photos by that cosine, 1 the
+        first; None for one photo. ``distance``: EfficientNet feature distance of photo and drawing, 0..4. ``skin``
+        and ``hair``: lightness, 0..1.
     """
     centre = _mean_descriptor(nigaoe)
     photos = _pictures([_framed_photo(photo.face) for photo in comparison.photos])
