@@ -33,8 +33,8 @@ IMAGES = ROOT / "docs" / "images"
 SIDE = 192
 DRAWN_FACES = 24
 SAMPLES = 4
-LAST_FIRST = ("anime", "tv")
-"""Styles that draw the last of the samples most cleanly: the page's wall shows a style's first."""
+ORDER = (3, 1, 2, 0)
+"""Of the samples: every style draws the last one most cleanly, and the page's wall shows a style's first."""
 COLUMNS = 6
 SEED = 24
 HERO_STYLE = "illustration"
@@ -125,8 +125,7 @@ def write_samples(pipeline: Pipeline, style: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pair = pipeline.pair(style)
     mapping = pair.g_ori.generator.mapping
-    order = [3, 1, 2, 0] if style in LAST_FIRST else list(range(SAMPLES))
-    ws = mapping.broadcast(sample_w(mapping, SAMPLES, seed=SEED))[order]
+    ws = mapping.broadcast(sample_w(mapping, SAMPLES, seed=SEED))[list(ORDER)]
     look = look_of(pipeline, style)
     persons = pair.g_ori.generator.draw_image(mapping.truncate(ws, look.truncation_psi))
     for number, portrait in enumerate(draw_portraits(pair, ws, look, pipeline.upscaler), start=1):
