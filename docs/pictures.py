@@ -1,8 +1,8 @@
 """Draw the pictures of the documentation with the weights that are in the checkout: `python docs/pictures.py`.
 
-Nothing is chosen by hand but the README's picture (`hero.png`): the samples are all photos of `samples/`, the drawn
-faces are the first of one seed, of which each style's cleanest stands first. `--only hero` draws that picture alone,
-`--only samples` the row of each sample photo.
+Nothing is chosen by hand but the README's picture (`hero.png`) and the four people that page and API show of every
+style: the samples are all photos of `samples/`, the drawn faces of the cards are the first of one seed. `--only hero`
+draws that picture alone, `--only samples` the row of each sample photo.
 """
 
 import argparse
@@ -32,14 +32,13 @@ ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 SIDE = 192
 DRAWN_FACES = 24
-SAMPLES = 4
-ORDER = (3, 1, 2, 0)
-"""Of the samples: every style draws the last one most cleanly, and the page's wall shows a style's first."""
 COLUMNS = 6
 SEED = 24
 HERO_STYLE = "illustration"
 HERO_FACES = (0, 3, 12, 18, 10, 7)
-"""Of the faces of `SEED`, those that the style draws best: the one picture for which faces were chosen."""
+"""Of the faces of `SEED`, those that the style draws best: chosen for the README."""
+SHOWN_FACES = (3, 10, 12, 18)
+"""Of the same, those that the page and the API show of every style, the cleanest first."""
 TRUNCATION = 0.7
 CARD_FACES = 6
 
@@ -125,9 +124,9 @@ def write_samples(pipeline: Pipeline, style: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pair = pipeline.pair(style)
     mapping = pair.g_ori.generator.mapping
-    ws = mapping.broadcast(sample_w(mapping, SAMPLES, seed=SEED))[list(ORDER)]
-    look = look_of(pipeline, style)
-    persons = pair.g_ori.generator.draw_image(mapping.truncate(ws, look.truncation_psi))
+    ws = mapping.broadcast(sample_w(mapping, DRAWN_FACES, seed=SEED))[list(SHOWN_FACES)]
+    look = replace(DEFAULT_LOOK, truncation_psi=TRUNCATION)
+    persons = pair.g_ori.generator.draw_image(mapping.truncate(ws, TRUNCATION))
     for number, portrait in enumerate(draw_portraits(pair, ws, look, pipeline.upscaler), start=1):
         person = resized(to_rgb(persons[number - 1]), portrait.picture.shape[-1])  # The upscaler is for drawings.
         (folder / f"{number}.webp").write_bytes(encode_webp(to_rgb(portrait.picture)))
