@@ -35,9 +35,9 @@ DRAWN_FACES = 24
 COLUMNS = 6
 SEED = 24
 HERO_STYLE = "illustration"
-HERO_FACES = (0, 3, 12, 18, 10, 7)
+HERO_FACES = (3, 22, 6, 18, 10, 13)
 """Of the faces of `SEED`, those that the style draws best: chosen for the README."""
-SHOWN_FACES = (3, 10, 12, 18)
+SHOWN_FACES = (3, 10, 6, 18)
 """Of the same, those that the page and the API show of every style, the cleanest first."""
 TRUNCATION = 0.7
 CARD_FACES = 6
